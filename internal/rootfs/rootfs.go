@@ -1,0 +1,289 @@
+// Package rootfs accesses files inside an image. Every path is resolved as if the image's root were
+// "/": an absolute or climbing symbolic link of the image never leads onto the host. The kernel
+// does the resolving (openat2 with RESOLVE_IN_ROOT, Linux 5.6).
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Root is the root folder of an image. Its methods take absolute paths inside the image; their
+// errors name those and satisfy errors.Is with fs.ErrNotExist and its kin.
+type Root struct {
+	dir *os.File
+}
+
+// New opens the folder as a root. The caller closes it.
+func New(dir string) (*Root, error) {
+	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Root{dir: f}, nil
+}
+
+// Close releases the root folder. Files opened through it stay open.
+func (r *Root) Close() error { return r.dir.Close() }
+
+// Dir is the root folder's path on the host side.
+func (r *Root) Dir() string { return r.dir.Name() }
+
+// Open opens a file with os.OpenFile's flags; a last component that is a link is followed inside
+// the root.
+func (r *Root) Open(name string, flags int, mode fs.FileMode) (*os.File, error) {
+	how := &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	if flags&unix.O_CREAT != 0 {
+		how.Mode = uint64(mode.Perm())
+	}
+	rel := strings.TrimLeft(path.Clean("/"+name), "/")
+	if rel == "" {
+		rel = "."
+	}
+	for {
+		fd, err := unix.Openat2(int(r.dir.Fd()), rel, how)
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), name), nil
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN): // EAGAIN: a rename raced with the walk
+		default:
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+}
+
+// OpenPath returns a descriptor that only names the file (O_PATH), for mounting on it through
+// /proc/self/fd.
+func (r *Root) OpenPath(name string) (*os.File, error) { return r.Open(name, unix.O_PATH, 0) }
+
+// ReadFile returns a file's content.
+func (r *Root) ReadFile(name string) ([]byte, error) {
+	f, err := r.Open(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// WriteFile replaces a file's content, creating it with this mode, whatever the umask, and root as
+// owner. A file that exists keeps mode, owner and extended attributes. Missing parent folders are
+// an error.
+func (r *Root) WriteFile(name string, data []byte, mode fs.FileMode) error {
+	f, err := r.create(name, mode)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// create opens a file for writing, emptied. A new one gets exactly this mode.
+func (r *Root) create(name string, mode fs.FileMode) (*os.File, error) {
+	f, err := r.Open(name, os.O_WRONLY|os.O_TRUNC|unix.O_NOCTTY, 0)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if f, err = r.Open(name, os.O_WRONLY|os.O_CREATE, 0o600); err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(mode); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// AppendLines adds the lines that the file does not hold yet, creating it with this mode.
+func (r *Root) AppendLines(name string, mode fs.FileMode, lines ...string) error {
+	old, err := r.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	have := strings.Split(string(old), "\n")
+	text := string(old)
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	for _, l := range lines {
+		if !slices.Contains(have, l) {
+			text += l + "\n"
+			have = append(have, l)
+		}
+	}
+	if text == string(old) {
+		return nil
+	}
+	return r.WriteFile(name, []byte(text), mode)
+}
+
+// CopyFrom replaces a file's content by that of src, under WriteFile's rules.
+func (r *Root) CopyFrom(src io.Reader, name string, mode fs.FileMode) error {
+	f, err := r.create(name, mode)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(f, src); err != nil {
+		f.Close()
+		return fmt.Errorf("copy to %s: %w", name, err)
+	}
+	return f.Close()
+}
+
+// Stat describes a file, following links inside the root.
+func (r *Root) Stat(name string) (fs.FileInfo, error) { return r.stat(name, unix.O_PATH) }
+
+// Lstat describes a file; a last component that is a link is not followed.
+func (r *Root) Lstat(name string) (fs.FileInfo, error) {
+	return r.stat(name, unix.O_PATH|unix.O_NOFOLLOW)
+}
+
+func (r *Root) stat(name string, flags int) (fs.FileInfo, error) {
+	f, err := r.Open(name, flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
+// Exists tells whether the path leads to something.
+func (r *Root) Exists(name string) bool {
+	_, err := r.Stat(name)
+	return err == nil
+}
+
+// IsDir tells whether the path leads to a folder.
+func (r *Root) IsDir(name string) bool {
+	fi, err := r.Stat(name)
+	return err == nil && fi.IsDir()
+}
+
+// ReadDir lists a folder, sorted by name.
+func (r *Root) ReadDir(name string) ([]fs.DirEntry, error) {
+	f, err := r.Open(name, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	list, err := f.ReadDir(-1)
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return list, err
+}
+
+// MkdirAll makes a folder and its missing parents with exactly this mode, owned by root.
+func (r *Root) MkdirAll(name string, mode fs.FileMode) error {
+	name = path.Clean("/" + name)
+	if fi, err := r.Stat(name); err == nil {
+		if !fi.IsDir() {
+			return &fs.PathError{Op: "mkdir", Path: name, Err: unix.ENOTDIR}
+		}
+		return nil
+	}
+	parent, base := path.Split(name)
+	if err := r.MkdirAll(parent, mode); err != nil {
+		return err
+	}
+	return r.at(name, func(dir int) error {
+		if err := unix.Mkdirat(dir, base, uint32(mode.Perm())); err != nil {
+			return err
+		}
+		return unix.Fchmodat(dir, base, unixMode(mode), 0)
+	})
+}
+
+// at runs f with the folder that holds the path's last component.
+func (r *Root) at(name string, f func(dir int) error) error {
+	dir, err := r.OpenPath(path.Dir(path.Clean("/" + name)))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := f(int(dir.Fd())); err != nil {
+		return &fs.PathError{Op: "access", Path: name, Err: err}
+	}
+	return nil
+}
+
+// Remove deletes a file, link or empty folder. Nothing there is no error.
+func (r *Root) Remove(name string) error {
+	base := path.Base(name)
+	err := r.at(name, func(dir int) error {
+		err := unix.Unlinkat(dir, base, 0)
+		if errors.Is(err, unix.EISDIR) {
+			err = unix.Unlinkat(dir, base, unix.AT_REMOVEDIR)
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Rename moves a file, replacing the one at the new path.
+func (r *Root) Rename(from, to string) error {
+	return r.at(from, func(a int) error {
+		return r.at(to, func(b int) error { return unix.Renameat(a, path.Base(from), b, path.Base(to)) })
+	})
+}
+
+// Symlink makes a link; the target is text and not resolved.
+func (r *Root) Symlink(target, name string) error {
+	return r.at(name, func(dir int) error { return unix.Symlinkat(target, dir, path.Base(name)) })
+}
+
+// Readlink returns a link's text.
+func (r *Root) Readlink(name string) (string, error) {
+	var target string
+	err := r.at(name, func(dir int) error {
+		buf := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(dir, path.Base(name), buf)
+		if err == nil {
+			target = string(buf[:n])
+		}
+		return err
+	})
+	return target, err
+}
+
+// Chmod sets the permission bits, setuid, setgid and sticky bits of a file.
+func (r *Root) Chmod(name string, mode fs.FileMode) error {
+	f, err := r.Open(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Chmod(mode)
+}
+
+// Chown sets the owner of a file; a last component that is a link is not followed.
+func (r *Root) Chown(name string, uid, gid int) error {
+	f, err := r.Open(name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Fchownat(int(f.Fd()), "", uid, gid, unix.AT_EMPTY_PATH)
+}
+
+func unixMode(m fs.FileMode) uint32 {
+	bits := uint32(m.Perm())
+	for flag, bit := range map[fs.FileMode]uint32{fs.ModeSetuid: unix.S_ISUID, fs.ModeSetgid: unix.S_ISGID, fs.ModeSticky: unix.S_ISVTX} {
+		if m&flag != 0 {
+			bits |= bit
+		}
+	}
+	return bits
+}
