@@ -1,0 +1,43 @@
+package machine
+
+import (
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/distro"
+)
+
+// Facts is what is known of an image before it is changed. Everything in it was read from the
+// image; nothing is assumed from a name.
+type Facts struct {
+	Distro         *distro.Distro    // the distribution's own facts
+	OSRelease      map[string]string // /etc/os-release
+	Arch           string            // of the image's programs, as uname -m says it
+	PackageManager string            // tdnf, dnf, apt, or empty
+	Boot           boot.Scheme       // how the boot loader is configured
+	Kernels        []boot.Kernel     // installed kernels
+	Initramfs      string            // dracut, initramfs-tools, mkinitrd, or empty
+	SELinux        string            // enforcing, permissive, disabled, or empty where there is none
+	Filesystems    []Filesystem      // mounted, root first
+}
+
+// Filesystem is one mounted filesystem of the image.
+type Filesystem struct {
+	MountPoint string // inside the image
+	Type       string // ext4, xfs, ...
+	Size       uint64 // bytes
+	Free       uint64 // bytes root can still write
+}
+
+// FilesystemOf returns the filesystem that holds an absolute path of the image.
+func (f *Facts) FilesystemOf(path string) Filesystem {
+	var best Filesystem
+	for _, fs := range f.Filesystems {
+		if within(path, fs.MountPoint) && len(fs.MountPoint) > len(best.MountPoint) {
+			best = fs
+		}
+	}
+	return best
+}
+
+func within(path, dir string) bool {
+	return dir == "/" || path == dir || len(path) > len(dir) && path[:len(dir)] == dir && path[len(dir)] == '/'
+}

@@ -1,0 +1,116 @@
+// Package machine is what a running step may touch: the image's files, its programs, a scratch
+// folder, and the facts found about the image.
+package machine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/rootfs"
+	"imagecustomizer/internal/sandbox"
+)
+
+// Machine is an opened image, ready to be changed.
+type Machine struct {
+	Root    *rootfs.Root // the image's files
+	Facts   *Facts       // what was found about the image; never written after it is made
+	Scratch string       // folder of the worker for large temporary files, gone after the run
+	Cache   string       // folder shared between runs for downloads; empty when there is none
+	Image   *sandbox.Image
+	Log     *slog.Logger
+}
+
+// Run runs a program of the image inside the image. c.Dir is a path in the image.
+func (m *Machine) Run(ctx context.Context, c *hostcmd.Cmd) error {
+	return sandbox.Command(m.Root.Dir(), c).Run(ctx)
+}
+
+// Output is Run that returns standard output.
+func (m *Machine) Output(ctx context.Context, c *hostcmd.Cmd) (string, error) {
+	return sandbox.Command(m.Root.Dir(), c).Output(ctx)
+}
+
+// Has tells whether the image has the program in its usual folders.
+func (m *Machine) Has(program string) bool {
+	for _, d := range []string{"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"} {
+		if fi, err := m.Root.Stat(d + program); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// WithBind shows src, a folder or file of the worker, at path in the image while f runs. A path the
+// image lacks is made for that time and removed afterwards.
+func (m *Machine) WithBind(src, path string, readOnly bool, f func() error) (err error) {
+	made, err := m.makeMountPoint(src, path)
+	if err != nil {
+		return err
+	}
+	if made {
+		defer func() { err = firstOf(err, m.Root.Remove(path)) }()
+	}
+	if err := m.Image.Bind(src, path, readOnly); err != nil {
+		return err
+	}
+	defer func() { err = firstOf(err, m.Image.Unbind(path)) }()
+	return f()
+}
+
+func firstOf(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func (m *Machine) makeMountPoint(src, path string) (made bool, err error) {
+	if m.Root.Exists(path) {
+		return false, nil
+	}
+	fi, err := os.Stat(src)
+	if err != nil {
+		return false, err
+	}
+	if fi.IsDir() {
+		return true, m.Root.MkdirAll(path, 0o755)
+	}
+	return true, m.Root.WriteFile(path, nil, 0o644)
+}
+
+// EndLeftovers ends every process that programs of the image left running and returns their names.
+// The worker's PID namespace holds nothing but init, the worker and what they started.
+func EndLeftovers() []string {
+	var names []string
+	for _, pid := range otherProcesses() {
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if unix.Kill(pid, unix.SIGKILL) == nil {
+			names = append(names, strings.TrimSpace(string(comm)))
+		}
+	}
+	return names
+}
+
+// otherProcesses lists what runs besides init and this process, zombies left out.
+func otherProcesses() []int {
+	entries, _ := filepath.Glob("/proc/[0-9]*")
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(filepath.Base(e))
+		if err != nil || pid == 1 || pid == os.Getpid() {
+			continue
+		}
+		if exe, err := os.Readlink(e + "/exe"); err == nil && exe != "" {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

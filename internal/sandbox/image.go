@@ -1,0 +1,206 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/rootfs"
+)
+
+// Image is an image's root made ready for running its programs: /dev, /proc, /sys, /run and /tmp
+// are mounted in it, none of them the host's.
+type Image struct {
+	root   *rootfs.Root
+	mounts []string // below the root folder, in the order of mounting
+}
+
+// maskedPaths can act on the host's kernel even for a process that lacks capabilities; the list is
+// that of the OCI runtime specification, plus what talks to the host's firmware.
+var maskedPaths = []string{
+	"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+	"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger", "/proc/kmsg",
+	"/sys/firmware", "/sys/devices/virtual/powercap",
+}
+
+// readOnlyPaths of the image's /proc can be looked at but not written.
+var readOnlyPaths = []string{"/proc/sys", "/proc/bus", "/proc/fs", "/proc/irq"}
+
+// EnterImage mounts the kernel's interfaces in the image mounted at root.Dir(). nodes are device
+// nodes of the image's own disk, by name below /dev, and links are symbolic links there.
+func EnterImage(root *rootfs.Root, nodes map[string]uint64, links map[string]string) (*Image, error) {
+	i := &Image{root: root}
+	if err := i.enter(nodes, links); err != nil {
+		return nil, errors.Join(err, i.Leave())
+	}
+	return i, nil
+}
+
+func (i *Image) enter(nodes map[string]uint64, links map[string]string) error {
+	dev := func() error { return i.fillDev(nodes, links) }
+	for _, m := range []struct {
+		path, fs, opts string
+		flags          uintptr
+		then           func() error
+	}{
+		{"/dev", "tmpfs", "mode=755,size=1m", unix.MS_NOSUID, dev},
+		{"/dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=620,gid=5", unix.MS_NOSUID | unix.MS_NOEXEC, nil},
+		{"/dev/shm", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV, i.protectDev},
+		{"/proc", "proc", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, nil},
+		{"/sys", "sysfs", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY, i.hide},
+		{"/run", "tmpfs", "mode=755", unix.MS_NOSUID | unix.MS_NODEV, i.fillRun},
+		{"/tmp", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV, nil},
+	} {
+		if err := i.mount(m.path, m.fs, m.flags, m.opts); err != nil {
+			return err
+		}
+		if m.then != nil {
+			if err := m.then(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mount mounts a new filesystem at a path of the image.
+func (i *Image) mount(path, fstype string, flags uintptr, opts string) error {
+	return i.at(path, func(target string) error { return unix.Mount(fstype, target, fstype, flags, opts) })
+}
+
+// at resolves a path inside the image, lets f mount there and remembers it.
+func (i *Image) at(path string, f func(target string) error) error {
+	p, err := i.root.OpenPath(path)
+	if err != nil {
+		return fmt.Errorf("the image has no %s to mount on: %w", path, err)
+	}
+	defer p.Close()
+	if err := f(fmt.Sprintf("/proc/self/fd/%d", p.Fd())); err != nil {
+		return fmt.Errorf("mount %s in the image: %w", path, err)
+	}
+	i.mounts = append(i.mounts, path)
+	return nil
+}
+
+func (i *Image) fillDev(nodes map[string]uint64, links map[string]string) error {
+	dir := filepath.Join(i.root.Dir(), "dev") // a tmpfs just made: nothing in it can mislead us
+	if err := makeNodes(dir, standardDevices); err != nil {
+		return err
+	}
+	for name, number := range nodes {
+		if err := unix.Mknod(filepath.Join(dir, name), unix.S_IFBLK|0o600, int(number)); err != nil {
+			return fmt.Errorf("make device node %s: %w", name, err)
+		}
+	}
+	for name, target := range links {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.Symlink(target, path); err != nil {
+			return err
+		}
+	}
+	if err := os.Symlink("pts/ptmx", filepath.Join(dir, "ptmx")); err != nil {
+		return err
+	}
+	return errors.Join(os.Mkdir(filepath.Join(dir, "pts"), 0o755), os.Mkdir(filepath.Join(dir, "shm"), 0o755))
+}
+
+// protectDev makes /dev itself read-only, so that no further node appears there.
+func (i *Image) protectDev() error {
+	return i.remount("/dev", unix.MS_RDONLY|unix.MS_NOSUID)
+}
+
+func (i *Image) remount(path string, flags uintptr) error {
+	p, err := i.root.OpenPath(path)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	return unix.Mount("", fmt.Sprintf("/proc/self/fd/%d", p.Fd()), "", unix.MS_REMOUNT|unix.MS_BIND|flags, "")
+}
+
+// hide covers what would reach the host's kernel and firmware.
+func (i *Image) hide() error {
+	for _, path := range readOnlyPaths {
+		if i.root.Exists(path) {
+			if err := i.Bind(filepath.Join(i.root.Dir(), path), path, true); err != nil {
+				return err
+			}
+		}
+	}
+	for _, path := range maskedPaths {
+		var err error
+		switch fi, statErr := i.root.Stat(path); {
+		case statErr != nil:
+		case fi.IsDir():
+			err = i.mount(path, "tmpfs", unix.MS_RDONLY, "size=0")
+		default:
+			err = i.Bind("/dev/null", path, false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fillRun makes what programs expect of a running system's /run.
+func (i *Image) fillRun() error {
+	return errors.Join(i.root.MkdirAll("/run/lock", 0o755), i.root.Chmod("/run/lock", 0o777|os.ModeSticky))
+}
+
+// Bind shows a folder or file of the worker at an existing path of the image.
+func (i *Image) Bind(src, path string, readOnly bool) error {
+	return i.at(path, func(target string) error {
+		if !readOnly {
+			return unix.Mount(src, target, "", unix.MS_BIND, "")
+		}
+		fd, err := CloneReadOnly(src)
+		if err != nil {
+			return err
+		}
+		return AttachAt(fd, target)
+	})
+}
+
+// Unbind undoes the latest Bind or mount at path.
+func (i *Image) Unbind(path string) error {
+	for n := len(i.mounts) - 1; n >= 0; n-- {
+		if i.mounts[n] == path {
+			i.mounts = append(i.mounts[:n], i.mounts[n+1:]...)
+			return i.unmount(path)
+		}
+	}
+	return fmt.Errorf("nothing is mounted at %s in the image", path)
+}
+
+func (i *Image) unmount(path string) error {
+	p, err := i.root.OpenPath(path)
+	if err != nil {
+		return err
+	}
+	target := fmt.Sprintf("/proc/self/fd/%d", p.Fd())
+	real, err := os.Readlink(target)
+	if err := errors.Join(err, p.Close()); err != nil {
+		return err
+	}
+	if err := unix.Unmount(real, unix.UMOUNT_NOFOLLOW); err != nil {
+		return fmt.Errorf("unmount %s in the image: %w", path, err)
+	}
+	return nil
+}
+
+// Leave unmounts everything that EnterImage and Bind mounted, the last first.
+func (i *Image) Leave() error {
+	var errs []error
+	for n := len(i.mounts) - 1; n >= 0; n-- {
+		errs = append(errs, i.unmount(i.mounts[n]))
+	}
+	i.mounts = nil
+	return errors.Join(errs...)
+}

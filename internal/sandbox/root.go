@@ -1,0 +1,172 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Work is the worker's own folder: a tmpfs nobody else sees and that goes with the worker.
+const Work = "/.mic"
+
+// device is one node of a private /dev.
+type device struct {
+	name  string
+	mode  uint32
+	major uint32
+	minor uint32
+}
+
+// standardDevices are the nodes any program may expect; numbers as in the kernel's
+// Documentation/admin-guide/devices.txt.
+var standardDevices = []device{
+	{"null", 0o666, 1, 3}, {"zero", 0o666, 1, 5}, {"full", 0o666, 1, 7},
+	{"random", 0o666, 1, 8}, {"urandom", 0o666, 1, 9}, {"tty", 0o666, 5, 0},
+}
+
+// workerDevices are what the worker needs besides.
+var workerDevices = append([]device{{"loop-control", 0o600, 10, 237}, {"fuse", 0o600, 10, 229}}, standardDevices...)
+
+// tree is one entry of the host's root folder, taken along into the worker's root.
+type tree struct {
+	name string
+	link string // target, for a symbolic link
+	fd   int    // detached read-only copy of the mounts below, otherwise
+	dir  bool
+}
+
+// enterPrivateRoot gives the worker a root of its own: a tmpfs that shows the host's files at their
+// places, read-only, but has its own /dev, /proc and Work. Nothing is left on the host when the
+// worker ends, since the host never sees any of it.
+func enterPrivateRoot() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	trees, err := cloneHost()
+	if err != nil {
+		return err
+	}
+	const newRoot = "/sys" // any folder that every host has; it is covered in this namespace only
+	if err := unix.Mount("imagecustomizer", newRoot, "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("mount the worker's root: %w", err)
+	}
+	for _, t := range trees {
+		if err := t.attach(newRoot); err != nil {
+			return fmt.Errorf("show /%s to the worker: %w", t.name, err)
+		}
+	}
+	if err := makeWorkerFolders(newRoot); err != nil {
+		return err
+	}
+	return pivot(newRoot)
+}
+
+func cloneHost() ([]tree, error) {
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return nil, err
+	}
+	var trees []tree
+	for _, e := range entries {
+		t := tree{name: e.Name(), dir: e.IsDir()}
+		switch {
+		case t.name == "dev" || t.name == "proc" || "/"+t.name == Work:
+			continue
+		case e.Type() == os.ModeSymlink:
+			t.link, err = os.Readlink("/" + t.name)
+		default:
+			t.fd, err = CloneReadOnly("/" + t.name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("copy the mounts below /%s: %w", t.name, err)
+		}
+		trees = append(trees, t)
+	}
+	return trees, nil
+}
+
+// CloneReadOnly returns a detached, read-only copy of the mount tree at path (open_tree, Linux 5.2;
+// below Linux 5.12 submounts stay writable).
+func CloneReadOnly(path string) (int, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return -1, err
+	}
+	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr)
+	if err != nil && !errors.Is(err, unix.ENOSYS) {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
+// AttachAt puts a detached mount at a path and closes its descriptor.
+func AttachAt(fd int, path string) error {
+	err := unix.MoveMount(fd, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	return errors.Join(err, unix.Close(fd))
+}
+
+func (t tree) attach(root string) error {
+	path := filepath.Join(root, t.name)
+	if t.link != "" {
+		return os.Symlink(t.link, path)
+	}
+	var err error
+	if t.dir {
+		err = os.Mkdir(path, 0o755)
+	} else {
+		err = os.WriteFile(path, nil, 0o600)
+	}
+	if err != nil {
+		return errors.Join(err, unix.Close(t.fd))
+	}
+	return AttachAt(t.fd, path)
+}
+
+func makeWorkerFolders(root string) error {
+	for _, d := range []string{"dev", "proc", Work, Work + "/tmp"} {
+		if err := os.Mkdir(filepath.Join(root, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount("proc", root+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return makeNodes(root+"/dev", workerDevices)
+}
+
+// makeNodes fills a folder with device nodes and the usual links.
+func makeNodes(dir string, devices []device) error {
+	for _, d := range devices {
+		path := filepath.Join(dir, d.name)
+		if err := unix.Mknod(path, unix.S_IFCHR|d.mode, int(unix.Mkdev(d.major, d.minor))); err != nil {
+			return fmt.Errorf("make device node %s: %w", path, err)
+		}
+		if err := os.Chmod(path, os.FileMode(d.mode)); err != nil {
+			return err
+		}
+	}
+	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pivot makes dir the root of the namespace and drops the old one.
+func pivot(dir string) error {
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("drop the old root: %w", err)
+	}
+	return os.Chdir("/")
+}

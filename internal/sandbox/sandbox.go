@@ -1,0 +1,160 @@
+// Package sandbox confines the privileged half of a run. The program starts itself again as the
+// init of new mount, PID, IPC and UTS namespaces; that init starts the worker, which does all
+// mounting and starts all programs. When either dies, or the process that started them does, the
+// kernel ends every process and mount in there: nothing in user space has to run for it.
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// First arguments by which the program knows that it was started as one of its own helpers.
+const (
+	initArg   = "__init"
+	workerArg = "__worker"
+	execArg   = "__exec"
+)
+
+// Descriptors of the worker.
+const (
+	fdIn    = 3 // job, then cancellation; end of file means that the supervisor is gone
+	fdOut   = 4 // events
+	fdFirst = 5 // first of the files handed over
+)
+
+// Main runs the helper that this process was started as, and returns its exit status; ok is false
+// where it was started by a person. It must be called before anything else in main.
+func Main(worker func(in, out *os.File) int) (status int, ok bool) {
+	if len(os.Args) < 2 {
+		return 0, false
+	}
+	switch os.Args[1] {
+	case initArg:
+		return initMain(), true
+	case workerArg:
+		return workerMain(worker), true
+	case execArg:
+		return execMain(), true
+	}
+	return 0, false
+}
+
+// Process is a running worker, seen from the supervisor.
+type Process struct {
+	In  *os.File // write the job here; closing it cancels the run
+	Out *os.File // events of the worker
+	cmd *exec.Cmd
+}
+
+// Start starts a worker that inherits these files (see File). It needs root.
+func Start(files []*os.File) (*Process, error) {
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, inR.Close(), inW.Close())
+	}
+	cmd := exec.Command("/proc/self/exe", initArg, strconv.Itoa(fdFirst+len(files)))
+	cmd.ExtraFiles = append([]*os.File{inR, outW}, files...)
+	cmd.Stderr = os.Stderr
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+		Pdeathsig:  unix.SIGKILL,
+		Setpgid:    true, // Ctrl-C reaches the supervisor alone, which then cancels in order
+	}
+	err = startOnLastingThread(cmd)
+	if err := errors.Join(inR.Close(), outW.Close()); err != nil {
+		return nil, err
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot start the worker in new namespaces (root is needed): %w", err), inW.Close(), outR.Close())
+	}
+	return &Process{In: inW, Out: outR, cmd: cmd}, nil
+}
+
+// startOnLastingThread starts the command from a thread that lives as long as the program, because
+// Pdeathsig means the death of the parent *thread*.
+func startOnLastingThread(cmd *exec.Cmd) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		done <- cmd.Start()
+		select {}
+	}()
+	return <-done
+}
+
+// Wait waits for the end of the worker and everything it started.
+func (p *Process) Wait() error { return p.cmd.Wait() }
+
+// Kill ends the worker and everything it started at once.
+func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
+
+// File is the i-th file handed to Start, in the worker. Its path is usable by other programs only
+// as ChildPath says.
+func File(i int) *os.File {
+	return os.NewFile(uintptr(fdFirst+i), fmt.Sprintf("/proc/self/fd/%d", fdFirst+i))
+}
+
+// initMain is PID 1 of the namespaces: it starts the worker, reaps what is orphaned, and ends with
+// the worker's status. It is not the worker itself, whose os/exec must not lose exits to a reaper.
+func initMain() int {
+	signal.Ignore(unix.SIGINT, unix.SIGHUP, unix.SIGTERM, unix.SIGPIPE)
+	attr := &os.ProcAttr{Env: os.Environ(), Files: inherited()}
+	worker, err := os.StartProcess("/proc/self/exe", []string{os.Args[0], workerArg, os.Args[2]}, attr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cannot start the worker:", err)
+		return 1
+	}
+	for _, f := range attr.Files[fdIn:] {
+		f.Close() // only the worker's copies may keep pipes open
+	}
+	for {
+		var ws unix.WaitStatus
+		pid, err := unix.Wait4(-1, &ws, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return 1
+		case pid == worker.Pid && ws.Exited():
+			return ws.ExitStatus()
+		case pid == worker.Pid:
+			return 128 + int(ws.Signal())
+		}
+	}
+}
+
+// inherited lists the descriptors handed down, in order; the last argument tells how many, because
+// the Go runtime has some of its own.
+func inherited() []*os.File {
+	files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
+	n, _ := strconv.Atoi(os.Args[2])
+	for fd := fdIn; fd < n; fd++ {
+		files = append(files, os.NewFile(uintptr(fd), "inherited"))
+	}
+	return files
+}
+
+func workerMain(worker func(in, out *os.File) int) int {
+	n, _ := strconv.Atoi(os.Args[2])
+	for fd := fdIn; fd < n; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	if err := enterPrivateRoot(); err != nil {
+		fmt.Fprintln(os.Stderr, "cannot set up the worker:", err)
+		return 1
+	}
+	return worker(os.NewFile(fdIn, "job"), os.NewFile(fdOut, "events"))
+}
