@@ -1,0 +1,8 @@
+package distro
+
+var debian12 = &Distro{
+	Name:     "Debian 12",
+	ID:       "debian",
+	Versions: []string{"12"},
+	Tested:   "real images, booted",
+}

@@ -1,0 +1,76 @@
+// Package distro holds what differs between distributions, one value and one file each. No other
+// package compares distribution names: what can be probed in an image (package manager, boot
+// scheme, initramfs builder) is probed there and is not in these values.
+package distro
+
+import (
+	"slices"
+	"strings"
+)
+
+// Distro is one distribution, or one release of it.
+type Distro struct {
+	Name     string   // as people call it
+	ID       string   // ID of os-release(5)
+	Versions []string // accepted VERSION_ID values; empty means all
+	Like     []string // ID_LIKE values by which an unknown derivative is recognised
+	Tested   string   // how this project tests it, for the table of supported distributions
+
+	// Unsupported maps a config path, such as "os.packages", to the reason why this distribution
+	// lacks it.
+	Unsupported map[string]string
+	// Unknown is true for an image whose distribution is none of ours but whose mechanisms are.
+	Unknown bool
+}
+
+// All lists the supported distributions.
+func All() []*Distro {
+	return []*Distro{azureLinux3, mariner2, debian12, ubuntu, fedora}
+}
+
+// Match returns the distribution that an image's os-release names. Where it is none of ours the
+// answer has Unknown set.
+func Match(osRelease map[string]string) *Distro {
+	id, version := osRelease["ID"], osRelease["VERSION_ID"]
+	for _, d := range All() {
+		if d.ID == id && (len(d.Versions) == 0 || slices.Contains(d.Versions, version)) {
+			return d
+		}
+	}
+	name := osRelease["PRETTY_NAME"]
+	if name == "" {
+		name = strings.TrimSpace(id + " " + version)
+	}
+	return &Distro{Name: name, ID: id, Versions: []string{version}, Unknown: true}
+}
+
+// ParseOSRelease reads the variable assignments of an os-release(5) file. Quotes and the backslash
+// escapes that the format allows are removed.
+func ParseOSRelease(text string) map[string]string {
+	vars := map[string]string{}
+	for line := range strings.Lines(text) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if ok && key != "" && !strings.HasPrefix(key, "#") {
+			vars[key] = unquote(value)
+		}
+	}
+	return vars
+}
+
+func unquote(v string) string {
+	if len(v) >= 2 && (v[0] == '"' || v[0] == '\'') && v[len(v)-1] == v[0] {
+		quote := v[0]
+		v = v[1 : len(v)-1]
+		if quote == '\'' {
+			return v
+		}
+	}
+	var b strings.Builder
+	for i := 0; i < len(v); i++ {
+		if v[i] == '\\' && i+1 < len(v) {
+			i++
+		}
+		b.WriteByte(v[i])
+	}
+	return b.String()
+}

@@ -1,0 +1,8 @@
+package distro
+
+var mariner2 = &Distro{
+	Name:     "Mariner 2.0",
+	ID:       "mariner",
+	Versions: []string{"2.0"},
+	Tested:   "images laid out like it, made of Debian packages repackaged as RPMs, with a stand-in for tdnf",
+}
