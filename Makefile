@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh Debian or Ubuntu machine with Go and make:
+#   sudo make demo    the main job on a real image, ending in a boot
+#   sudo make test    all tests
+# sudo drops Go from PATH on many machines, so its usual place is looked at too.
+GO      ?= $(shell command -v go || echo /usr/local/go/bin/go)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  = -s -w -X imagecustomizer/internal/app.Version=$(VERSION)
+BIN      = bin/imagecustomizer
+export CGO_ENABLED = 0
+export PATH := $(dir $(GO)):$(PATH)
+
+.PHONY: help deps build check test test-full demo bench lint generate clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## Install every host program that the tool, the demo and the tests use (root)
+	@test/deps.sh
+
+build: ## Build bin/imagecustomizer, a static binary
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/imagecustomizer
+
+generate: ## Write docs/configuration.md, docs/cli.md and schema.json from the code
+	$(GO) run ./cmd/docs
+
+check: ## Formatting, vet, and the tests that need no root and no tools
+	@test -z "$$(gofmt -l cmd internal test)" || { echo "not gofmt'ed:"; gofmt -l cmd internal test; exit 1; }
+	$(GO) vet ./... && $(GO) vet -tags root,boot ./...
+	$(GO) test ./internal/... ./cmd/...
+
+test: deps build ## All tests: unit, real tools, root, boot in QEMU (root; under 30 minutes on 2 cores)
+	@test/run.sh
+
+test-full: deps build ## As test, with the whole matrix instead of a sample (root)
+	@FULL=1 test/run.sh
+
+demo: deps build ## Customize a real image with the README's command and boot it (root)
+	@test/demo/demo.sh
+
+bench: deps build ## Speed against a plain script, as ratios taken in one run (root)
+	@test/bench/bench.sh
+
+lint: ## golangci-lint, kept in a module of its own
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+clean: ## Remove what was built; cached base images stay
+	rm -rf bin
