@@ -41,13 +41,20 @@ type tree struct {
 // enterPrivateRoot gives the worker a root of its own: a tmpfs that shows the host's files at their
 // places, read-only, but has its own /dev, /proc and Work. Nothing is left on the host when the
 // worker ends, since the host never sees any of it.
-func enterPrivateRoot() error {
+func enterPrivateRoot(writable map[string]string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
 	trees, err := cloneHost()
 	if err != nil {
 		return err
+	}
+	for name, path := range writable {
+		fd, err := clone(path)
+		if err != nil {
+			return fmt.Errorf("copy the mount of %s: %w", path, err)
+		}
+		trees = append(trees, tree{name: Writable(name), fd: fd, dir: true})
 	}
 	const newRoot = "/sys" // any folder that every host has; it is covered in this namespace only
 	if err := unix.Mount("imagecustomizer", newRoot, "tmpfs", 0, "mode=755"); err != nil {
@@ -91,7 +98,7 @@ func cloneHost() ([]tree, error) {
 // CloneReadOnly returns a detached, read-only copy of the mount tree at path (open_tree, Linux 5.2;
 // below Linux 5.12 submounts stay writable).
 func CloneReadOnly(path string) (int, error) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	fd, err := clone(path)
 	if err != nil {
 		return -1, err
 	}
@@ -103,9 +110,13 @@ func CloneReadOnly(path string) (int, error) {
 	return fd, nil
 }
 
+func clone(path string) (int, error) {
+	return unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+}
+
 // AttachAt puts a detached mount at a path and closes its descriptor.
 func AttachAt(fd int, path string) error {
-	err := unix.MoveMount(fd, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	err := unix.MoveMount(fd, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS)
 	return errors.Join(err, unix.Close(fd))
 }
 
@@ -116,7 +127,7 @@ func (t tree) attach(root string) error {
 	}
 	var err error
 	if t.dir {
-		err = os.Mkdir(path, 0o755)
+		err = os.MkdirAll(path, 0o755)
 	} else {
 		err = os.WriteFile(path, nil, 0o600)
 	}
@@ -128,7 +139,7 @@ func (t tree) attach(root string) error {
 
 func makeWorkerFolders(root string) error {
 	for _, d := range []string{"dev", "proc", Work, Work + "/tmp"} {
-		if err := os.Mkdir(filepath.Join(root, d), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			return err
 		}
 	}

@@ -5,13 +5,13 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +48,14 @@ func Main(worker func(in, out *os.File) int) (status int, ok bool) {
 	return 0, false
 }
 
+// Spec is what a worker gets besides its own namespaces.
+type Spec struct {
+	Files    []*os.File        `json:"-"` // inherited; File(i) is the i-th in the worker
+	Writable map[string]string // folders of the host the worker may write, by the name Writable is asked with
+
+	Count int // of Files, for the helpers
+}
+
 // Process is a running worker, seen from the supervisor.
 type Process struct {
 	In  *os.File // write the job here; closing it cancels the run
@@ -55,8 +63,13 @@ type Process struct {
 	cmd *exec.Cmd
 }
 
-// Start starts a worker that inherits these files (see File). It needs root.
-func Start(files []*os.File) (*Process, error) {
+// Start starts a worker. It needs root.
+func Start(spec Spec) (*Process, error) {
+	spec.Count = len(spec.Files)
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
 	inR, inW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -65,8 +78,8 @@ func Start(files []*os.File) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(err, inR.Close(), inW.Close())
 	}
-	cmd := exec.Command("/proc/self/exe", initArg, strconv.Itoa(fdFirst+len(files)))
-	cmd.ExtraFiles = append([]*os.File{inR, outW}, files...)
+	cmd := exec.Command("/proc/self/exe", initArg, string(text))
+	cmd.ExtraFiles = append([]*os.File{inR, outW}, spec.Files...)
 	cmd.Stderr = os.Stderr
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -102,11 +115,14 @@ func (p *Process) Wait() error { return p.cmd.Wait() }
 // Kill ends the worker and everything it started at once.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
 
-// File is the i-th file handed to Start, in the worker. Its path is usable by other programs only
-// as ChildPath says.
-func File(i int) *os.File {
-	return os.NewFile(uintptr(fdFirst+i), fmt.Sprintf("/proc/self/fd/%d", fdFirst+i))
-}
+// File is the i-th of Spec.Files, in the worker.
+func File(i int) *os.File { return os.NewFile(uintptr(fdFirst+i), fmt.Sprintf("file %d", i)) }
+
+// Path names an open file for programs that the worker starts: their own /proc/self is another.
+func Path(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }
+
+// Writable is the folder of that name in Spec.Writable, in the worker.
+func Writable(name string) string { return Work + "/writable/" + name }
 
 // initMain is PID 1 of the namespaces: it starts the worker, reaps what is orphaned, and ends with
 // the worker's status. It is not the worker itself, whose os/exec must not lose exits to a reaper.
@@ -136,23 +152,28 @@ func initMain() int {
 	}
 }
 
-// inherited lists the descriptors handed down, in order; the last argument tells how many, because
+// readSpec is the Spec that this helper was started with.
+func readSpec() (spec Spec) {
+	_ = json.Unmarshal([]byte(os.Args[2]), &spec) // our own output: plain strings and a number
+	return spec
+}
+
+// inherited lists the descriptors handed down, in order. They are counted, not probed for, because
 // the Go runtime has some of its own.
 func inherited() []*os.File {
 	files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
-	n, _ := strconv.Atoi(os.Args[2])
-	for fd := fdIn; fd < n; fd++ {
+	for fd := fdIn; fd < fdFirst+readSpec().Count; fd++ {
 		files = append(files, os.NewFile(uintptr(fd), "inherited"))
 	}
 	return files
 }
 
 func workerMain(worker func(in, out *os.File) int) int {
-	n, _ := strconv.Atoi(os.Args[2])
-	for fd := fdIn; fd < n; fd++ {
+	spec := readSpec()
+	for fd := fdIn; fd < fdFirst+spec.Count; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	if err := enterPrivateRoot(); err != nil {
+	if err := enterPrivateRoot(spec.Writable); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot set up the worker:", err)
 		return 1
 	}

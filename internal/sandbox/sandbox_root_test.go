@@ -1,0 +1,220 @@
+//go:build root
+
+package sandbox_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/rootfs"
+	"imagecustomizer/internal/sandbox"
+)
+
+// TestMain lets the test binary be started as its own worker, and as a supervisor to be killed.
+func TestMain(m *testing.M) {
+	if status, ok := sandbox.Main(worker); ok {
+		os.Exit(status)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "supervisor" {
+		supervise()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// worker does what the first line of its input asks for and answers on out.
+func worker(in, out *os.File) int {
+	line, _ := bufio.NewReader(in).ReadString('\n')
+	answer, err := answerTo(strings.Fields(line))
+	if err != nil {
+		answer = "error: " + err.Error()
+	}
+	_ = json.NewEncoder(out).Encode(answer)
+	if strings.HasPrefix(line, "hang") {
+		time.Sleep(time.Hour)
+	}
+	return 0
+}
+
+func answerTo(words []string) (string, error) {
+	switch words[0] {
+	case "write":
+		return "written", os.WriteFile(words[1], []byte("x"), 0o644)
+	case "file":
+		_, err := sandbox.File(0).WriteString("from the worker")
+		return "written", err
+	case "hang":
+		dir := sandbox.Work + "/marker"
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return "", err
+		}
+		if err := unix.Mount("marker", dir, "tmpfs", 0, ""); err != nil {
+			return "", err
+		}
+		go func() { _ = hostcmd.New("sleep", "4242").Run(context.Background()) }()
+		time.Sleep(300 * time.Millisecond)
+		return "hanging", nil
+	case "image":
+		return runInImage(words[1], strings.Join(words[2:], " "))
+	}
+	return "", fmt.Errorf("unknown request %q", words)
+}
+
+// runInImage runs a shell command in a root made of the host's own /usr.
+func runInImage(root, script string) (out string, err error) {
+	r, err := rootfs.New(root)
+	if err != nil {
+		return "", err
+	}
+	image, err := sandbox.EnterImage(r, nil, map[string]string{"disk/by-uuid/abcd": "../../null"})
+	if err != nil {
+		return "", err
+	}
+	if err := image.Bind("/usr", "/usr", true); err != nil {
+		return "", err
+	}
+	c := sandbox.Command(root, hostcmd.New("sh", "-c", script))
+	var b strings.Builder
+	c.Stdout, c.Stderr = &b, &b
+	_ = c.Run(context.Background())
+	return b.String(), image.Leave()
+}
+
+// ask starts a worker with this request and returns its answer.
+func ask(t *testing.T, spec sandbox.Spec, request string) string {
+	t.Helper()
+	p, err := sandbox.Start(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(p.In, request)
+	data, _ := io.ReadAll(p.Out)
+	if err := p.Wait(); err != nil {
+		t.Errorf("worker: %v", err)
+	}
+	var answer string
+	if err := json.Unmarshal(data, &answer); err != nil {
+		t.Fatalf("answer %q: %v", data, err)
+	}
+	return answer
+}
+
+func TestHostIsReadOnlyButForWhatIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if got := ask(t, sandbox.Spec{}, "write "+dir+"/f"); !strings.Contains(got, "read-only") {
+		t.Errorf("the worker could write to the host: %s", got)
+	}
+	spec := sandbox.Spec{Writable: map[string]string{"out": dir}}
+	if got := ask(t, spec, "write "+sandbox.Writable("out")+"/f"); got != "written" {
+		t.Error(got)
+	}
+	if _, err := os.Stat(dir + "/f"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInheritedFile(t *testing.T) {
+	t.Parallel()
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(t, sandbox.Spec{Files: []*os.File{f}}, "file")
+	if got, _ := os.ReadFile(f.Name()); string(got) != "from the worker" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// emptyImage makes a root folder with merged /usr, on which /usr of the host is mounted.
+func emptyImage(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, d := range []string{"dev", "proc", "sys", "run", "tmp", "usr", "etc"} {
+		if err := os.Mkdir(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range []string{"bin", "lib", "lib64", "sbin"} {
+		if err := os.Symlink("usr/"+l, filepath.Join(root, l)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestProgramsInImageAreConfined(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]string{
+		"mount -t tmpfs x /tmp":                              "denied",
+		"unshare --user --map-root-user true":                "not permitted",
+		"ls /proc/1/root/":                                   "denied",
+		"echo 1 > /proc/sys/kernel/panic":                    "Read-only",
+		"mknod /dev/evil b 7 0":                              "Read-only",
+		"echo PID $$; sync; readlink /dev/disk/by-uuid/abcd": "../../null",
+		"hostname changed 2>&1; hostname":                    "must be root",
+		"echo $HOME $PATH":                                   "/root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	} {
+		if got := ask(t, sandbox.Spec{}, "image "+emptyImage(t)+" "+script); !strings.Contains(got, want) {
+			t.Errorf("%s: %q lacks %q", script, got, want)
+		}
+	}
+}
+
+// supervise starts a worker that hangs, says so, and hangs too.
+func supervise() {
+	p, err := sandbox.Start(sandbox.Spec{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Fprintln(p.In, "hang")
+	line, _ := bufio.NewReader(p.Out).ReadString('\n')
+	fmt.Print(line)
+	time.Sleep(time.Hour)
+}
+
+func TestNothingSurvivesSIGKILL(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe", "supervisor")
+	out, _ := cmd.StdoutPipe()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	if !strings.Contains(line, "hanging") || !running("4242") {
+		t.Fatalf("the worker did not start: %q", line)
+	}
+	_ = cmd.Process.Signal(syscall.SIGKILL)
+	_ = cmd.Wait()
+	for range 50 {
+		if !running("4242") {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("a process of the worker survived")
+}
+
+// running tells whether a process with this argument exists anywhere.
+func running(arg string) bool {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, l := range lines {
+		if data, _ := os.ReadFile(l); strings.HasPrefix(string(data), "sleep\x00"+arg) {
+			return true
+		}
+	}
+	return false
+}
