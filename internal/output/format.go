@@ -1,0 +1,152 @@
+// Package output writes the customized disk to the files a user asked for. An output appears under
+// its name complete, synced and checked, or not at all.
+package output
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+)
+
+// mib is 1 MiB, the unit of disk sizes.
+const mib = 1 << 20
+
+// Format is one way to write a disk image.
+type Format struct {
+	Name       string   // as spelled on the command line and in the config
+	Aliases    []string // other spellings
+	Extensions []string // usual endings of file names; empty where another format owns them
+	About      string   // one line for people
+
+	driver     string   // QEMU's name; empty where qemu-img cannot write the format
+	options    []string // QEMU creation options
+	compressed bool     // have qemu-img compress clusters
+
+	accepts func(size int64) error             // limits on the disk's size; may be nil
+	check   func(r io.ReaderAt, s sizes) error // the written file's own structures; may be nil
+}
+
+// formats is every format, in the order they are listed to people. force_size keeps QEMU from
+// rounding a VHD up to a CHS geometry; VHDX blocks of 2 MiB keep small images small.
+var formats = []Format{
+	{
+		Name: "raw", Extensions: []string{".raw", ".img"}, About: "plain bytes of the disk, sparse",
+		driver: "raw", check: checkRaw,
+	},
+	{
+		Name: "raw.zst", Aliases: []string{"raw-zst"}, Extensions: []string{".raw.zst", ".img.zst"},
+		About: "plain bytes of the disk, zstd compressed", check: checkMagic("\x28\xb5\x2f\xfd"),
+	},
+	{
+		Name: "qcow2", Extensions: []string{".qcow2"}, About: "QEMU copy on write",
+		driver: "qcow2", check: checkMagic("QFI\xfb"),
+	},
+	{
+		Name: "qcow2-zstd", About: "QEMU copy on write, clusters compressed with zstd (QEMU 5.1 or newer)",
+		driver: "qcow2", options: []string{"compression_type=zstd"}, compressed: true, check: checkMagic("QFI\xfb"),
+	},
+	{
+		Name: "vhd", Extensions: []string{".vhd"}, About: "Virtual PC, dynamic",
+		driver: "vpc", options: []string{"subformat=dynamic", "force_size=on"}, accepts: acceptVHD, check: checkVHD,
+	},
+	{
+		Name: "vhd-fixed", About: "Virtual PC, fixed size: what Azure takes",
+		driver: "vpc", options: []string{"subformat=fixed", "force_size=on"}, accepts: acceptFixedVHD, check: checkFixedVHD,
+	},
+	{
+		Name: "vhdx", Extensions: []string{".vhdx"}, About: "Hyper-V",
+		driver: "vhdx", options: []string{"block_size=2097152"}, check: checkMagic("vhdxfile"),
+	},
+}
+
+// Formats lists all formats.
+func Formats() []Format { return append([]Format(nil), formats...) }
+
+// Names lists the formats as a user spells them.
+func Names() []string {
+	var names []string
+	for _, f := range formats {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// String is the format's name.
+func (f Format) String() string { return f.Name }
+
+// IsRaw tells whether the file is the disk itself, byte for byte.
+func (f Format) IsRaw() bool { return f.driver == "raw" }
+
+// Accepts tells whether the format can hold a disk of this size in bytes, before anything is written.
+func (f Format) Accepts(size int64) error {
+	if size <= 0 || size%512 != 0 {
+		return fmt.Errorf("a disk of %d bytes is not a whole number of 512-byte sectors", size)
+	}
+	if f.accepts == nil {
+		return nil
+	}
+	return f.accepts(size)
+}
+
+// Parse returns the format of that name. The error lists the formats there are.
+func Parse(name string) (Format, error) {
+	for _, f := range formats {
+		for _, n := range append([]string{f.Name}, f.Aliases...) {
+			if n == name {
+				return f, nil
+			}
+		}
+	}
+	hint := ""
+	if near := nearest(name); near != "" {
+		hint = fmt.Sprintf("did you mean %q? ", near)
+	}
+	return Format{}, fmt.Errorf("unknown output format %q: %sallowed are %s", name, hint, strings.Join(Names(), ", "))
+}
+
+// FromPath returns the format that a file name's ending usually means.
+func FromPath(path string) (Format, error) {
+	name := strings.ToLower(filepath.Base(path))
+	for _, f := range formats {
+		for _, e := range f.Extensions {
+			if strings.HasSuffix(name, e) {
+				return f, nil
+			}
+		}
+	}
+	return Format{}, fmt.Errorf("cannot tell the output format from the file name %q: name it, one of %s", name, strings.Join(Names(), ", "))
+}
+
+// nearest is the known spelling at most two edits away from name, or empty.
+func nearest(name string) string {
+	best, least := "", 3
+	for _, f := range formats {
+		for _, n := range append([]string{f.Name}, f.Aliases...) {
+			if d := distance(strings.ToLower(name), n); d < least {
+				best, least = f.Name, d
+			}
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,206 @@
+package output
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pending is an output file that has no name yet: its folder is known, its content is being written.
+// It disappears with the last process that has it open, whatever ends that process, until Publish
+// names it.
+type Pending struct {
+	file  *os.File
+	dir   *os.File // folder, kept open so that renaming it or changing directory does not matter
+	name  string   // final name in dir
+	path  string   // final path as the user gave it, for messages
+	temp  string   // name in dir where the filesystem has no unnamed files, else empty
+	made  []string // folders made for it, outermost first
+	owner owner
+}
+
+// Create makes an empty output to be published as path. Its folder is made if need be. inputs are
+// files of the run, such as the base image, that path must not be. Two outputs of one run must not
+// have the same path; this is the caller's to check.
+func Create(path string, inputs ...string) (*Pending, error) {
+	p := &Pending{path: path, owner: caller()}
+	if err := p.create(inputs); err != nil {
+		p.Discard()
+		return nil, fmt.Errorf("cannot write the output %q: %w", path, err)
+	}
+	return p, nil
+}
+
+func (p *Pending) create(inputs []string) error {
+	target, err := followLinks(p.path)
+	if err != nil {
+		return err
+	}
+	if err := checkTarget(target, inputs); err != nil {
+		return err
+	}
+	folder := filepath.Dir(target)
+	p.name = filepath.Base(target)
+	if p.made, err = makeFolders(folder, p.owner); err != nil {
+		return fmt.Errorf("cannot make its folder: %w", err)
+	}
+	if p.dir, err = os.OpenFile(folder, unix.O_DIRECTORY, 0); err != nil {
+		return err
+	}
+	removeStale(p.dir)
+	p.file, err = openUnnamed(p.dir)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOENT) {
+		p.temp, p.file, err = openNamed(p.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot create a file in the folder %q: %w", folder, err)
+	}
+	return nil
+}
+
+// File is the output, open for reading and writing. It is closed by Publish and Discard.
+func (p *Pending) File() *os.File { return p.file }
+
+// Path is where the output will appear, as the user gave it.
+func (p *Pending) Path() string { return p.path }
+
+// Publish syncs the outputs, then gives each its name, in the order given, replacing older files of
+// those names at once. Before the first name is given, all content is on the disk. Where it fails,
+// those not yet named are discarded and none is left half written.
+func Publish(outputs ...*Pending) error {
+	defer func() {
+		for _, p := range outputs {
+			p.Discard()
+		}
+	}()
+	for _, p := range outputs {
+		if err := p.finish(); err != nil {
+			return fmt.Errorf("cannot finish the output %q: %w", p.path, explain(err, fdPath(p.dir)))
+		}
+	}
+	for _, p := range outputs {
+		if err := p.giveName(); err != nil {
+			return fmt.Errorf("cannot give the output its name %q: %w", p.path, err)
+		}
+	}
+	return nil
+}
+
+// finish hands the file to the user who called sudo and syncs it.
+func (p *Pending) finish() error {
+	if err := p.owner.chown(p.file); err != nil {
+		return err
+	}
+	return p.file.Sync()
+}
+
+// giveName links the file to its name. Where the name is taken the file is linked beside it and
+// renamed over it, since no call replaces a name by an unnamed file.
+func (p *Pending) giveName() error {
+	if p.temp == "" {
+		err := p.link(p.name)
+		if errors.Is(err, fs.ErrExist) {
+			p.temp = tempName()
+			err = p.link(p.temp)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if p.temp != "" {
+		if err := unix.Renameat(p.fd(), p.temp, p.fd(), p.name); err != nil {
+			return err
+		}
+		p.temp = ""
+	}
+	p.made = nil
+	return p.dir.Sync()
+}
+
+func (p *Pending) link(name string) error {
+	return unix.Linkat(unix.AT_FDCWD, fdPath(p.file), p.fd(), name, unix.AT_SYMLINK_FOLLOW)
+}
+
+func (p *Pending) fd() int { return int(p.dir.Fd()) }
+
+// Discard forgets an output that was not published, and the folders made for it. After Publish it
+// does nothing.
+func (p *Pending) Discard() {
+	if p.temp != "" {
+		_ = unix.Unlinkat(p.fd(), p.temp, 0)
+		p.temp = ""
+	}
+	if p.file != nil {
+		p.file.Close()
+	}
+	if p.dir != nil {
+		p.dir.Close()
+	}
+	for i := len(p.made) - 1; i >= 0; i-- {
+		_ = unix.Rmdir(p.made[i]) // fails where someone else uses it by now
+	}
+	p.file, p.dir, p.made = nil, nil, nil
+}
+
+func fdPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
+
+// followLinks resolves path while its last component is a symbolic link, so that the file behind the
+// link is replaced and the link stays.
+func followLinks(path string) (string, error) {
+	const kernelLimit = 40
+	for range kernelLimit {
+		link, err := os.Readlink(path)
+		switch {
+		case errors.Is(err, unix.EINVAL), errors.Is(err, fs.ErrNotExist):
+			return path, nil
+		case err != nil:
+			return "", err
+		case filepath.IsAbs(link):
+			path = link
+		default:
+			path = filepath.Join(filepath.Dir(path), link)
+		}
+	}
+	return "", unix.ELOOP
+}
+
+func checkTarget(target string, inputs []string) error {
+	fi, err := os.Stat(target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && target[len(target)-1] != '/':
+		return nil
+	case err == nil && fi.IsDir(), errors.Is(err, fs.ErrNotExist):
+		return errors.New("it is a folder: name a file in it")
+	case err != nil:
+		return err
+	case !fi.Mode().IsRegular():
+		return errors.New("it exists and is not a regular file: write to a file, then copy it there")
+	}
+	for _, in := range inputs {
+		if other, err := os.Stat(in); err == nil && os.SameFile(fi, other) {
+			return fmt.Errorf("it is the same file as the input %q: choose another name", in)
+		}
+	}
+	return nil
+}
+
+// makeFolders makes a folder and its parents, owned by o, and returns those it made.
+func makeFolders(path string, o owner) (made []string, err error) {
+	if fi, err := os.Stat(path); err == nil && fi.IsDir() {
+		return nil, nil
+	}
+	if parent := filepath.Dir(path); parent != path {
+		if made, err = makeFolders(parent, o); err != nil {
+			return made, err
+		}
+	}
+	if err := os.Mkdir(path, 0o755); err != nil {
+		return made, err
+	}
+	return append(made, path), o.lchown(path)
+}

@@ -1,0 +1,153 @@
+package output
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/hostcmd"
+)
+
+// parallelRequests is how many reads and writes qemu-img keeps in flight; 16 is its maximum.
+const parallelRequests = 16
+
+// Write writes a disk of size bytes to the existing, empty file out, and checks what it wrote. disk
+// is the path of the raw disk; or, for every format but raw.zst, a QEMU "json:" description of a disk
+// in another format. Both may be /proc/PID/fd/N. progress, which may be nil, gets bytes of size.
+//
+// Nothing is synced here: qemu-img runs without flushes and Pending.Publish syncs once. Writes stay
+// in order (no qemu-img -W), so that the same disk gives the same qcow2 twice.
+func Write(ctx context.Context, f Format, disk string, size int64, out string, progress func(done, total int64)) error {
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	if err := f.Accepts(size); err != nil {
+		return err
+	}
+	err := f.write(ctx, disk, size, out, progress)
+	if err == nil {
+		err = f.verify(ctx, size, out)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the %s output: %w", f, explain(err, out))
+	}
+	progress(size, size)
+	return nil
+}
+
+func (f Format) write(ctx context.Context, disk string, size int64, out string, progress func(done, total int64)) error {
+	if f.driver == "" {
+		return writeZstd(ctx, disk, size, out, progress)
+	}
+	args := []string{"convert", "-p", "-m", strconv.Itoa(parallelRequests), "-t", "unsafe", "-T", "writeback"}
+	if !strings.HasPrefix(disk, "json:") {
+		args = append(args, "-f", "raw")
+	}
+	args = append(args, "-O", f.driver)
+	if f.compressed {
+		args = append(args, "-c")
+	}
+	if len(f.options) > 0 {
+		args = append(args, "-o", strings.Join(f.options, ","))
+	}
+	c := hostcmd.New("qemu-img", append(args, disk, out)...)
+	// Quiet keeps the hundred lines of percentages out of the log and of an error's last lines.
+	c.Quiet, c.Stdout = true, &percentages{size: size, progress: progress}
+	return c.Run(ctx)
+}
+
+// verify checks the written file's structures, and its virtual size as qemu-img sees it.
+func (f Format) verify(ctx context.Context, size int64, out string) error {
+	file, err := os.Open(out)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	fi, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := f.check(file, sizes{file: fi.Size(), disk: size}); err != nil {
+		return fmt.Errorf("what was written is damaged: %w", err)
+	}
+	if f.driver == "" {
+		return nil
+	}
+	got, err := virtualSize(ctx, f.driver, out)
+	if err == nil && got != size {
+		err = fmt.Errorf("what was written is damaged: qemu-img sees a disk of %d bytes, not %d", got, size)
+	}
+	return err
+}
+
+func virtualSize(ctx context.Context, driver, path string) (int64, error) {
+	c := hostcmd.New("qemu-img", "info", "--output", "json", "-f", driver, path)
+	c.Quiet = true
+	text, err := c.Output(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var info struct {
+		VirtualSize int64 `json:"virtual-size"`
+	}
+	if err := json.Unmarshal([]byte(text), &info); err != nil {
+		return 0, fmt.Errorf("cannot read what qemu-img info printed: %w", err)
+	}
+	return info.VirtualSize, nil
+}
+
+// explain adds what to do to errors that the host's disk causes.
+func explain(err error, out string) error {
+	text := err.Error()
+	switch {
+	case errors.Is(err, unix.ENOSPC), strings.Contains(text, "No space left on device"):
+		return fmt.Errorf("the filesystem of the output folder is full%s: free some space there, or write to another folder: %w", free(out), err)
+	case errors.Is(err, unix.EFBIG), strings.Contains(text, "File too large"):
+		return fmt.Errorf("the filesystem of the output folder, or a file size limit (ulimit -f), does not allow so large a file: %w", err)
+	}
+	return err
+}
+
+func free(path string) string {
+	var st unix.Statfs_t
+	if unix.Statfs(path, &st) != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (%d of %d MiB free)", st.Bavail*uint64(st.Bsize)/mib, st.Blocks*uint64(st.Bsize)/mib)
+}
+
+// percentages reads what "qemu-img convert -p" prints: "    (12.34/100%)\r" over and over.
+type percentages struct {
+	size     int64
+	progress func(done, total int64)
+	partial  []byte
+}
+
+// Write takes output of qemu-img.
+func (p *percentages) Write(b []byte) (int, error) {
+	p.partial = append(p.partial, b...)
+	for {
+		line, rest, found := bytes.Cut(p.partial, []byte("\r"))
+		if !found {
+			return len(b), nil
+		}
+		if percent, ok := parsePercent(string(line)); ok {
+			p.progress(int64(math.Round(percent/100*float64(p.size))), p.size)
+		}
+		p.partial = rest
+	}
+}
+
+func parsePercent(line string) (float64, bool) {
+	number, _, found := strings.Cut(strings.TrimLeft(line, " \n("), "/100%)")
+	percent, err := strconv.ParseFloat(number, 64)
+	return percent, found && err == nil && percent >= 0 && percent <= 100
+}
