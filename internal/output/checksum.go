@@ -3,15 +3,11 @@ package output
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
 )
-
-// zeros stands for the content of holes.
-var zeros [mib]byte
 
 // Checksum makes the output PATH.sha256, which "sha256sum -c" reads, for a finished p. Hand it to
 // Publish *before* p: whoever sees the new p then finds its checksum there. progress, which may be
@@ -49,22 +45,18 @@ func sha256File(ctx context.Context, p *Pending, progress func(done, total int64
 	if err != nil {
 		return "", err
 	}
-	h, buffer, data := sha256.New(), make([]byte, mib), int64(-1)
+	h, buffer := sha256.New(), make([]byte, mib)
 	for at := int64(0); at < fi.Size(); at += mib {
+		piece := buffer[:min(mib, fi.Size()-at)]
+		found, err := readSparse(p.file, piece, at)
+		if err != nil {
+			return "", err
+		}
+		if !found {
+			clear(piece)
+		}
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
-		}
-		if data < at {
-			if data, err = nextData(p.file, at, fi.Size()); err != nil {
-				return "", err
-			}
-		}
-		piece := zeros[:min(mib, fi.Size()-at)]
-		if data < at+int64(len(piece)) {
-			piece = buffer[:len(piece)]
-			if _, err := p.file.ReadAt(piece, at); err != nil && !errors.Is(err, io.EOF) {
-				return "", err
-			}
 		}
 		h.Write(piece)
 		if progress != nil {

@@ -1,20 +1,23 @@
 package output
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/unix"
 )
 
 // frameSize is how many bytes of the disk become one zstd frame. Frames are compressed in parallel
 // and stand one after the other, which every decompressor reads as one stream; 8 MiB is also the
-// largest window that decompressors take without being asked.
+// largest window that decompressors take without being asked (RFC 8878, 3.1.1.1.2).
 const frameSize = 8 * mib
 
 // frame is a compressed piece of the disk, or the error of making it.
@@ -23,14 +26,17 @@ type frame struct {
 	err  error
 }
 
-// writeZstd compresses with all cores. Holes are not read: they repeat one frame of zeros, the very
-// bytes that zeros that were read would give, so the result does not depend on where the holes are.
+// writeZstd compresses with all cores. Zeros, in a hole or written, become the same few bytes, so
+// the result does not depend on where the holes are.
 func writeZstd(ctx context.Context, disk string, size int64, out string, progress func(done, total int64)) (err error) {
 	in, err := os.Open(disk)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+	if end, err := in.Seek(0, io.SeekEnd); err != nil || end != size {
+		return fmt.Errorf("the disk has %d bytes instead of %d: %w", end, size, cmp.Or(err, io.ErrUnexpectedEOF))
+	}
 	file, err := os.OpenFile(out, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return err
@@ -57,10 +63,7 @@ func writeZstd(ctx context.Context, disk string, size int64, out string, progres
 		done = min(done+frameSize, size)
 		progress(done, size)
 	}
-	if done != size {
-		return context.Cause(ctx)
-	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // compressor turns a disk into frames.
@@ -68,7 +71,7 @@ type compressor struct {
 	in      *os.File
 	size    int64
 	encoder *zstd.Encoder
-	zeros   []byte // compressed frame of frameSize zeros
+	zeros   []byte // frameSize zeros, compressed
 	buffers sync.Pool
 }
 
@@ -77,9 +80,8 @@ func newCompressor(in *os.File, size int64) (*compressor, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compressor{in: in, size: size, encoder: e}
+	c := &compressor{in: in, size: size, encoder: e, zeros: zeroFrame(frameSize)}
 	c.buffers.New = func() any { return new([frameSize]byte) }
-	c.zeros = e.EncodeAll(make([]byte, frameSize), nil)
 	return c, nil
 }
 
@@ -89,48 +91,54 @@ func (c *compressor) frames(ctx context.Context) <-chan chan frame {
 	queue := make(chan chan frame, runtime.GOMAXPROCS(0))
 	go func() {
 		defer close(queue)
-		var data int64 // start of the first data at or after at
 		for at := int64(0); at < c.size; at += frameSize {
-			var err error
-			if data < at || at == 0 {
-				data, err = nextData(c.in, at, c.size)
-			}
-			one, hole := make(chan frame, 1), data >= at+frameSize
+			one := make(chan frame, 1)
 			select {
 			case queue <- one:
 			case <-ctx.Done():
 				return
 			}
-			go func() { one <- c.frame(at, hole, err) }()
+			go func() { one <- c.frame(at) }()
 		}
 	}()
 	return queue
 }
 
-func (c *compressor) frame(at int64, hole bool, err error) frame {
-	if err != nil {
+func (c *compressor) frame(at int64) frame {
+	whole := c.buffers.Get().(*[frameSize]byte)
+	defer c.buffers.Put(whole)
+	b := whole[:min(frameSize, c.size-at)]
+	found, err := readSparse(c.in, b, at)
+	switch {
+	case err != nil:
 		return frame{err: err}
-	}
-	n := min(frameSize, c.size-at)
-	if hole && n == frameSize {
+	case len(b) == frameSize && (!found || isZero(b)):
 		return frame{data: c.zeros}
 	}
-	buffer := c.buffers.Get().(*[frameSize]byte)
-	defer c.buffers.Put(buffer)
-	if _, err := c.in.ReadAt(buffer[:n], at); err != nil {
-		return frame{err: fmt.Errorf("cannot read the disk at byte %d: %w", at, err)}
-	}
-	return frame{data: c.encoder.EncodeAll(buffer[:n], nil)}
+	return frame{data: c.encoder.EncodeAll(b, nil)}
 }
 
-// nextData is where the first data at or after the offset begins, or end where only a hole is left.
-func nextData(f *os.File, at, end int64) (int64, error) {
-	data, err := f.Seek(at, unix.SEEK_DATA)
-	switch {
-	case errors.Is(err, unix.ENXIO):
-		return end, nil
-	case errors.Is(err, unix.EINVAL): // the filesystem cannot tell
-		return at, nil
+// isZero compares every byte with the one before it.
+func isZero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
+
+// zeroFrame is a zstd frame of n zeros in 4 bytes for each 128 KiB, as few as the format allows
+// (RFC 8878, 3.1.1): a header with the content's size and no checksum, then run-length blocks.
+func zeroFrame(n uint32) []byte {
+	const (
+		singleSegment, fourByteSize = 1 << 5, 2 << 6
+		maxBlock                    = 128 << 10
+		last, runLength             = 1, 1 << 1
+	)
+	b := []byte{0x28, 0xb5, 0x2f, 0xfd, singleSegment | fourByteSize}
+	b = binary.LittleEndian.AppendUint32(b, n)
+	for n > 0 {
+		size := min(n, maxBlock)
+		n -= size
+		header := size<<3 | runLength
+		if n == 0 {
+			header |= last
+		}
+		b = append(b, byte(header), byte(header>>8), byte(header>>16), 0)
 	}
-	return data, err
+	return b
 }
