@@ -1,0 +1,374 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Validator checks a decoded value. Every value present in the document is asked, outermost first.
+type Validator interface{ Validate(at *At) }
+
+// Scalar decodes itself from the text of one scalar, reporting what is wrong with it.
+type Scalar interface{ UnmarshalScalar(text string, at *At) }
+
+// Enum is a string type with a fixed set of values.
+type Enum interface{ Values() []string }
+
+// Unmarshaler decodes itself from a node of any kind.
+type Unmarshaler interface{ UnmarshalConfig(n *Node) }
+
+// Kind is what a node is.
+type Kind int
+
+// Kinds of nodes.
+const (
+	Null Kind = iota
+	Text
+	List
+	Map
+)
+
+// Node is a value not yet decoded, for an Unmarshaler.
+type Node struct{ at *At }
+
+// Pair is one entry of a mapping.
+type Pair struct {
+	Key   string
+	KeyAt *At
+	Value *Node
+}
+
+// Kind tells what the node is.
+func (n *Node) Kind() Kind { return kindOf(resolve(n.at.node)) }
+
+// Text is the source text of a scalar.
+func (n *Node) Text() string { return resolve(n.at.node).Value }
+
+// At is the node's place.
+func (n *Node) At() *At { return n.at }
+
+// Items are the items of a list.
+func (n *Node) Items() []*Node {
+	var items []*Node
+	for i := range resolve(n.at.node).Content {
+		items = append(items, &Node{n.at.Index(i)})
+	}
+	return items
+}
+
+// Pairs are the entries of a mapping, in order.
+func (n *Node) Pairs() []Pair {
+	var pairs []Pair
+	content := resolve(n.at.node).Content
+	for i := 0; i+1 < len(content); i += 2 {
+		name := content[i].Value
+		pairs = append(pairs, Pair{name, n.at.Key(name), &Node{n.at.Field(name)}})
+	}
+	return pairs
+}
+
+// Decode decodes the node strictly into what into points to, and validates it.
+func (n *Node) Decode(into any) {
+	d := decoder{}
+	d.value(n.at, reflect.ValueOf(into).Elem())
+	d.validate()
+}
+
+func kindOf(n *yaml.Node) Kind {
+	switch {
+	case n == nil, n.Kind == yaml.ScalarNode && n.Tag == "!!null":
+		return Null
+	case n.Kind == yaml.ScalarNode:
+		return Text
+	case n.Kind == yaml.SequenceNode:
+		return List
+	default:
+		return Map
+	}
+}
+
+// Decode decodes the document strictly into what into points to and validates it. All problems go
+// to the document's report.
+func (d *Document) Decode(into any, o Options) {
+	d.opts, d.schema = o, reflect.TypeOf(into).Elem()
+	if d.root == nil {
+		return
+	}
+	dec := decoder{}
+	dec.value(d.At(), reflect.ValueOf(into).Elem())
+	dec.validate()
+}
+
+// decoder decodes one tree and remembers what has to be validated.
+type decoder struct {
+	checks  []func()
+	aliases int
+	depth   int
+}
+
+// Bounds on documents made to exhaust the reader.
+const (
+	maxAliases = 1000
+	maxDepth   = 64
+)
+
+func (d *decoder) validate() {
+	for _, c := range d.checks {
+		c()
+	}
+}
+
+// value decodes the node at a place into v.
+func (d *decoder) value(at *At, v reflect.Value) {
+	if at.node != nil && at.node.Kind == yaml.AliasNode {
+		if d.aliases++; d.aliases > maxAliases {
+			at.Errorf("too many aliases")
+			return
+		}
+	}
+	if d.depth++; d.depth > maxDepth {
+		at.Errorf("nested too deeply")
+		d.depth--
+		return
+	}
+	defer func() { d.depth-- }()
+	n := resolve(at.node)
+	if v.Kind() == reflect.Pointer {
+		if kindOf(n) == Null {
+			return
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if c, ok := v.Addr().Interface().(Validator); ok && kindOf(n) != Null {
+		d.checks = append(d.checks, func() { c.Validate(at) })
+	}
+	d.into(at, n, v)
+}
+
+func (d *decoder) into(at *At, n *yaml.Node, v reflect.Value) {
+	switch x := v.Addr().Interface().(type) {
+	case Unmarshaler:
+		x.UnmarshalConfig(&Node{at})
+		return
+	case Scalar:
+		if d.want(at, Text, "a value") {
+			x.UnmarshalScalar(n.Value, at)
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		if kindOf(n) != Null && d.want(at, Map, "a mapping of keys and values") {
+			d.fields(at, n, v)
+		}
+	case reflect.Slice:
+		if kindOf(n) != Null && d.want(at, List, "a list (each item begins with \"- \")") {
+			d.items(at, n, v)
+		}
+	case reflect.Map:
+		if kindOf(n) != Null && d.want(at, Map, "a mapping of keys and values") {
+			d.entries(at, n, v)
+		}
+	default:
+		d.scalar(at, n, v)
+	}
+}
+
+// want reports a node of another kind than expected.
+func (d *decoder) want(at *At, k Kind, what string) bool {
+	got := kindOf(resolve(at.node))
+	if got == k || k == Text && got == Null && at.node != nil && resolve(at.node).Value != "" {
+		return true
+	}
+	names := map[Kind]string{Null: "nothing", Text: "a single value", List: "a list", Map: "a mapping"}
+	at.Errorf("%s: expected %s, found %s", last(at.path), what, names[got])
+	return false
+}
+
+func last(path string) string {
+	if i := strings.LastIndex(path, "."); i >= 0 {
+		path = path[i+1:]
+	}
+	if path == "" {
+		return "the file"
+	}
+	return path
+}
+
+func (d *decoder) items(at *At, n *yaml.Node, v reflect.Value) {
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+	for i := range n.Content {
+		item := at.Index(i)
+		if kindOf(resolve(item.node)) == Null && v.Type().Elem().Kind() != reflect.Pointer {
+			item.Errorf("this list item is empty").Hint("remove it, or write its value behind the \"-\"")
+			continue
+		}
+		d.value(item, v.Index(i))
+	}
+}
+
+func (d *decoder) entries(at *At, n *yaml.Node, v reflect.Value) {
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, f := range d.pairs(at, n) {
+		e := reflect.New(v.Type().Elem()).Elem()
+		d.value(at.Field(f), e)
+		v.SetMapIndex(reflect.ValueOf(f).Convert(v.Type().Key()), e)
+	}
+}
+
+// pairs lists the keys of a mapping and reports those that are there twice.
+func (d *decoder) pairs(at *At, n *yaml.Node) []string {
+	var keys []string
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k := n.Content[i]
+		switch {
+		case k.Kind != yaml.ScalarNode:
+			(&At{doc: at.doc, node: k, path: at.path, parent: at}).Errorf("a key must be a plain word")
+		case slices.Contains(keys, k.Value):
+			(&At{doc: at.doc, node: k, path: join(at.path, k.Value), parent: at}).Errorf("%q is here twice", k.Value).Hint("merge both into one")
+		default:
+			keys = append(keys, k.Value)
+		}
+	}
+	return keys
+}
+
+// Field describes a key that a struct type knows.
+type Field struct {
+	Key      string
+	Index    []int
+	Required bool
+	Doc      string
+	Default  string
+	Example  string
+	Type     reflect.Type
+}
+
+// Fields lists the keys of a struct type, those of embedded structs among them.
+func Fields(t reflect.Type) []Field {
+	var list []Field
+	for _, f := range reflect.VisibleFields(t) {
+		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if key == "" || key == "-" || !f.IsExported() {
+			continue
+		}
+		list = append(list, Field{
+			Key: key, Index: f.Index, Required: f.Tag.Get("required") == "true", Doc: f.Tag.Get("doc"),
+			Default: f.Tag.Get("default"), Example: f.Tag.Get("example"), Type: f.Type,
+		})
+	}
+	return list
+}
+
+func (d *decoder) fields(at *At, n *yaml.Node, v reflect.Value) {
+	fields := Fields(v.Type())
+	known := map[string]Field{}
+	var names []string
+	for _, f := range fields {
+		known[f.Key] = f
+		names = append(names, f.Key)
+	}
+	keys := d.pairs(at, n)
+	for _, k := range keys {
+		if f, ok := known[k]; ok {
+			d.value(at.Field(k), v.FieldByIndex(f.Index))
+			continue
+		}
+		d.unknown(at, k, names)
+	}
+	for _, f := range fields {
+		if f.Required && !slices.Contains(keys, f.Key) && !misspelled(f.Key, keys, names) {
+			at.Errorf("%s is missing", f.Key).Hint("add \"%s:\" here", f.Key)
+		}
+	}
+}
+
+// misspelled tells whether an unknown key was reported as meaning this one.
+func misspelled(key string, keys, names []string) bool {
+	return slices.ContainsFunc(keys, func(k string) bool { return !slices.Contains(names, k) && nearest(k, names) == key })
+}
+
+func (d *decoder) unknown(at *At, key string, names []string) {
+	place := at.Key(key)
+	if why, ok := at.doc.opts.Unsupported[generic(join(at.path, key))]; ok {
+		place.Errorf("%s is not supported yet", key).Hint("%s", why)
+		return
+	}
+	e := place.Errorf("unknown key %q", key)
+	if near := nearest(key, names); near != "" {
+		e.Hint("did you mean %q?", near)
+		return
+	}
+	if elsewhere := at.doc.elsewhere(key); elsewhere != "" {
+		e.Hint("did you mean %s?", elsewhere)
+		return
+	}
+	e.Hint("known here: %s", strings.Join(names, ", "))
+}
+
+// generic is a path without list indexes.
+func generic(path string) string {
+	var b strings.Builder
+	skip := false
+	for _, c := range path {
+		switch c {
+		case '[':
+			skip = true
+		case ']':
+			skip = false
+		default:
+			if !skip {
+				b.WriteRune(c)
+			}
+		}
+	}
+	return b.String()
+}
+
+func (d *decoder) scalar(at *At, n *yaml.Node, v reflect.Value) {
+	if !d.want(at, Text, "a single value") {
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(n.Value)
+		d.enum(at, n.Value, v)
+	case reflect.Bool:
+		switch n.Value {
+		case "true", "false":
+			v.SetBool(n.Value == "true")
+		default:
+			at.Errorf("%s: %q is neither true nor false", last(at.path), n.Value).Hint("write true or false")
+		}
+	case reflect.Int, reflect.Int64:
+		i, err := strconv.ParseInt(n.Value, 10, 64)
+		if err != nil {
+			at.Errorf("%s: %q is not a whole number", last(at.path), n.Value)
+			return
+		}
+		v.SetInt(i)
+	default:
+		panic(fmt.Sprintf("config: type %s cannot be decoded", v.Type()))
+	}
+}
+
+// enum reports a word that is none of the type's values.
+func (d *decoder) enum(at *At, text string, v reflect.Value) {
+	e, ok := v.Addr().Interface().(Enum)
+	if !ok || slices.Contains(e.Values(), text) {
+		return
+	}
+	entry := at.Errorf("%s: %q is not allowed", last(at.path), text)
+	allowed := strings.Join(e.Values(), ", ")
+	if near := nearest(text, e.Values()); near != "" {
+		entry.Hint("did you mean %q? allowed: %s", near, allowed)
+		return
+	}
+	entry.Hint("allowed: %s", allowed)
+}

@@ -1,0 +1,142 @@
+// Package config is the YAML engine: it decodes a file strictly into Go types and reports everything
+// that is wrong with it at once, each problem with its place and what to write instead.
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Problem is one thing wrong with a config file.
+type Problem struct {
+	Path      string // such as os.users[2].name
+	File      string
+	Line      int // from 1
+	Column    int // from 1, in characters
+	EndColumn int // behind the last character of the offending text
+	Message   string
+	Hint      string // what to do; may be empty
+	Warning   bool   // worth saying, but no reason to refuse the file
+}
+
+// Report collects the problems of a config and the files it names.
+type Report struct {
+	problems []*Problem
+	sources  map[string][]string // lines of each file
+}
+
+// Problems lists the problems in the order of their places, each once.
+func (r *Report) Problems() []Problem {
+	var list []Problem
+	for _, p := range r.problems {
+		if !slices.Contains(list, *p) {
+			list = append(list, *p)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return list
+}
+
+// Failed tells whether the config must be refused.
+func (r *Report) Failed() bool {
+	return slices.ContainsFunc(r.problems, func(p *Problem) bool { return !p.Warning })
+}
+
+// Err is nil, or an error that shows all problems.
+func (r *Report) Err() error {
+	if !r.Failed() {
+		return nil
+	}
+	var b strings.Builder
+	r.Render(&b, false)
+	return errors.New(strings.TrimRight(b.String(), "\n"))
+}
+
+// Render writes every problem with the line it is on.
+func (r *Report) Render(w io.Writer, color bool) {
+	paint := func(code, s string) string {
+		if !color {
+			return s
+		}
+		return "\x1b[" + code + "m" + s + "\x1b[0m"
+	}
+	for _, p := range r.Problems() {
+		kind := paint("31;1", "error")
+		if p.Warning {
+			kind = paint("33;1", "warning")
+		}
+		where := p.File
+		if p.Line > 0 {
+			where = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+		}
+		fmt.Fprintf(w, "%s: %s: %s\n", paint("1", where), kind, p.Message)
+		if lines := r.sources[p.File]; p.Line > 0 && p.Line <= len(lines) {
+			margin := fmt.Sprintf("%5d | ", p.Line)
+			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, lines[p.Line-1], len(margin), "", paint("31;1", underline(lines[p.Line-1], p)))
+		}
+		if p.Hint != "" {
+			fmt.Fprintf(w, "        hint: %s\n", p.Hint)
+		}
+	}
+}
+
+// underline marks the columns of a problem; tabs are kept, so that the marks stay below the text.
+func underline(line string, p Problem) string {
+	var b strings.Builder
+	column := 0
+	for _, c := range line {
+		if column++; column >= p.Column {
+			break
+		}
+		if c == '\t' {
+			b.WriteByte('\t')
+		} else {
+			b.WriteByte(' ')
+		}
+	}
+	width := min(p.EndColumn, utf8.RuneCountInString(line)+1) - p.Column
+	b.WriteString(strings.Repeat("^", max(1, width)))
+	return b.String()
+}
+
+// nearest returns the candidate that a misspelled word most likely means, or "".
+func nearest(word string, candidates []string) string {
+	best, bestDistance := "", 1+max(1, len(word)/3)
+	for _, c := range candidates {
+		if strings.EqualFold(c, word) {
+			return c
+		}
+		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < bestDistance {
+			best, bestDistance = c, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
