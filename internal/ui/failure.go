@@ -1,0 +1,48 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"imagecustomizer/internal/hostcmd"
+)
+
+// Describe is an error as people should read it. Where a command failed, its words and its last
+// lines come after the message instead of in the middle of it.
+func Describe(err error) string {
+	c, ok := errors.AsType[*hostcmd.Error](err)
+	if !ok {
+		return err.Error()
+	}
+	var b strings.Builder
+	b.WriteString(strings.Replace(err.Error(), c.Error(), c.Err.Error(), 1))
+	b.WriteString("\ncommand: " + c.Command)
+	if len(c.Tail) > 0 {
+		b.WriteString("\nits last lines:")
+	}
+	for _, l := range c.Tail {
+		b.WriteString("\n    " + l)
+	}
+	return b.String()
+}
+
+// Failure writes why a run failed, in which step, and what to do about it; step and hint may be empty.
+func Failure(w io.Writer, err error, step, hint string) { renderFailure(w, err, step, hint, false) }
+
+func renderFailure(w io.Writer, err error, step, hint string, color bool) {
+	red, end := "", ""
+	if color {
+		red, end = "\x1b[1;31m", "\x1b[0m"
+	}
+	text := printable(Redacted(Describe(err)))
+	if step != "" {
+		text = step + ": " + text
+	}
+	text = strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ")
+	fmt.Fprintf(w, "%serror:%s %s\n", red, end, text)
+	if hint != "" {
+		fmt.Fprintf(w, "  hint: %s\n", strings.ReplaceAll(printable(Redacted(hint)), "\n", "\n        "))
+	}
+}
