@@ -7,6 +7,8 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+
+	"imagecustomizer/internal/sandbox"
 )
 
 // Checksum makes the output PATH.sha256, which "sha256sum -c" reads, for a finished p. Hand it to
@@ -23,7 +25,7 @@ func Checksum(ctx context.Context, p *Pending, progress func(done, total int64))
 	}
 	if _, err := io.WriteString(c.file, checksumLine(sum, filepath.Base(p.path))); err != nil {
 		c.Discard()
-		return nil, fmt.Errorf("cannot write the checksum file %q: %w", c.path, explain(err, fdPath(c.dir)))
+		return nil, fmt.Errorf("cannot write the checksum file %q: %w", c.path, explain(err, sandbox.Path(c.dir)))
 	}
 	return c, nil
 }

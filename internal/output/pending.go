@@ -6,9 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/sandbox"
 )
 
 // Pending is an output file that has no name yet: its folder is known, its content is being written.
@@ -54,7 +55,7 @@ func (p *Pending) create(inputs []string) error {
 	}
 	removeStale(p.dir)
 	p.file, err = openUnnamed(p.dir)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOENT) {
+	if noUnnamed(err) {
 		p.temp, p.file, err = openNamed(p.dir)
 	}
 	if err != nil {
@@ -80,7 +81,7 @@ func Publish(outputs ...*Pending) error {
 	}()
 	for _, p := range outputs {
 		if err := p.finish(); err != nil {
-			return fmt.Errorf("cannot finish the output %q: %w", p.path, explain(err, fdPath(p.dir)))
+			return fmt.Errorf("cannot finish the output %q: %w", p.path, explain(err, sandbox.Path(p.dir)))
 		}
 	}
 	for _, p := range outputs {
@@ -123,7 +124,7 @@ func (p *Pending) giveName() error {
 }
 
 func (p *Pending) link(name string) error {
-	return unix.Linkat(unix.AT_FDCWD, fdPath(p.file), p.fd(), name, unix.AT_SYMLINK_FOLLOW)
+	return unix.Linkat(unix.AT_FDCWD, sandbox.Path(p.file), p.fd(), name, unix.AT_SYMLINK_FOLLOW)
 }
 
 func (p *Pending) fd() int { return int(p.dir.Fd()) }
@@ -146,8 +147,6 @@ func (p *Pending) Discard() {
 	}
 	p.file, p.dir, p.made = nil, nil, nil
 }
-
-func fdPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
 
 // followLinks resolves path while its last component is a symbolic link, so that the file behind the
 // link is replaced and the link stays.

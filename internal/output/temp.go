@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/sandbox"
 )
 
 // fileMode is that of outputs; the umask takes from it.
@@ -28,6 +30,25 @@ var tempPattern = regexp.MustCompile(`^\.imagecustomizer-([1-9][0-9]{0,9})-[A-Z2
 
 func tempName() string {
 	return fmt.Sprintf(".imagecustomizer-%d-%s.tmp", os.Getpid(), rand.Text())
+}
+
+// noUnnamed tells whether the error says that the filesystem has no unnamed files: not supported, or
+// by a filesystem that took the flags for another request.
+func noUnnamed(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOENT)
+}
+
+// openScratch opens a temporary file that no folder lists.
+func openScratch(dir *os.File) (*os.File, error) {
+	f, err := openUnnamed(dir)
+	if !noUnnamed(err) {
+		return f, err
+	}
+	name, f, err := openNamed(dir)
+	if err != nil {
+		return nil, err
+	}
+	return f, unix.Unlinkat(int(dir.Fd()), name, 0)
 }
 
 // openNamed opens a file with a temporary name, for filesystems without unnamed ones. A lock marks
@@ -53,7 +74,7 @@ func lock(f *os.File) error {
 // gone and nobody holds its lock: process numbers say nothing across containers, and the lock is
 // taken a moment after the file is made.
 func removeStale(dir *os.File) {
-	list, err := os.Open(fdPath(dir)) // a second descriptor, with a read position of its own
+	list, err := os.Open(sandbox.Path(dir)) // a second descriptor, with a read position of its own
 	if err != nil {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/sandbox"
 )
 
 // parallelRequests is how many reads and writes qemu-img keeps in flight; 16 is its maximum.
@@ -36,11 +37,59 @@ func Write(ctx context.Context, f Format, disk string, size int64, out string, p
 	if err == nil {
 		err = f.verify(ctx, size, out)
 	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot write the %s output: %w", f, explain(err, out))
 	}
 	progress(size, size)
 	return nil
+}
+
+// WriteFrom is Write to p from a disk in any format, given as a path, which is of a raw disk, or as a
+// QEMU "json:" description. For raw.zst, which is made from plain bytes, a disk in another format is
+// first copied to an unnamed file in the output's folder.
+func WriteFrom(ctx context.Context, f Format, source string, size int64, p *Pending, progress func(done, total int64)) error {
+	out := sandbox.Path(p.file)
+	if f.driver != "" {
+		return Write(ctx, f, source, size, out, progress)
+	}
+	if plain := plainFile(source); plain != "" {
+		return Write(ctx, f, plain, size, out, progress)
+	}
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	raw, err := openScratch(p.dir)
+	if err != nil {
+		return fmt.Errorf("cannot make a temporary file for the disk: %w", err)
+	}
+	defer raw.Close()
+	disk := sandbox.Path(raw)
+	err = Write(ctx, formats[0], source, size, disk, func(done, total int64) { progress(done/2, total) })
+	if err != nil {
+		return err
+	}
+	return Write(ctx, f, disk, size, out, func(done, total int64) { progress(total-(total-done)/2, total) })
+}
+
+// plainFile is the file whose bytes, from the first on, are those of the source; empty if there is none.
+func plainFile(source string) string {
+	text, described := strings.CutPrefix(source, "json:")
+	if !described {
+		return source
+	}
+	var node struct {
+		Driver string
+		Offset int64
+		File   struct{ Driver, Filename string }
+	}
+	err := json.Unmarshal([]byte(text), &node)
+	if err != nil || node.Driver != "raw" || node.Offset != 0 || node.File.Driver != "file" {
+		return ""
+	}
+	return node.File.Filename
 }
 
 func (f Format) write(ctx context.Context, disk string, size int64, out string, progress func(done, total int64)) error {

@@ -4,16 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/sandbox"
 )
 
 // diskSize is not a multiple of frameSize, so that the last zstd frame is a short one.
@@ -28,7 +29,7 @@ func writeTo(t *testing.T, format, disk, path string) {
 	}
 	p := create(t, path)
 	last := int64(-1)
-	err = Write(context.Background(), f, disk, diskSize, parentPath(p.File()), func(done, total int64) {
+	err = Write(context.Background(), f, disk, diskSize, sandbox.Path(p.File()), func(done, total int64) {
 		if done < last || total != diskSize {
 			t.Errorf("progress %d of %d after %d", done, total, last)
 		}
@@ -43,11 +44,6 @@ func writeTo(t *testing.T, format, disk, path string) {
 	if err := Publish(p); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// parentPath names our open file for the programs we start.
-func parentPath(f *os.File) string {
-	return strings.Replace(fdPath(f), "self", strconv.Itoa(os.Getpid()), 1)
 }
 
 func run(t *testing.T, program string, args ...string) string {
@@ -140,13 +136,61 @@ func TestSameDiskGivesSameBytes(t *testing.T) {
 	}
 }
 
-func TestWriteFromAnotherFormat(t *testing.T) {
+func TestWriteFrom(t *testing.T) {
 	t.Parallel()
 	disk := sparseDisk(t, diskSize)
 	dir := t.TempDir()
 	writeTo(t, "vhdx", disk, dir+"/in.vhdx")
-	writeTo(t, "qcow2", `json:{"driver":"vhdx","file":{"driver":"file","filename":"`+dir+`/in.vhdx"}}`, dir+"/out.qcow2")
-	run(t, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", disk, dir+"/out.qcow2")
+	writeTo(t, "vhd-fixed", disk, dir+"/in.vhd")
+	for name, source := range map[string]string{
+		"vhdx":      `json:{"driver":"vhdx","file":{"driver":"file","filename":"` + dir + `/in.vhdx"}}`,
+		"vhd-fixed": fmt.Sprintf(`json:{"driver":"raw","size":%d,"file":{"driver":"file","filename":"%s/in.vhd"}}`, diskSize, dir),
+	} {
+		for _, format := range []string{"raw", "qcow2", "raw.zst"} {
+			t.Run(name+" to "+format, func(t *testing.T) {
+				t.Parallel()
+				f, err := Parse(format)
+				if err != nil {
+					t.Fatal(err)
+				}
+				path := t.TempDir() + "/out"
+				p, last := create(t, path), int64(0)
+				err = WriteFrom(context.Background(), f, source, diskSize, p, func(done, _ int64) {
+					if done < last {
+						t.Errorf("progress goes back from %d to %d", last, done)
+					}
+					last = done
+				})
+				if err != nil || last != diskSize {
+					t.Fatalf("%v; progress ended at %d", err, last)
+				}
+				if err := Publish(p); err != nil {
+					t.Fatal(err)
+				}
+				if format == "raw.zst" {
+					run(t, "zstd", "-q", "-d", "--rm", path, "-o", path+".raw")
+					path, format = path+".raw", "raw"
+				}
+				run(t, "qemu-img", "compare", "-f", "raw", "-F", format, disk, path)
+			})
+		}
+	}
+}
+
+func TestPlainFile(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]string{
+		`json:{"driver":"raw","size":7,"file":{"driver":"file","filename":"/a \"b"}}`: `/a "b`,
+		`json:{"driver":"raw","offset":1,"file":{"driver":"file","filename":"/a"}}`:   "",
+		`json:{"driver":"vhdx","file":{"driver":"file","filename":"/a"}}`:             "",
+		`json:{"driver":"raw","file":{"driver":"nbd","filename":"/a"}}`:               "",
+		`json:{`: "",
+		"/a":     "/a",
+	} {
+		if got := plainFile(source); got != want {
+			t.Errorf("%s is %q, want %q", source, got, want)
+		}
+	}
 }
 
 func TestWriteFailsForAMissingDisk(t *testing.T) {
@@ -154,7 +198,7 @@ func TestWriteFailsForAMissingDisk(t *testing.T) {
 	dir := t.TempDir()
 	for _, f := range Formats() {
 		p := create(t, dir+"/out")
-		err := Write(context.Background(), f, dir+"/missing", diskSize, parentPath(p.File()), nil)
+		err := Write(context.Background(), f, dir+"/missing", diskSize, sandbox.Path(p.File()), nil)
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), "no such file") {
 			t.Errorf("%s: %v", f, err)
 		}
@@ -168,7 +212,7 @@ func TestWriteNoticesAnotherSize(t *testing.T) {
 	disk := sparseDisk(t, diskSize)
 	for _, f := range Formats() {
 		p := create(t, t.TempDir()+"/out")
-		if err := Write(context.Background(), f, disk, diskSize+mib, parentPath(p.File()), nil); err == nil {
+		if err := Write(context.Background(), f, disk, diskSize+mib, sandbox.Path(p.File()), nil); err == nil {
 			t.Errorf("%s: a disk 1 MiB shorter than said passes", f)
 		}
 	}
@@ -181,7 +225,7 @@ func TestWriteEndsWhenCancelled(t *testing.T) {
 	for _, f := range Formats() {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		p := create(t, t.TempDir()+"/out")
-		err := Write(ctx, f, disk, diskSize, parentPath(p.File()), func(int64, int64) { cancel(stop) })
+		err := Write(ctx, f, disk, diskSize, sandbox.Path(p.File()), func(int64, int64) { cancel(stop) })
 		if !errors.Is(err, stop) {
 			t.Errorf("%s: %v", f, err)
 		}

@@ -34,7 +34,7 @@ func writeZstd(ctx context.Context, disk string, size int64, out string, progres
 		return err
 	}
 	defer in.Close()
-	if end, err := in.Seek(0, io.SeekEnd); err != nil || end != size {
+	if end, err := in.Seek(0, io.SeekEnd); err != nil || end < size {
 		return fmt.Errorf("the disk has %d bytes instead of %d: %w", end, size, cmp.Or(err, io.ErrUnexpectedEOF))
 	}
 	file, err := os.OpenFile(out, os.O_WRONLY|os.O_TRUNC, 0)
