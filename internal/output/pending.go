@@ -137,10 +137,10 @@ func (p *Pending) Discard() {
 		p.temp = ""
 	}
 	if p.file != nil {
-		p.file.Close()
+		_ = p.file.Close()
 	}
 	if p.dir != nil {
-		p.dir.Close()
+		_ = p.dir.Close()
 	}
 	for i := len(p.made) - 1; i >= 0; i-- {
 		_ = unix.Rmdir(p.made[i]) // fails where someone else uses it by now

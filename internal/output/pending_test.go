@@ -14,9 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func create(t *testing.T, path string, inputs ...string) *Pending {
+func create(t *testing.T, path string) *Pending {
 	t.Helper()
-	p, err := Create(path, inputs...)
+	p, err := Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestPublishSyncsAllBeforeNamingAny(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	good, bad := fill(t, create(t, dir+"/good"), "1"), create(t, dir+"/bad")
-	bad.file.Close() // its sync fails
+	_ = bad.file.Close() // its sync fails
 	if err := Publish(good, bad); err == nil || !strings.Contains(err.Error(), `/bad"`) {
 		t.Errorf("error %v", err)
 	}
@@ -185,7 +185,7 @@ func TestNamedFallback(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/out", "old")
 	p := create(t, dir+"/out")
-	p.file.Close()
+	_ = p.file.Close()
 	var err error
 	if p.temp, p.file, err = openNamed(p.dir); err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestNamedFallback(t *testing.T) {
 	wantTree(t, dir, map[string]string{"out": "new"})
 
 	p = create(t, dir+"/out")
-	p.file.Close()
+	_ = p.file.Close()
 	if p.temp, p.file, err = openNamed(p.dir); err != nil {
 		t.Fatal(err)
 	}
@@ -287,5 +287,17 @@ func TestChecksumLine(t *testing.T) {
 		if got := checksumLine("00", name); got != want {
 			t.Errorf("%q gives %q, want %q", name, got, want)
 		}
+	}
+}
+
+func TestFilesystemWithoutUnnamedFilesIsRecognised(t *testing.T) {
+	t.Parallel()
+	dir, err := os.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if f, err := openUnnamed(dir); err == nil || !noUnnamed(err) {
+		t.Errorf("an unnamed file in /proc: %v, %v", f, err)
 	}
 }

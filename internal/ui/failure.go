@@ -36,13 +36,14 @@ func renderFailure(w io.Writer, err error, step, hint string, color bool) {
 	if color {
 		red, end = "\x1b[1;31m", "\x1b[0m"
 	}
-	text := printable(Redacted(Describe(err)))
+	text := Describe(err)
 	if step != "" {
 		text = step + ": " + text
 	}
+	text = printable(Redacted(text))
 	text = strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ")
-	fmt.Fprintf(w, "%serror:%s %s\n", red, end, text)
+	_, _ = fmt.Fprintf(w, "%serror:%s %s\n", red, end, text)
 	if hint != "" {
-		fmt.Fprintf(w, "  hint: %s\n", strings.ReplaceAll(printable(Redacted(hint)), "\n", "\n        "))
+		_, _ = fmt.Fprintf(w, "  hint: %s\n", strings.ReplaceAll(printable(Redacted(hint)), "\n", "\n        "))
 	}
 }

@@ -199,7 +199,7 @@ func terminal(t *testing.T, columns uint16) (master, slave *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { master.Close() })
+	t.Cleanup(func() { _ = master.Close() })
 	fd := int(master.Fd())
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func onTerminal(t *testing.T, env map[string]string, f func(*UI)) string {
 	if err := u.Close(); err != nil {
 		t.Error(err)
 	}
-	slave.Close()
+	_ = slave.Close()
 	return <-all
 }
 

@@ -73,7 +73,7 @@ func nameLevel(groups []string, a slog.Attr) slog.Attr {
 
 // newScreenHandler writes records for people: short times, and colours where they are wanted.
 func newScreenHandler(w io.Writer, color bool, level slog.Level) slog.Handler {
-	return tint.NewHandler(w, &tint.Options{
+	return tint.NewTextHandler(w, &tint.Options{
 		Level: level, NoColor: !color, TimeFormat: "15:04:05",
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			level, ok := a.Value.Any().(slog.Level)
@@ -88,6 +88,7 @@ func newScreenHandler(w io.Writer, color bool, level slog.Level) slog.Handler {
 // fanOut is a slog.Handler that hands each record to all of its handlers that want it.
 type fanOut []slog.Handler
 
+// Enabled tells whether any of the handlers wants the level.
 func (f fanOut) Enabled(ctx context.Context, l slog.Level) bool {
 	for _, h := range f {
 		if h.Enabled(ctx, l) {
@@ -97,6 +98,7 @@ func (f fanOut) Enabled(ctx context.Context, l slog.Level) bool {
 	return false
 }
 
+// Handle hands the record on.
 func (f fanOut) Handle(ctx context.Context, r slog.Record) (err error) {
 	for _, h := range f {
 		if h.Enabled(ctx, r.Level) {
@@ -106,10 +108,12 @@ func (f fanOut) Handle(ctx context.Context, r slog.Record) (err error) {
 	return err
 }
 
+// WithAttrs returns a handler that adds attributes to every record.
 func (f fanOut) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return f.each(func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) })
 }
 
+// WithGroup returns a handler that puts later attributes into a group.
 func (f fanOut) WithGroup(name string) slog.Handler {
 	return f.each(func(h slog.Handler) slog.Handler { return h.WithGroup(name) })
 }
@@ -130,8 +134,10 @@ type eventHandler struct {
 	group string // prefix of keys
 }
 
+// Enabled tells whether the level is severe enough.
 func (h *eventHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
 
+// Handle emits the record as an event; the names of groups become prefixes of keys.
 func (h *eventHandler) Handle(_ context.Context, r slog.Record) error {
 	e := Event{Time: r.Time, Kind: Message, Level: levelName(r.Level), Text: r.Message}
 	add := func(key string, v slog.Value) {
@@ -151,6 +157,7 @@ func (h *eventHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// WithAttrs returns a handler that adds attributes to every record.
 func (h *eventHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	next := *h
 	next.attrs = append([]slog.Attr(nil), h.attrs...)
@@ -160,6 +167,7 @@ func (h *eventHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &next
 }
 
+// WithGroup returns a handler that prefixes later keys.
 func (h *eventHandler) WithGroup(name string) slog.Handler {
 	next := *h
 	next.group += name + "."

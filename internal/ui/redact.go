@@ -70,8 +70,10 @@ func redactAny(v any) any {
 // the handlers themselves quote control characters.
 type cleaner struct{ next slog.Handler }
 
+// Enabled is what the next handler says.
 func (h cleaner) Enabled(ctx context.Context, l slog.Level) bool { return h.next.Enabled(ctx, l) }
 
+// Handle hands on a masked copy of the record.
 func (h cleaner) Handle(ctx context.Context, r slog.Record) error {
 	clean := slog.NewRecord(r.Time, r.Level, printable(Redacted(r.Message)), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
@@ -81,10 +83,12 @@ func (h cleaner) Handle(ctx context.Context, r slog.Record) error {
 	return h.next.Handle(ctx, clean)
 }
 
+// WithAttrs masks the attributes too.
 func (h cleaner) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return cleaner{h.next.WithAttrs(redactAttrs(attrs))}
 }
 
+// WithGroup is what the next handler does.
 func (h cleaner) WithGroup(name string) slog.Handler { return cleaner{h.next.WithGroup(name)} }
 
 func redactAttrs(attrs []slog.Attr) []slog.Attr {

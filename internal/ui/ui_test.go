@@ -127,7 +127,7 @@ func TestNDJSON(t *testing.T) {
 	u.Logger().With("k", "v").WithGroup("g").Info("log", "x", 1)
 	u.Logger().Debug("not shown")
 	u.Note("note")
-	u.Problems(func(w io.Writer, color bool) { fmt.Fprintf(w, "problem, color %v", color) })
+	u.Problems(func(w io.Writer, color bool) { _, _ = fmt.Fprintf(w, "problem, color %v", color) })
 	u.Failure(errors.New("why"), "a", "do this")
 	if err := u.Close(); err != nil {
 		t.Fatal(err)
@@ -279,5 +279,47 @@ func TestWords(t *testing.T) {
 		if got := size(n); got != want {
 			t.Errorf("%d bytes is %q, want %q", n, got, want)
 		}
+	}
+}
+
+// An image's text must not command the user's terminal.
+func TestControlCharactersAreEscaped(t *testing.T) {
+	t.Parallel()
+	const evil = "x\x1b[2J\x1b]0;title\x07y\rz\u009b1m"
+	var out bytes.Buffer
+	u := open(t, Options{Out: &out})
+	u.Logger().Warn(evil, "key", evil, "error", errors.New(evil), "list", []string{evil})
+	u.Handle(Event{Kind: Message, Level: "warn", Text: evil, Attrs: map[string]any{"key": evil}})
+	u.Handle(Event{Kind: Start, Step: evil, Title: evil})
+	u.Handle(Event{Kind: Done, Step: evil, Title: evil})
+	u.Note("%s", evil)
+	u.Failure(errors.New(evil), evil, evil)
+	if err := u.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if i := strings.IndexFunc(out.String(), func(r rune) bool { return r != '\n' && r < ' ' || r == '\u009b' }); i >= 0 {
+		t.Errorf("the terminal gets a control character: %q", out.String()[max(0, i-20):i+10])
+	}
+	if n := strings.Count(out.String(), "[2J"); n != 7 { // tint drops it from attributes
+		t.Errorf("only %d of the texts are there: %s", n, out.String())
+	}
+}
+
+func TestScreenLevels(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	u := open(t, Options{LogLevel: "trace", Out: &out})
+	for _, l := range levels {
+		u.Logger().Log(t.Context(), l.level, "x")
+	}
+	if err := u.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		got = append(got, strings.Fields(line)[1])
+	}
+	if d := cmp.Diff([]string{"PAN", "FAT", "ERR", "WRN", "INF", "DBG", "TRA"}, got); d != "" {
+		t.Errorf("levels (-want +got):\n%s", d)
 	}
 }

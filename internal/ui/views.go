@@ -85,7 +85,7 @@ func (v *plainView) event(e Event) {
 
 func (v *plainView) line(now time.Time, format string, args ...any) {
 	line := fmt.Sprintf("[%6s] ", seconds(now.Sub(v.start))) + fmt.Sprintf(format, args...)
-	fmt.Fprintln(v.out, line)
+	_, _ = fmt.Fprintln(v.out, line)
 }
 
 func (v *plainView) tick(now time.Time) {
