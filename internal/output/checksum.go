@@ -15,7 +15,7 @@ import (
 // Publish *before* p: whoever sees the new p then finds its checksum there. progress, which may be
 // nil, gets bytes of the file.
 func Checksum(ctx context.Context, p *Pending, progress func(done, total int64)) (*Pending, error) {
-	sum, err := sha256File(ctx, p, progress)
+	sum, err := sha256File(ctx, p, paced(progress))
 	if err != nil {
 		return nil, fmt.Errorf("cannot compute the SHA-256 of the output %q: %w", p.path, err)
 	}
@@ -61,9 +61,7 @@ func sha256File(ctx context.Context, p *Pending, progress func(done, total int64
 			return "", context.Cause(ctx)
 		}
 		h.Write(piece)
-		if progress != nil {
-			progress(at+int64(len(piece)), fi.Size())
-		}
+		progress(at+int64(len(piece)), fi.Size())
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }

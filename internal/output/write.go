@@ -27,12 +27,10 @@ const parallelRequests = 16
 // Nothing is synced here: qemu-img runs without flushes and Pending.Publish syncs once. Writes stay
 // in order (no qemu-img -W), so that the same disk gives the same qcow2 twice.
 func Write(ctx context.Context, f Format, disk string, size int64, out string, progress func(done, total int64)) error {
-	if progress == nil {
-		progress = func(int64, int64) {}
-	}
 	if err := f.Accepts(size); err != nil {
 		return err
 	}
+	progress = paced(progress)
 	err := f.write(ctx, disk, size, out, progress)
 	if err == nil {
 		err = f.verify(ctx, size, out)
@@ -58,9 +56,7 @@ func WriteFrom(ctx context.Context, f Format, source string, size int64, p *Pend
 	if plain := plainFile(source); plain != "" {
 		return Write(ctx, f, plain, size, out, progress)
 	}
-	if progress == nil {
-		progress = func(int64, int64) {}
-	}
+	progress = paced(progress)
 	raw, err := openScratch(p.dir)
 	if err != nil {
 		return fmt.Errorf("cannot make a temporary file for the disk: %w", err)
