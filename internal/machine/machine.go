@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/sandbox"
@@ -113,4 +114,15 @@ func otherProcesses() []int {
 		}
 	}
 	return pids
+}
+
+// Space is the size of the filesystem that holds a path of the image and what root can still write
+// there, in bytes.
+func (m *Machine) Space(name string) (size, free uint64, err error) {
+	f, err := m.Root.OpenPath(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	return disk.Space(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 }

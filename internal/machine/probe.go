@@ -1,0 +1,111 @@
+package machine
+
+import (
+	"bytes"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"path"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/rootfs"
+)
+
+// Probe reads the facts of the image mounted at root. mounts are its mount points, root first, with
+// their filesystem types.
+func Probe(root *rootfs.Root, mounts []Filesystem) (*Facts, error) {
+	f := &Facts{Filesystems: mounts}
+	text, err := root.ReadFile("/etc/os-release")
+	if err != nil {
+		if text, err = root.ReadFile("/usr/lib/os-release"); err != nil {
+			return nil, fmt.Errorf("the image does not say which distribution it is: %w", err)
+		}
+	}
+	f.OSRelease = distro.ParseOSRelease(string(text))
+	f.Distro = distro.Match(f.OSRelease)
+	m := &Machine{Root: root}
+	if f.Arch, err = arch(root); err != nil {
+		return nil, err
+	}
+	f.PackageManager = m.firstProgram(map[string]string{"tdnf": "tdnf", "dnf5": "dnf", "dnf": "dnf", "apt-get": "apt"}, "tdnf", "dnf5", "dnf", "apt-get")
+	f.Initramfs = m.firstProgram(map[string]string{"mkinitrd": "mkinitrd", "dracut": "dracut", "update-initramfs": "initramfs-tools"}, "update-initramfs", "mkinitrd", "dracut")
+	if f.Boot, err = boot.Detect(root); err != nil {
+		return nil, err
+	}
+	if f.Kernels, err = boot.Kernels(root); err != nil {
+		return nil, err
+	}
+	f.SELinux, err = selinuxMode(root, f.Boot)
+	return f, err
+}
+
+func (m *Machine) firstProgram(names map[string]string, order ...string) string {
+	for _, p := range order {
+		if m.Has(p) {
+			return names[p]
+		}
+	}
+	return ""
+}
+
+// machines maps ELF machine types to what uname -m calls them and to Go's name.
+var machines = map[elf.Machine][2]string{
+	elf.EM_X86_64:  {"x86_64", "amd64"},
+	elf.EM_AARCH64: {"aarch64", "arm64"},
+	elf.EM_RISCV:   {"riscv64", "riscv64"},
+	elf.EM_386:     {"i686", "386"},
+	elf.EM_ARM:     {"armv7l", "arm"},
+}
+
+// arch reads the architecture off the image's shell. Its programs must run on this host.
+func arch(root *rootfs.Root) (string, error) {
+	var last error
+	for _, p := range []string{"/bin/sh", "/usr/bin/env", "/sbin/init"} {
+		data, err := root.ReadFile(p)
+		if err != nil {
+			last = err
+			continue
+		}
+		x, err := elf.NewFile(bytes.NewReader(data))
+		if err != nil {
+			last = fmt.Errorf("%s: %w", path.Base(p), err)
+			continue
+		}
+		names, known := machines[x.Machine]
+		if !known || names[1] != runtime.GOARCH {
+			return "", fmt.Errorf("the image is made for %v, this host is %s: its programs cannot run here", x.Machine, runtime.GOARCH)
+		}
+		return names[0], nil
+	}
+	return "", fmt.Errorf("the image has no shell to tell its architecture by: %w", last)
+}
+
+// selinuxMode is the mode the image will boot in. Kernel arguments win over the config file.
+func selinuxMode(root *rootfs.Root, scheme boot.Scheme) (string, error) {
+	conf, err := root.ReadFile("/etc/selinux/config")
+	if errors.Is(err, unix.ENOENT) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	mode := distro.ParseOSRelease(string(conf))["SELINUX"]
+	args, err := boot.Args(root, scheme)
+	if err != nil {
+		return mode, nil // an image without a readable boot configuration has its own error later
+	}
+	for _, a := range args {
+		switch {
+		case a == "selinux=0":
+			mode = "disabled"
+		case a == "enforcing=1" && mode != "disabled":
+			mode = "enforcing"
+		}
+	}
+	return strings.ToLower(mode), nil
+}

@@ -1,0 +1,250 @@
+// Package pkgmgr uses the package manager of an image: tdnf, dnf or apt, run inside the image with
+// sources and caches that leave no trace there.
+package pkgmgr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/machine"
+)
+
+// SourceKind is what a source of packages is.
+type SourceKind int
+
+// Kinds of sources.
+const (
+	PackageDir SourceKind = iota // folder of .rpm or .deb files
+	RepoFile                     // .repo file of yum, dnf and tdnf
+	AptFile                      // .list or .sources file of apt
+)
+
+// Source is one place packages come from besides the image's own repositories.
+type Source struct {
+	Path string // absolute, on the build host
+	Kind SourceKind
+}
+
+// CheckSource tells what kind of source a path is.
+func CheckSource(path string) (Source, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return Source{}, fmt.Errorf("package source: %w", err)
+	}
+	kinds := map[string]SourceKind{".repo": RepoFile, ".list": AptFile, ".sources": AptFile}
+	kind, known := kinds[filepath.Ext(path)]
+	switch {
+	case fi.IsDir():
+		return Source{path, PackageDir}, nil
+	case known && fi.Mode().IsRegular():
+		return Source{path, kind}, nil
+	}
+	return Source{}, fmt.Errorf("package source %s is neither a folder of packages nor a .repo, .list or .sources file", path)
+}
+
+// Options are the sources of a session.
+type Options struct {
+	Sources     []Source // a later one beats an earlier one, and all beat the image's own
+	NoBaseRepos bool     // leave the image's own repositories out
+	Debconf     []string // lines for debconf-set-selections(1)
+}
+
+// manager is one package manager. Its methods do one transaction each.
+type manager interface {
+	refresh(ctx context.Context) error
+	remove(ctx context.Context, names []string) error
+	updateAll(ctx context.Context) error
+	install(ctx context.Context, names []string) error
+	update(ctx context.Context, names []string) error
+	// missing returns those of the names that are not installed.
+	missing(ctx context.Context, names []string) ([]string, error)
+	// packages is the suffix of the package files worth keeping for other runs.
+	packages() string
+}
+
+// work is where our files are seen in the image: on its tmpfs /run, so that none can stay.
+const work = "/run/imagecustomizer"
+
+// Session is one run's use of the image's package manager.
+type Session struct {
+	m     *machine.Machine
+	mgr   manager
+	guard *guard
+	undo  []func() error
+	dir   string // of this session, on the scratch filesystem
+}
+
+// Open prepares sources and caches for the image's package manager. Close must follow.
+func Open(ctx context.Context, m *machine.Machine, o Options) (s *Session, err error) {
+	s = &Session{m: m, dir: filepath.Join(m.Scratch, "packages")}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close(ctx))
+			s = nil
+		}
+	}()
+	for _, d := range []string{"cache", "upper", "work", "lists"} {
+		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
+			return s, err
+		}
+	}
+	if err := m.Root.MkdirAll(work, 0o755); err != nil {
+		return s, err
+	}
+	if s.guard, err = newGuard(m); err != nil {
+		return s, err
+	}
+	if err := s.mountCache(); err != nil {
+		return s, err
+	}
+	switch m.Facts.PackageManager {
+	case "tdnf", "dnf":
+		s.mgr, err = newRPM(ctx, s, o)
+	case "apt":
+		s.mgr, err = newApt(ctx, s, o)
+	default:
+		err = errors.New("the image has no package manager that this program knows (tdnf, dnf, apt)")
+	}
+	return s, err
+}
+
+// mountCache makes the session's cache folder: what other runs have downloaded shows through, what
+// this run downloads stays its own. So runs neither wait for nor disturb each other; each package
+// manager checks what it finds there against the hash in its index.
+func (s *Session) mountCache() error {
+	if s.m.Cache == "" {
+		return nil
+	}
+	shared := filepath.Join(s.m.Cache, s.m.Facts.PackageManager)
+	if err := os.MkdirAll(shared, 0o755); err != nil {
+		return err
+	}
+	cache := filepath.Join(s.dir, "cache")
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", shared, filepath.Join(s.dir, "upper"), filepath.Join(s.dir, "work"))
+	if err := unix.Mount("overlay", cache, "overlay", 0, options); err != nil {
+		s.m.Log.Debug("no shared package cache", "error", err)
+		return nil
+	}
+	s.undo = append(s.undo, func() error { return unix.Unmount(cache, 0) })
+	return nil
+}
+
+// bind shows a folder of the worker in the image until the session is closed.
+func (s *Session) bind(src, path string, readOnly bool) error {
+	if !s.m.Root.Exists(path) {
+		if err := s.m.Root.MkdirAll(path, 0o755); err != nil {
+			return err
+		}
+		s.undo = append(s.undo, func() error { return s.m.Root.Remove(path) })
+	}
+	if err := s.m.Image.Bind(src, path, readOnly); err != nil {
+		return err
+	}
+	s.undo = append(s.undo, func() error { return s.m.Image.Unbind(path) })
+	return nil
+}
+
+// Refresh reads the indexes of all sources.
+func (s *Session) Refresh(ctx context.Context) error { return s.mgr.refresh(ctx) }
+
+// Remove removes packages. One that is not installed is an error.
+func (s *Session) Remove(ctx context.Context, names []string) error {
+	absent, err := s.mgr.missing(ctx, names)
+	if err != nil {
+		return err
+	}
+	if len(absent) > 0 {
+		return fmt.Errorf("not installed: %s", strings.Join(absent, ", "))
+	}
+	return s.mgr.remove(ctx, names)
+}
+
+// UpdateAll updates every installed package.
+func (s *Session) UpdateAll(ctx context.Context) error { return s.mgr.updateAll(ctx) }
+
+// Install installs packages and makes sure that they are there.
+func (s *Session) Install(ctx context.Context, names []string) error {
+	return s.ensure(ctx, names, s.mgr.install)
+}
+
+// Update updates packages and makes sure that they are there.
+func (s *Session) Update(ctx context.Context, names []string) error {
+	return s.ensure(ctx, names, s.mgr.update)
+}
+
+func (s *Session) ensure(ctx context.Context, names []string, f func(context.Context, []string) error) error {
+	if err := f(ctx, names); err != nil {
+		return err
+	}
+	absent, err := s.mgr.missing(ctx, names)
+	if err == nil && len(absent) > 0 {
+		err = fmt.Errorf("the package manager reported success, but these are not installed: %s", strings.Join(absent, ", "))
+	}
+	return err
+}
+
+// Close takes everything of ours out of the image and offers what was downloaded to other runs.
+func (s *Session) Close(ctx context.Context) error {
+	var errs []error
+	if s.mgr != nil && s.m.Cache != "" {
+		s.share()
+	}
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		errs = append(errs, s.undo[i]())
+	}
+	s.undo = nil
+	if s.guard != nil {
+		errs = append(errs, s.guard.restore(ctx))
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
+}
+
+// share moves the packages this run has downloaded into the shared cache, each complete or not at
+// all. That it fails is no reason to fail the run.
+func (s *Session) share() {
+	upper := filepath.Join(s.dir, "upper")
+	shared := filepath.Join(s.m.Cache, s.m.Facts.PackageManager)
+	err := filepath.WalkDir(upper, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !strings.HasSuffix(name, s.mgr.packages()) || filepath.Base(filepath.Dir(name)) == "partial" {
+			return err
+		}
+		rel, err := filepath.Rel(upper, name)
+		if err != nil {
+			return err
+		}
+		return publish(name, filepath.Join(shared, rel))
+	})
+	if err != nil {
+		s.m.Log.Debug("downloads were not shared with other runs", "error", err)
+	}
+}
+
+func publish(src, dst string) error {
+	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+		return err
+	}
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.CreateTemp(filepath.Dir(dst), ".new-")
+	if err != nil {
+		return err
+	}
+	_, err = out.ReadFrom(in)
+	if err = errors.Join(err, out.Chmod(0o644), out.Close()); err == nil {
+		err = os.Rename(out.Name(), dst)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(out.Name()))
+	}
+	return nil
+}
