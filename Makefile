@@ -35,10 +35,10 @@ test-full: deps build ## As test, with the whole matrix instead of a sample (roo
 	@FULL=1 test/run.sh
 
 demo: deps build ## Customize a real image with the README's command and boot it (root)
-	@test/demo/demo.sh
+	$(GO) run ./test/demo
 
 bench: deps build ## Speed against a plain script, as ratios taken in one run (root)
-	@test/bench/bench.sh
+	$(GO) run ./test/bench
 
 lint: ## golangci-lint, kept in a module of its own
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...

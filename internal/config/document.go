@@ -299,3 +299,6 @@ func resolve(n *yaml.Node) *yaml.Node {
 	}
 	return n
 }
+
+// Empty tells whether the document holds nothing, and nothing is wrong with it.
+func (d *Document) Empty() bool { return kindOf(resolve(d.root)) == Null && !d.report.Failed() }

@@ -132,6 +132,9 @@ func (l *Loop) add(p Partition) error {
 	return nil
 }
 
+// Node is the path of the device's node.
+func (l *Loop) Node() string { return l.dev.Name() }
+
 // DeviceNumber is the number of the whole device.
 func (l *Loop) DeviceNumber() (uint64, error) {
 	return sysNumber(fmt.Sprintf("/sys/class/block/loop%d/dev", l.Number))

@@ -9,12 +9,12 @@ import (
 func TestMatch(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"ID=azurelinux\nVERSION_ID=\"3.0\"\n":                   "Azure Linux 3.0",
-		"ID=mariner\nVERSION_ID='2.0'":                          "Mariner 2.0",
-		"ID=debian\nVERSION_ID=\"12\"":                          "Debian 12",
-		"ID=ubuntu\nVERSION_ID=24.04":                           "Ubuntu 22.04 and 24.04",
-		"ID=fedora\nVERSION_ID=42":                              "Fedora",
-		"ID=arch\nPRETTY_NAME=\"Arch Linux\"":                   "Arch Linux",
+		"ID=azurelinux\nVERSION_ID=\"3.0\"\n":                    "Azure Linux 3.0",
+		"ID=mariner\nVERSION_ID='2.0'":                           "Mariner 2.0",
+		"ID=debian\nVERSION_ID=\"12\"":                           "Debian 12",
+		"ID=ubuntu\nVERSION_ID=24.04":                            "Ubuntu 22.04 and 24.04",
+		"ID=fedora\nVERSION_ID=42":                               "Fedora",
+		"ID=arch\nPRETTY_NAME=\"Arch Linux\"":                    "Arch Linux",
 		"ID=azurelinux\nVERSION_ID=\"4.0\"\nPRETTY_NAME=\"A 4\"": "A 4",
 	} {
 		if got := Match(ParseOSRelease(text)); got.Name != want {

@@ -1,0 +1,261 @@
+// Package app is the main flow of each subcommand. Start reading here: Customize is the whole tool,
+// as the unprivileged-minded supervisor sees it, and customize in worker.go is its other half.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/legacy"
+	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/step"
+	"imagecustomizer/internal/ui"
+)
+
+// Version is the program's version, set when it is built.
+var Version = "unknown"
+
+// CustomizeOptions are the flags of the customize command. Empty fields were not given.
+type CustomizeOptions struct {
+	BuildDir     string
+	ConfigFile   string
+	ImageFile    string
+	OutputFile   string
+	OutputFormat string
+	Outputs      []string // FORMAT=PATH
+
+	RPMSources   []string
+	DebSources   []string
+	NoBaseRepos  bool
+	PackageCache string
+
+	AllowBackingFile bool
+	Checksum         bool
+	DryRun           bool
+}
+
+// Customize changes a base image as the config says and writes the outputs: all of them, complete, or
+// none. Everything that can be checked without root and without the image's content is checked
+// first; then a worker in namespaces of its own does the rest.
+func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io.Writer) error {
+	j, outputs, err := o.prepare(ctx, screen)
+	if err != nil {
+		return err
+	}
+	files, err := openFiles(o, outputs, []string{j.Image, o.ConfigFile})
+	if err != nil {
+		return err
+	}
+	defer files.discard()
+	files.assign(j, outputs)
+	res, err := runWorker(ctx, j, files.spec(), screen.Handle)
+	if err != nil {
+		return err
+	}
+	if o.DryRun {
+		return printPlan(stdout, res.Plan)
+	}
+	return files.publish(ctx, outputs, screen)
+}
+
+// prepare checks the command line, the config and the kind of the base image, and writes the job.
+func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []target, error) {
+	doc, cfg, err := loadConfig(o.ConfigFile, true, screen)
+	if err != nil {
+		return nil, nil, err
+	}
+	var bad usage
+	base := o.baseImage(cfg, &bad)
+	outputs := o.targets(cfg, base, &bad)
+	bad.check(checkSources(o.RPMSources, o.DebSources))
+	if err := bad.err(); err != nil {
+		return nil, nil, err
+	}
+	format, err := image.Probe(ctx, base, o.AllowBackingFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := uuid.NewRandomFromReader(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &job{
+		Config: doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format,
+		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
+		Now: buildTime(), Version: Version, UUID: id.String(),
+	}, outputs, nil
+}
+
+// buildTime is now, or what SOURCE_DATE_EPOCH says (reproducible-builds.org), in UTC.
+func buildTime() time.Time {
+	if s, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		return time.Unix(s, 0).UTC()
+	}
+	return time.Now().UTC()
+}
+
+// loadConfig reads and validates a config of either schema and returns its text too. Warnings are
+// shown; errors are the returned failure.
+func loadConfig(file string, checkFiles bool, screen *ui.UI) ([]byte, *step.Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, &Failure{Code: ExitConfig, Err: fmt.Errorf("cannot read the config file: %w", err)}
+	}
+	doc, report := config.Parse(file, data)
+	var cfg *step.Config
+	if !report.Failed() {
+		cfg = legacy.Load(doc, config.Options{CheckFiles: checkFiles})
+	}
+	if len(report.Problems()) > 0 {
+		screen.Problems(report.Render)
+	}
+	if report.Failed() {
+		return nil, nil, &Shown{Failure{Code: ExitConfig, Err: report.Err()}}
+	}
+	return data, cfg, nil
+}
+
+// files are what a run writes: none of them has a name until it is complete.
+type files struct {
+	disk    *os.File // working disk
+	scratch *os.File // backing of the worker's scratch filesystem
+	pending []*output.Pending
+	cache   string
+}
+
+func openFiles(o CustomizeOptions, targets []target, inputs []string) (*files, error) {
+	f := &files{}
+	if err := f.open(o, targets, inputs); err != nil {
+		f.discard()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *files) open(o CustomizeOptions, targets []target, inputs []string) (err error) {
+	if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
+		return fmt.Errorf("cannot make the build folder: %w", err)
+	}
+	if f.cache, err = cacheFolder(o.PackageCache); err != nil {
+		return err
+	}
+	if f.scratch, err = unnamed(o.BuildDir); err != nil {
+		return err
+	}
+	if o.DryRun {
+		targets = nil
+	}
+	for _, t := range targets {
+		p, err := output.Create(t.path, inputs...)
+		if err != nil {
+			return err
+		}
+		f.pending = append(f.pending, p)
+		if f.disk == nil && t.format.IsRaw() {
+			f.disk = p.File()
+		}
+	}
+	if f.disk == nil {
+		f.disk, err = unnamed(o.BuildDir)
+	}
+	return err
+}
+
+// unnamed makes a temporary file that no folder lists, so that it cannot be left behind.
+func unnamed(dir string) (*os.File, error) {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		return os.NewFile(uintptr(fd), filepath.Join(dir, "(unnamed)")), nil
+	}
+	f, err := os.CreateTemp(dir, ".imagecustomizer-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a temporary file in %s: %w", dir, err)
+	}
+	return f, os.Remove(f.Name())
+}
+
+// cacheFolder is where package downloads are kept between runs.
+func cacheFolder(named string) (string, error) {
+	if named == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("no place for the package cache (see --package-cache-dir): %w", err)
+		}
+		named = filepath.Join(base, "imagecustomizer", "packages")
+	}
+	return named, os.MkdirAll(named, 0o755)
+}
+
+// assign tells the job which file is for which output.
+func (f *files) assign(j *job, targets []target) {
+	for i, p := range f.pending {
+		n := fileFirstOutput + i
+		if p.File() == f.disk {
+			n = fileDisk
+		}
+		j.Outputs = append(j.Outputs, jobOutput{Format: targets[i].format.Name, File: n})
+	}
+}
+
+func (f *files) spec() sandbox.Spec {
+	s := sandbox.Spec{Files: []*os.File{f.disk, f.scratch}, Writable: map[string]string{"cache": f.cache}}
+	for _, p := range f.pending {
+		s.Files = append(s.Files, p.File())
+	}
+	return s
+}
+
+// publish gives every output its name, now that all are complete.
+func (f *files) publish(ctx context.Context, targets []target, screen *ui.UI) error {
+	all := f.pending
+	for i, p := range f.pending {
+		if !targets[i].checksum {
+			continue
+		}
+		sum, err := output.Checksum(ctx, p, progress("checksum", screen.Handle))
+		if err != nil {
+			return err
+		}
+		defer sum.Discard()
+		all = append([]*output.Pending{sum}, all...) // whoever sees an image finds its sum there
+	}
+	if err := output.Publish(all...); err != nil {
+		return err
+	}
+	for _, t := range targets {
+		screen.Note("wrote %s (%s)", t.path, t.format)
+	}
+	return nil
+}
+
+func (f *files) discard() {
+	for _, p := range f.pending {
+		p.Discard()
+	}
+	for _, x := range []*os.File{f.disk, f.scratch} {
+		if x != nil {
+			x.Close()
+		}
+	}
+}
+
+func printPlan(w io.Writer, lines []planLine) error {
+	for i, l := range lines {
+		if _, err := fmt.Fprintf(w, "%3d. %-26s %s\n", i+1, l.Name, l.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/step"
+)
+
+// target is one output file that the user asked for.
+type target struct {
+	format   output.Format
+	path     string // absolute
+	checksum bool
+}
+
+// Shown is a failure whose text the user has seen already.
+type Shown struct{ Failure }
+
+// Unwrap returns the failure itself.
+func (s *Shown) Unwrap() error { return &s.Failure }
+
+// baseImage is the base image's absolute path.
+func (o CustomizeOptions) baseImage(c *step.Config, bad *usage) string {
+	path := o.ImageFile
+	if path == "" {
+		path = c.Input.Image.Path.Resolved
+	}
+	if path == "" {
+		bad.add("no base image: give --image-file, or input.image.path in the config")
+		return ""
+	}
+	bad.check(regularFile("base image", path))
+	return abs(path)
+}
+
+func regularFile(what, path string) error {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if !fi.Mode().IsRegular() {
+		return fmt.Errorf("%s %s is not a regular file", what, path)
+	}
+	return nil
+}
+
+// targets lists the outputs: the one of the flags or the config, then those of --output.
+func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []target {
+	path, format := o.OutputFile, o.OutputFormat
+	if path == "" {
+		path = c.Output.Image.Path.Resolved
+	}
+	if format == "" {
+		format = string(c.Output.Image.Format)
+	}
+	list := parseTargets(path, format, o.Outputs, bad)
+	if len(list) == 0 && len(*bad) == 0 && !o.DryRun {
+		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH, or output.image in the config")
+	}
+	checkTargets(list, base, bad)
+	for i := range list {
+		list[i].checksum = o.Checksum
+	}
+	return list
+}
+
+// parseTargets turns the flags that name outputs into targets.
+func parseTargets(path, format string, more []string, bad *usage) (list []target) {
+	switch {
+	case path != "" && format != "":
+		list = appendTarget(list, format, path, bad)
+	case path != "":
+		bad.add("--output-image-file %s has no format: give --output-image-format too (%s)", path, strings.Join(output.Names(), ", "))
+	case format != "" && len(more) == 0:
+		bad.add("--output-image-format %s has no file: give --output-image-file too", format)
+	}
+	for _, m := range more {
+		f, p, ok := strings.Cut(m, "=")
+		if !ok || p == "" {
+			bad.add("--output %s: want FORMAT=PATH, such as vhdx=out/image.vhdx", m)
+			continue
+		}
+		list = appendTarget(list, f, p, bad)
+	}
+	return list
+}
+
+func appendTarget(list []target, format, path string, bad *usage) []target {
+	f, err := output.Parse(format)
+	if err != nil {
+		bad.check(err)
+		return list
+	}
+	return append(list, target{format: f, path: abs(path)})
+}
+
+// checkTargets refuses outputs that would destroy the base image, each other or a folder.
+func checkTargets(list []target, base string, bad *usage) {
+	seen := map[string]bool{}
+	baseInfo, _ := os.Stat(base)
+	for _, t := range list {
+		fi, err := os.Stat(t.path)
+		switch {
+		case seen[t.path]:
+			bad.add("two outputs have the same path %s", t.path)
+		case err != nil && !errors.Is(err, os.ErrNotExist):
+			bad.check(err)
+		case err == nil && fi.IsDir():
+			bad.add("output %s is a folder; name the file to write", t.path)
+		case err == nil && baseInfo != nil && os.SameFile(fi, baseInfo):
+			bad.add("output %s is the base image, which is never modified; name another file", t.path)
+		}
+		seen[t.path] = true
+	}
+}
+
+// checkSources checks the paths of --rpm-source and --deb-source.
+func checkSources(rpm, deb []string) error {
+	var errs []error
+	for _, p := range rpm {
+		s, err := pkgmgr.CheckSource(p)
+		if err == nil && s.Kind == pkgmgr.AptFile {
+			err = fmt.Errorf("--rpm-source %s: want a folder of RPM packages or a .repo file", p)
+		}
+		errs = append(errs, err)
+	}
+	for _, p := range deb {
+		s, err := pkgmgr.CheckSource(p)
+		if err == nil && s.Kind == pkgmgr.RepoFile {
+			err = fmt.Errorf("--deb-source %s: want a folder of .deb packages or a .list or .sources file", p)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func absolute(paths []string) (list []string) {
+	for _, p := range paths {
+		list = append(list, abs(p))
+	}
+	return list
+}
+
+// abs is the absolute form of a path. It cannot fail but where the working folder is gone.
+func abs(path string) string {
+	if a, err := filepath.Abs(path); err == nil {
+		return a
+	}
+	return path
+}

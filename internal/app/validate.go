@@ -1,0 +1,31 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"imagecustomizer/internal/ui"
+)
+
+// ValidateOptions are the flags of the validate-config command.
+type ValidateOptions struct {
+	ConfigFile string
+	Resources  []string // files, oci, all
+	BuildDir   string   // mandatory with oci and all, as in today's Image Customizer
+}
+
+// Validate checks a config file and, where asked, that the files it names can be read. It needs
+// neither root nor an image.
+func Validate(o ValidateOptions, screen *ui.UI, stdout io.Writer) error {
+	oci := slices.Contains(o.Resources, "oci") || slices.Contains(o.Resources, "all")
+	if oci && o.BuildDir == "" {
+		return &Failure{Code: ExitUsage, Err: fmt.Errorf("--validate-resources oci and all need --build-dir")}
+	}
+	files := slices.Contains(o.Resources, "files") || slices.Contains(o.Resources, "all")
+	if _, _, err := loadConfig(o.ConfigFile, files, screen); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(stdout, "%s is valid\n", o.ConfigFile)
+	return err
+}

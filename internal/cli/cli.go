@@ -1,0 +1,127 @@
+// Package cli is the command line: flags become options of package app, failures become text and an
+// exit status.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"imagecustomizer/internal/app"
+	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/ui"
+)
+
+// commandLine is every command and flag of the program; docs/cli.md is made from it.
+type commandLine struct {
+	Logging logging `embed:""`
+
+	Customize customizeCmd `cmd:"" default:"withargs" help:"Change an image as a config file says. This is the command that runs when none is named."`
+	Convert   convertCmd   `cmd:"" help:"Write an image in another format, unchanged. Needs neither root nor a config file."`
+	Validate  validateCmd  `cmd:"" name:"validate-config" help:"Check a config file without touching any image. Needs no root."`
+	Doctor    doctorCmd    `cmd:"" help:"Say what this host can and cannot do, and what mends it."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// logging are the flags about what is printed; every command has them.
+type logging struct {
+	LogLevel  string `default:"info" enum:"panic,fatal,error,warn,info,debug,trace" help:"Least severity of log lines that are printed: ${enum}." placeholder:"LEVEL"`
+	LogFormat string `default:"text" enum:"text,json" help:"Form of log lines: ${enum}." placeholder:"FORMAT"`
+	LogFile   string `help:"Also write the log to this file, always with debug detail." placeholder:"FILE"`
+	Progress  string `default:"auto" enum:"auto,plain,json" help:"How progress is shown: auto (a live line on a terminal, plain lines elsewhere), plain, or json (one event a line)." placeholder:"MODE"`
+}
+
+// session is what a command needs besides its own flags.
+type session struct {
+	ctx    context.Context
+	ui     *ui.UI
+	stdout io.Writer
+}
+
+// Run carries out the command line and returns the exit status.
+func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
+	var c commandLine
+	parser, err := newParser(&c, stdout, stderr)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return app.ExitUsage
+	}
+	exited := -1
+	parser.Exit = func(code int) { exited = code; panic(exitNow{}) }
+	parsed, err := parse(parser, args)
+	switch {
+	case exited >= 0:
+		return exited
+	case err != nil:
+		fmt.Fprintf(stderr, "imagecustomizer: %v\nRun \"imagecustomizer --help\" for the flags.\n", err)
+		return app.ExitUsage
+	}
+	screen, err := ui.New(ui.Options{
+		Progress: c.Logging.Progress, LogLevel: c.Logging.LogLevel, LogFormat: c.Logging.LogFormat,
+		LogFile: c.Logging.LogFile, Out: stderr,
+	})
+	if err != nil {
+		fmt.Fprintln(stderr, "imagecustomizer:", err)
+		return app.ExitUsage
+	}
+	defer screen.Close()
+	slog.SetDefault(screen.Logger())
+	return finish(parsed.Run(&session{ctx: ctx, ui: screen, stdout: stdout}), screen)
+}
+
+// exitNow unwinds out of kong, which would otherwise go on after --help and --version.
+type exitNow struct{}
+
+func parse(parser *kong.Kong, args []string) (k *kong.Context, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(exitNow); !ok {
+				panic(r)
+			}
+		}
+	}()
+	return parser.Parse(args)
+}
+
+func newParser(c *commandLine, stdout, stderr io.Writer) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("imagecustomizer"),
+		kong.Description(Description()),
+		kong.Vars{"version": "imagecustomizer " + app.Version, "formats": strings.Join(output.Names(), ", ")},
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
+	)
+}
+
+// Parser returns the parser itself, for making the reference page.
+func Parser() (*kong.Kong, error) { return newParser(&commandLine{}, io.Discard, io.Discard) }
+
+// Description is the text above the list of flags.
+func Description() string {
+	var b strings.Builder
+	b.WriteString("Changes an existing Linux disk image offline, without booting it, as one config file says.\n\nExit status:\n")
+	for _, e := range app.ExitCodes {
+		fmt.Fprintf(&b, "\n* %d: %s", e.Code, e.Meaning)
+	}
+	return b.String()
+}
+
+// finish prints a failure and returns the exit status.
+func finish(err error, screen *ui.UI) int {
+	if err == nil {
+		return app.ExitOK
+	}
+	f := app.AsFailure(err)
+	var shown *app.Shown
+	if !errors.As(err, &shown) {
+		screen.Failure(f.Err, f.Step, f.Hint)
+	}
+	return f.Code
+}

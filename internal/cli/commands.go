@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"imagecustomizer/internal/app"
+)
+
+// sourceFlags say where packages come from.
+type sourceFlags struct {
+	RPMSource                []string `name:"rpm-source" sep:"none" help:"Folder of RPM packages, or .repo file, for this run only; repeatable, a later one beats an earlier one." placeholder:"PATH"`
+	DebSource                []string `name:"deb-source" sep:"none" help:"Folder of .deb packages, or .list or .sources file, for this run only; repeatable, a later one beats an earlier one." placeholder:"PATH"`
+	DisableBaseImageRPMRepos bool     `name:"disable-base-image-rpm-repos" help:"Do not use the repositories that the image itself names."`
+}
+
+type customizeCmd struct {
+	BuildDir          string   `required:"" help:"Folder for temporary files; made if missing. Nothing stays in it." placeholder:"DIR"`
+	ConfigFile        string   `required:"" help:"Config file, YAML or JSON. Relative paths in it are relative to its folder." placeholder:"FILE"`
+	ImageFile         string   `help:"Base image: vhd, vhdx, qcow2 or raw. Never modified. Default: input.image.path of the config." placeholder:"FILE"`
+	OutputImageFile   string   `aliases:"output-path" help:"Image to write. Default: output.image.path of the config." placeholder:"FILE"`
+	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: output.image.format of the config." placeholder:"FORMAT"`
+	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable. All are written side by side." placeholder:"FORMAT=PATH"`
+
+	sourceFlags
+
+	PackageCacheDir  string `help:"Folder where package downloads are kept between runs. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
+	AllowBackingFile bool   `help:"Accept a base image that refers to further files (a backing file or an external data file)."`
+	Checksum         bool   `help:"Write a .sha256 file beside each image."`
+	DryRun           bool   `help:"Read the image, print what would be done, step by step, and change nothing."`
+}
+
+// Run customizes an image.
+func (c *customizeCmd) Run(s *session) error {
+	return app.Customize(s.ctx, app.CustomizeOptions{
+		BuildDir: c.BuildDir, ConfigFile: c.ConfigFile, ImageFile: c.ImageFile,
+		OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat, Outputs: c.Output,
+		RPMSources: c.RPMSource, DebSources: c.DebSource, NoBaseRepos: c.DisableBaseImageRPMRepos,
+		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, DryRun: c.DryRun,
+	}, s.ui, s.stdout)
+}
+
+type convertCmd struct {
+	ImageFile         string   `required:"" help:"Image to read: vhd, vhdx, qcow2 or raw." placeholder:"FILE"`
+	OutputImageFile   string   `aliases:"output-path" help:"Image to write." placeholder:"FILE"`
+	OutputImageFormat string   `help:"Format of the image to write: ${formats}." placeholder:"FORMAT"`
+	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable." placeholder:"FORMAT=PATH"`
+	BuildDir          string   `help:"Accepted for compatibility; converting needs no temporary files." placeholder:"DIR"`
+	AllowBackingFile  bool     `help:"Accept an image that refers to further files."`
+	Checksum          bool     `help:"Write a .sha256 file beside each image."`
+}
+
+// Run converts an image.
+func (c *convertCmd) Run(s *session) error {
+	return app.Convert(s.ctx, app.ConvertOptions{
+		ImageFile: c.ImageFile, OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat,
+		Outputs: c.Output, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum,
+	}, s.ui)
+}
+
+type validateCmd struct {
+	ConfigFile        string   `required:"" help:"Config file to check." placeholder:"FILE"`
+	ValidateResources []string `enum:"files,oci,all" help:"What to check besides the config itself: files (every file it names exists and can be read), oci, all." placeholder:"KIND"`
+	BuildDir          string   `help:"Accepted for compatibility." placeholder:"DIR"`
+}
+
+// Run checks a config file.
+func (c *validateCmd) Run(s *session) error {
+	return app.Validate(app.ValidateOptions{ConfigFile: c.ConfigFile, Resources: c.ValidateResources, BuildDir: c.BuildDir}, s.ui, s.stdout)
+}
+
+type doctorCmd struct{}
+
+// Run examines the host.
+func (doctorCmd) Run(s *session) error { return app.Doctor(s.ctx, s.stdout) }

@@ -1,0 +1,56 @@
+// Package engine carries out a plan: its steps in their order, each timed and reported, until the
+// end or the first failure.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+	"imagecustomizer/internal/ui"
+)
+
+// StepError is a step that failed.
+type StepError struct {
+	Step string // the step's name
+	What string // what it was to do
+	Err  error
+}
+
+func (e *StepError) Error() string { return fmt.Sprintf("%s: %v", e.What, e.Err) }
+
+// Unwrap returns the cause.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// Run carries the plan out on the machine. The error is a *StepError.
+func Run(ctx context.Context, p plan.Plan, m *machine.Machine, report func(ui.Event)) error {
+	for _, s := range p {
+		err := Phase(ctx, s.Name(), s.String(), report, func(ctx context.Context) error { return s.Run(ctx, m) })
+		if names := machine.EndLeftovers(); len(names) > 0 {
+			m.Log.Warn("ended processes that the step left running", "step", s.Name(), "processes", names)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Phase runs f as a reported and timed part of a run. The error is a *StepError.
+func Phase(ctx context.Context, name, what string, report func(ui.Event), f func(context.Context) error) error {
+	if err := context.Cause(ctx); err != nil {
+		return &StepError{Step: name, What: what, Err: err}
+	}
+	start := time.Now()
+	report(ui.Event{Time: start, Kind: ui.Start, Step: name, Title: what})
+	err := f(ctx)
+	end := ui.Event{Time: time.Now(), Kind: ui.Done, Step: name, Title: what, Elapsed: time.Since(start)}
+	if err != nil {
+		end.Kind = ui.Fail
+		err = &StepError{Step: name, What: what, Err: err}
+	}
+	report(end)
+	return err
+}

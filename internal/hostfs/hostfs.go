@@ -1,0 +1,52 @@
+// Package hostfs reads the user's files on the build host: sources of copies, scripts, key files.
+package hostfs
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Open opens a regular file and returns its permission bits too.
+func Open(name string) (*os.File, fs.FileMode, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, fi.Mode().Perm(), nil
+}
+
+// ReadFile returns a file's content.
+func ReadFile(name string) ([]byte, error) { return os.ReadFile(name) }
+
+// Walk visits a folder and everything in it, parents first. Links to files count as files; a link to
+// a folder is an error.
+func Walk(dir string, visit func(name string, isDir bool) error) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return visit(name, true)
+		}
+		fi, err := os.Stat(name)
+		switch {
+		case err != nil:
+			return err
+		case fi.IsDir():
+			return fmt.Errorf("%s is a link to a folder, which is not followed; copy the folder itself", name)
+		case !fi.Mode().IsRegular():
+			return fmt.Errorf("%s is neither a file nor a folder", name)
+		}
+		return visit(name, false)
+	})
+}

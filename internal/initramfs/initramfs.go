@@ -1,0 +1,244 @@
+// Package initramfs makes rebuilding initramfs images fast. A builder spends most of its time in a
+// slow, single-threaded compressor, once a kernel and often several times a package transaction. So
+// builders run with compression off, and what is new at the end is compressed once, in parallel, in
+// the format that the image asks for.
+package initramfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"imagecustomizer/internal/machine"
+)
+
+// confName is what our temporary configuration files are called; the last in the alphabet wins.
+const confName = "zz-imagecustomizer"
+
+// builder is one program that makes initramfs images.
+type builder struct {
+	program  string
+	conf     string // our temporary configuration file
+	text     func(m *machine.Machine) string
+	settings []string // files and folders that say how to compress, the strongest last
+	setting  *regexp.Regexp
+	member   string // under which our file ends up inside an image; empty where it does not
+}
+
+var builders = []builder{
+	{
+		program: "dracut", conf: "/etc/dracut.conf.d/" + confName + ".conf",
+		text:     func(*machine.Machine) string { return "compress=\"cat\"\n" },
+		settings: []string{"/usr/lib/dracut/dracut.conf.d", "/etc/dracut.conf", "/etc/dracut.conf.d"},
+		setting:  regexp.MustCompile(`(?m)^[ \t]*compress=["']?([a-z0-9]+)`),
+	},
+	{
+		program: "update-initramfs", conf: "/etc/initramfs-tools/conf.d/" + confName,
+		text:     fastestSetting,
+		settings: []string{"/usr/share/initramfs-tools/conf.d", "/etc/initramfs-tools/initramfs.conf", "/etc/initramfs-tools/conf.d"},
+		setting:  regexp.MustCompile(`(?m)^[ \t]*COMPRESS=["']?([a-z0-9]+)`),
+		member:   "conf/conf.d/" + confName,
+	},
+}
+
+// fastestSetting is for initramfs-tools, which cannot leave compression out.
+func fastestSetting(m *machine.Machine) string {
+	for _, p := range []string{"lz4", "zstd"} {
+		if m.Has(p) {
+			return "COMPRESS=" + p + "\nCOMPRESSLEVEL=1\n"
+		}
+	}
+	return "COMPRESS=gzip\nCOMPRESSLEVEL=1\n"
+}
+
+// Relaxed is an image whose builders do not compress.
+type Relaxed struct {
+	m      *machine.Machine
+	active []builder
+	before map[string]stamp  // of each image in /boot
+	wanted map[string]string // format by builder
+	used   string            // format of an image that was there
+}
+
+// stamp tells whether an image was made anew.
+type stamp struct {
+	size  int64
+	mtime time.Time
+}
+
+// Relax makes the image's builders run without compression until Finish or Drop.
+func Relax(m *machine.Machine) (*Relaxed, error) {
+	r := &Relaxed{m: m, wanted: map[string]string{}}
+	r.before = r.images()
+	for name := range r.before {
+		if f, err := formatOf(m.Root, name); err == nil {
+			r.used = f
+		}
+	}
+	for _, b := range builders {
+		if !m.Has(b.program) || !m.Root.IsDir(path.Dir(b.conf)) {
+			continue
+		}
+		r.wanted[b.program] = r.setting(b)
+		if err := m.Root.WriteFile(b.conf, []byte(b.text(m)), 0o644); err != nil {
+			return nil, errors.Join(err, r.Drop())
+		}
+		r.active = append(r.active, b)
+	}
+	return r, nil
+}
+
+var imageName = regexp.MustCompile(`^(initramfs-.+\.img|initrd\.img-.+|initrd-.+)$`)
+
+// images lists the initramfs images in /boot. Backups that builders keep are no images of their own.
+func (r *Relaxed) images() map[string]stamp {
+	found := map[string]stamp{}
+	entries, _ := r.m.Root.ReadDir("/boot")
+	for _, e := range entries {
+		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && imageName.MatchString(e.Name()) {
+			found["/boot/"+e.Name()] = stamp{fi.Size(), fi.ModTime()}
+		}
+	}
+	return found
+}
+
+// setting is the format that the image's configuration names, or "".
+func (r *Relaxed) setting(b builder) (format string) {
+	for _, s := range b.settings {
+		files := []string{s}
+		if entries, err := r.m.Root.ReadDir(s); err == nil {
+			files = nil
+			for _, e := range entries {
+				files = append(files, path.Join(s, e.Name()))
+			}
+		}
+		for _, f := range files {
+			text, err := r.m.Root.ReadFile(f)
+			if err != nil {
+				continue
+			}
+			for _, m := range b.setting.FindAllStringSubmatch(string(text), -1) {
+				format = m[1]
+			}
+		}
+	}
+	return programFormats[format]
+}
+
+// Drop gives the builders their own configuration back.
+func (r *Relaxed) Drop() error {
+	var errs []error
+	for _, b := range r.active {
+		errs = append(errs, r.m.Root.Remove(b.conf))
+	}
+	r.active = nil
+	return errors.Join(errs...)
+}
+
+// Finish does what Drop does, and compresses every image that was made since Relax.
+func (r *Relaxed) Finish(ctx context.Context) error {
+	target, members := r.target()
+	if err := r.Drop(); err != nil {
+		return err
+	}
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+	)
+	for name, now := range r.images() {
+		if r.before[name] == now {
+			continue
+		}
+		wg.Go(func() {
+			if err := recompress(ctx, r.m, name, target, members); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("compress %s: %w", name, err))
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// target is the format for new images, and the files of ours to leave out of them.
+func (r *Relaxed) target() (format string, members []string) {
+	format = r.used
+	for _, b := range r.active {
+		if w := r.wanted[b.program]; w != "" {
+			format = w
+		}
+		if b.member != "" {
+			members = append(members, b.member)
+		}
+	}
+	if format == "" || format == plain {
+		format = "gzip"
+		if r.wanted["dracut"] == plain {
+			format = plain
+		}
+	}
+	return format, members
+}
+
+// recompress rewrites one image: early segments as they are, then the rest in the target format.
+func recompress(ctx context.Context, m *machine.Machine, name, target string, leaveOut []string) error {
+	data, err := m.Root.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	start := mainSegment(data)
+	archive, err := decompress(ctx, m, data[start:])
+	if err != nil {
+		return err
+	}
+	if archive, err = without(archive, leaveOut); err != nil {
+		return err
+	}
+	packed, err := compress(ctx, m, archive, target)
+	if err != nil {
+		return err
+	}
+	fi, err := m.Root.Stat(name)
+	if err != nil {
+		return err
+	}
+	return m.Root.WriteFile(name, append(data[:start:start], packed...), fi.Mode()&fs.ModePerm)
+}
+
+// programFormats maps what configurations name to formats.
+var programFormats = map[string]string{
+	"gzip": "gzip", "pigz": "gzip", "zstd": "zstd", "xz": "xz", "lz4": "lz4", "lzma": "lzma", "bzip2": "bzip2",
+	"lbzip2": "bzip2", "lzop": "lzop", "cat": plain,
+}
+
+// plain is the format of an image that is not compressed.
+const plain = "cat"
+
+func formatOf(root interface{ ReadFile(string) ([]byte, error) }, name string) (string, error) {
+	data, err := root.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	return detect(data[mainSegment(data):])
+}
+
+// detect tells a format by its first bytes, as the kernel does (lib/decompress.c).
+func detect(data []byte) (string, error) {
+	for _, f := range []struct{ magic, name string }{
+		{"\x1f\x8b", "gzip"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"\xfd7zXZ", "xz"}, {"\x02\x21\x4c\x18", "lz4"},
+		{"\x5d\x00\x00", "lzma"}, {"BZh", "bzip2"}, {"\x89LZO", "lzop"}, {"070701", plain}, {"070702", plain},
+	} {
+		if strings.HasPrefix(string(data[:min(len(data), 8)]), f.magic) {
+			return f.name, nil
+		}
+	}
+	return "", errors.New("this is no initramfs that the kernel could read")
+}

@@ -1,0 +1,51 @@
+package legacy
+
+import (
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/step"
+)
+
+// AdditionalFiles maps a source to one destination or several, each written as a path or as an
+// object.
+type AdditionalFiles struct{ list []step.AdditionalFile }
+
+// destination is where a file goes, and its permissions.
+type destination struct {
+	Path        step.ImagePath     `yaml:"Path" required:"true" doc:"Absolute path in the image."`
+	Permissions config.Permissions `yaml:"Permissions" doc:"Permission bits in octal. Default: those of the source."`
+}
+
+// UnmarshalConfig takes the four ways to write a destination.
+func (f *AdditionalFiles) UnmarshalConfig(n *config.Node) {
+	if n.Kind() == config.Null {
+		return
+	}
+	if n.Kind() != config.Map {
+		n.At().Errorf("AdditionalFiles: expected a mapping from source files to destinations").Hint("write \"source: /destination\"")
+		return
+	}
+	for _, p := range n.Pairs() {
+		var source config.Path
+		source.UnmarshalScalar(p.Key, p.KeyAt)
+		source.NeedFile(p.KeyAt)
+		nodes := []*config.Node{p.Value}
+		if p.Value.Kind() == config.List {
+			if nodes = p.Value.Items(); len(nodes) == 0 {
+				p.Value.At().Errorf("%s has no destination", p.Key).Hint("write a path, or remove the line")
+			}
+		}
+		for _, d := range nodes {
+			f.add(source, d)
+		}
+	}
+}
+
+func (f *AdditionalFiles) add(source config.Path, n *config.Node) {
+	var d destination
+	if n.Kind() == config.Text {
+		n.Decode(&d.Path)
+	} else {
+		n.Decode(&d)
+	}
+	f.list = append(f.list, step.AdditionalFile{Source: source, Destination: d.Path, Permissions: d.Permissions})
+}

@@ -1,0 +1,241 @@
+// Package legacy reads the config schema of 2023, whose sections are called SystemConfig and Disks,
+// and lowers it into today's. It knows nothing of running.
+package legacy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/step"
+)
+
+// topKeys are the keys by which the schema of 2023 is told.
+var topKeys = []string{"SystemConfig", "Disks"}
+
+// Load decodes a config of either schema, told apart by its top-level keys.
+func Load(doc *config.Document, o config.Options) *step.Config {
+	var old, today []string
+	for _, k := range doc.Keys() {
+		if slices.Contains(topKeys, k) {
+			old = append(old, k)
+		} else {
+			today = append(today, k)
+		}
+	}
+	switch {
+	case len(old) > 0 && len(today) > 0 && isToday(today[0]):
+		doc.At().Key(old[0]).Errorf("%s belongs to the config schema of 2023, and %s to today's: a config has one of them", old[0], today[0]).
+			Hint("write it all in today's schema: SystemConfig is called os there")
+		return &step.Config{}
+	case len(old) > 0:
+		return Lower(doc, o)
+	}
+	if len(today) == 0 && doc.Empty() {
+		doc.At().Warnf("the config is empty: the image will only get a release file and a history entry")
+	}
+	return step.Decode(doc, o)
+}
+
+// isToday tells whether a key belongs to today's schema.
+func isToday(key string) bool {
+	for _, f := range config.Fields(step.Root) {
+		if f.Key == key {
+			return true
+		}
+	}
+	_, known := step.Unsupported[key]
+	return known
+}
+
+// Config is a whole config file in the schema of 2023.
+type Config struct {
+	SystemConfig SystemConfig `yaml:"SystemConfig" doc:"What to change in the system."`
+}
+
+// SystemConfig is what to change in the system.
+type SystemConfig struct {
+	Hostname                step.Hostname      `yaml:"Hostname" doc:"os.hostname"`
+	UpdateBaseImagePackages bool               `yaml:"UpdateBaseImagePackages" doc:"os.packages.updateExistingPackages"`
+	PackageListsInstall     []step.PackageList `yaml:"PackageListsInstall" doc:"os.packages.installLists"`
+	PackagesInstall         []step.PackageName `yaml:"PackagesInstall" doc:"os.packages.install"`
+	PackageListsRemove      []step.PackageList `yaml:"PackageListsRemove" doc:"os.packages.removeLists"`
+	PackagesRemove          []step.PackageName `yaml:"PackagesRemove" doc:"os.packages.remove"`
+	PackageListsUpdate      []step.PackageList `yaml:"PackageListsUpdate" doc:"os.packages.updateLists"`
+	PackagesUpdate          []step.PackageName `yaml:"PackagesUpdate" doc:"os.packages.update"`
+	KernelCommandLine       KernelCommandLine  `yaml:"KernelCommandLine" doc:"os.kernelCommandLine"`
+	AdditionalFiles         AdditionalFiles    `yaml:"AdditionalFiles" doc:"os.additionalFiles, as a mapping from source to destination: a path, an object with Path and Permissions, or a list of these."`
+	PostInstallScripts      []Script           `yaml:"PostInstallScripts" doc:"scripts.postCustomization"`
+	FinalizeImageScripts    []Script           `yaml:"FinalizeImageScripts" doc:"scripts.finalizeCustomization"`
+	Users                   []User             `yaml:"Users" doc:"os.users"`
+	Services                Services           `yaml:"Services" doc:"os.services; an item is a name or an object with Name."`
+	Modules                 Modules            `yaml:"Modules" doc:"os.modules"`
+}
+
+// unsupported maps the parts of the schema that are not supported yet to what to do without them.
+var unsupported = map[string]string{
+	"Disks":                          "the image keeps its partitions and filesystems",
+	"SystemConfig.BootType":          "the image keeps its boot loader",
+	"SystemConfig.PartitionSettings": "the image keeps its partitions and filesystems",
+	"SystemConfig.Verity":            "images with verity cannot be made yet",
+}
+
+// KernelCommandLine says what to add to the kernel's arguments.
+type KernelCommandLine struct {
+	ExtraCommandLine ExtraCommandLine `yaml:"ExtraCommandLine" doc:"Kernel arguments, separated by spaces."`
+}
+
+// ExtraCommandLine is a text of kernel arguments.
+type ExtraCommandLine string
+
+// Validate refuses what the schema of 2023 forbade.
+func (e *ExtraCommandLine) Validate(at *config.At) {
+	if i := strings.IndexAny(string(*e), "\n'\"\\$`"); i >= 0 {
+		at.Errorf("ExtraCommandLine holds %q, which is not allowed", string(*e)[i:i+1]).
+			Hint("use os.kernelCommandLine.extraCommandLine of today's schema, which quotes what needs it")
+	}
+}
+
+// Script is a script of the config's folder.
+type Script struct {
+	Path config.Path `yaml:"Path" required:"true" doc:"File below the config file's folder; it must be executable."`
+	Args string      `yaml:"Args" doc:"Text that the shell puts behind the path."`
+}
+
+// Validate checks where the script lies.
+func (s *Script) Validate(at *config.At) { step.CheckScriptPath(s.Path, at.Field("Path")) }
+
+// Services are the systemd units that start at boot, or no longer do.
+type Services struct {
+	Enable  []Service `yaml:"Enable" doc:"os.services.enable"`
+	Disable []Service `yaml:"Disable" doc:"os.services.disable"`
+}
+
+// Service is a unit, written as a name or as an object with a name.
+type Service struct{ Name step.UnitName }
+
+// UnmarshalConfig takes both forms.
+func (s *Service) UnmarshalConfig(n *config.Node) {
+	if n.Kind() == config.Text {
+		n.Decode(&s.Name)
+		return
+	}
+	var named struct {
+		Name step.UnitName `yaml:"Name" required:"true" doc:"Name of the service."`
+	}
+	n.Decode(&named)
+	s.Name = named.Name
+}
+
+// Modules are kernel modules.
+type Modules struct {
+	Load    []Module `yaml:"Load" doc:"Modules to load at boot."`
+	Disable []Module `yaml:"Disable" doc:"Modules to keep from loading."`
+}
+
+// Module is one kernel module.
+type Module struct {
+	Name step.ModuleName `yaml:"Name" required:"true" doc:"Name of the module."`
+}
+
+// User is a user to add or change.
+type User struct {
+	Name                step.AccountName   `yaml:"Name" required:"true" doc:"os.users[].name"`
+	UID                 *int               `yaml:"UID" doc:"os.users[].uid; not looked at where the user exists."`
+	PasswordHashed      bool               `yaml:"PasswordHashed" doc:"Whether the password is a hash already."`
+	Password            string             `yaml:"Password" doc:"The password or its hash."`
+	PasswordPath        config.Path        `yaml:"PasswordPath" doc:"File with the password or its hash."`
+	PasswordExpiresDays *int               `yaml:"PasswordExpiresDays" doc:"os.users[].passwordExpiresDays"`
+	SSHPubKeyPaths      []config.Path      `yaml:"SSHPubKeyPaths" doc:"os.users[].sshPublicKeyPaths"`
+	SSHPubKeys          []step.SSHKey      `yaml:"SSHPubKeys" doc:"os.users[].sshPublicKeys"`
+	PrimaryGroup        step.AccountRef    `yaml:"PrimaryGroup" doc:"os.users[].primaryGroup"`
+	SecondaryGroups     []step.AccountName `yaml:"SecondaryGroups" doc:"os.users[].secondaryGroups"`
+	StartupCommand      step.Command       `yaml:"StartupCommand" doc:"os.users[].startupCommand"`
+}
+
+// Validate checks ranges, files, and that there is one password at most.
+func (u *User) Validate(at *config.At) {
+	if u.Password != "" && at.Has("PasswordPath") {
+		at.Field("PasswordPath").Errorf("PasswordPath and Password exclude each other").Hint("keep one of them")
+	}
+	if u.UID != nil && (*u.UID < 0 || *u.UID > step.MaxID) {
+		at.Field("UID").Errorf("UID: %d is out of range", *u.UID).Hint("use a number from 0 to %d", step.MaxID)
+	}
+	if d := u.PasswordExpiresDays; d != nil && (*d < -1 || *d > 99999) {
+		at.Field("PasswordExpiresDays").Errorf("PasswordExpiresDays: %d is out of range", *d).Hint("use a number of days from 0 to 99999, or -1 for never")
+	}
+	u.PasswordPath.NeedFile(at.Field("PasswordPath"))
+	for i, p := range u.SSHPubKeyPaths {
+		p.NeedFile(at.Field("SSHPubKeyPaths").Index(i))
+	}
+}
+
+// lower is the user in today's schema.
+func (u User) lower() step.User {
+	s := step.User{
+		Name: u.Name, UID: u.UID, LenientUID: true, PasswordExpiresDays: u.PasswordExpiresDays, SSHPublicKeyPaths: u.SSHPubKeyPaths,
+		SSHPublicKeys: u.SSHPubKeys, PrimaryGroup: u.PrimaryGroup, SecondaryGroups: u.SecondaryGroups, StartupCommand: u.StartupCommand,
+	}
+	kind := step.PasswordType("plain-text")
+	if u.PasswordHashed {
+		kind = "hashed"
+	}
+	switch {
+	case u.Password != "":
+		s.Password = &step.Password{Type: kind, Value: u.Password}
+	case u.PasswordPath.Resolved != "":
+		s.Password = &step.Password{Type: kind + "-file", Value: u.PasswordPath.Text, File: u.PasswordPath}
+	}
+	return s
+}
+
+// Lower decodes a config in the schema of 2023 and returns it in today's.
+func Lower(doc *config.Document, o config.Options) *step.Config {
+	var old Config
+	o.Unsupported = unsupported
+	doc.Decode(&old, o)
+	s := old.SystemConfig
+	c := &step.Config{Lowered: true}
+	c.OS.Hostname = s.Hostname
+	c.OS.Packages = step.Packages{
+		UpdateExisting: s.UpdateBaseImagePackages, InstallLists: s.PackageListsInstall, Install: s.PackagesInstall,
+		RemoveLists: s.PackageListsRemove, Remove: s.PackagesRemove, UpdateLists: s.PackageListsUpdate, Update: s.PackagesUpdate,
+	}
+	if args, err := boot.SplitArgs(string(s.KernelCommandLine.ExtraCommandLine)); err == nil {
+		for _, a := range args {
+			c.OS.KernelCommandLine.Extra = append(c.OS.KernelCommandLine.Extra, step.KernelArgs(a))
+		}
+	}
+	c.OS.AdditionalFiles = s.AdditionalFiles.list
+	for _, u := range s.Users {
+		c.OS.Users = append(c.OS.Users, u.lower())
+	}
+	for _, e := range s.Services.Enable {
+		c.OS.Services.Enable = append(c.OS.Services.Enable, e.Name)
+	}
+	for _, d := range s.Services.Disable {
+		c.OS.Services.Disable = append(c.OS.Services.Disable, d.Name)
+	}
+	for _, m := range s.Modules.Load {
+		c.OS.Modules = append(c.OS.Modules, step.Module{Name: m.Name, LoadMode: "always"})
+	}
+	for _, m := range s.Modules.Disable {
+		c.OS.Modules = append(c.OS.Modules, step.Module{Name: m.Name, LoadMode: "disable"})
+	}
+	c.Scripts.PostCustomization = lowerScripts(s.PostInstallScripts)
+	c.Scripts.FinalizeCustomization = lowerScripts(s.FinalizeImageScripts)
+	return c
+}
+
+// environment is what scripts of 2023 found set.
+var environment = map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+
+func lowerScripts(list []Script) (scripts []step.Script) {
+	for _, s := range list {
+		scripts = append(scripts, step.Script{Path: s.Path, ShellLine: fmt.Sprint(s.Args, " "), EnvironmentVariables: maps.Clone(environment)})
+	}
+	return scripts
+}

@@ -1,0 +1,79 @@
+// Package step is what a config can say and what a run does about it: one file per feature, each
+// with its section of the config, its validation, and its steps. This file is the contents page of
+// the config; order.go is that of the run.
+package step
+
+import (
+	"reflect"
+
+	"imagecustomizer/internal/config"
+)
+
+// Config is a whole config file in today's schema.
+type Config struct {
+	Input           Input            `yaml:"input" doc:"The base image."`
+	OS              OS               `yaml:"os" doc:"What to change in the system."`
+	Scripts         Scripts          `yaml:"scripts" doc:"Scripts to run in the image."`
+	Output          Output           `yaml:"output" doc:"The image to write."`
+	PreviewFeatures []PreviewFeature `yaml:"previewFeatures" doc:"Names of preview features. Accepted for compatibility: nothing here needs one."`
+
+	// Lowered is the schema a config of 2023 was lowered from; it decides which release files exist.
+	Lowered bool `yaml:"-"`
+}
+
+// OS is the part of a config that changes the system in the image.
+type OS struct {
+	Hostname          Hostname          `yaml:"hostname" doc:"Name of the machine: letters, digits, hyphens and dots. Written to /etc/hostname." example:"web-1"`
+	Packages          Packages          `yaml:"packages" doc:"Packages to remove, update and install."`
+	Groups            []Group           `yaml:"groups" doc:"Groups that must exist."`
+	Users             []User            `yaml:"users" doc:"Users to add or change."`
+	AdditionalDirs    []AdditionalDir   `yaml:"additionalDirs" doc:"Folders to copy into the image."`
+	AdditionalFiles   []AdditionalFile  `yaml:"additionalFiles" doc:"Files to copy into the image, or to write there."`
+	Services          Services          `yaml:"services" doc:"Services to enable and disable."`
+	Modules           []Module          `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options."`
+	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
+	ImageHistory      HistoryMode       `yaml:"imageHistory" default:"\"\"" doc:"Whether the image records how it was made, in /usr/share/image-customizer/history.json."`
+}
+
+// Unsupported maps the parts of the reference schema that are not supported yet to what to do
+// without them.
+var Unsupported = map[string]string{
+	"baseConfigs":                      "put everything into one config",
+	"storage":                          "the image keeps its partitions and filesystems",
+	"iso":                              "write a disk image instead",
+	"pxe":                              "write a disk image instead",
+	"input.image.oci":                  "download the image first and name it with input.image.path",
+	"input.image.azureLinux":           "download the image first and name it with input.image.path",
+	"os.bootloader":                    "the boot loader stays as it is",
+	"os.uki":                           "images with unified kernel images cannot be customized yet",
+	"os.selinux":                       "the SELinux mode stays as it is",
+	"os.overlays":                      "add the lines to /etc/fstab in a script",
+	"os.packages.snapshotTime":         "name a repository snapshot in a .repo file (--rpm-source)",
+	"os.packages.removePackageManager": "remove its packages in a finalizeCustomization script",
+	"output.artifacts":                 "copy the files out in a later step",
+	"output.selinuxPolicyPath":         "copy the policy out in a later step",
+	"output.image.cosi":                "write a disk image instead",
+}
+
+// Decode decodes a document in today's schema.
+func Decode(doc *config.Document, o config.Options) *Config {
+	var c Config
+	o.Unsupported = Unsupported
+	doc.Decode(&c, o)
+	return &c
+}
+
+// PreviewFeature is the name of a feature that today's Image Customizer hides behind a gate.
+type PreviewFeature string
+
+// Values lists the names.
+func (PreviewFeature) Values() []string {
+	return []string{
+		"uki", "output-artifacts", "inject-files", "reinitialize-verity", "package-snapshot-time", "kdump-boot-files",
+		"preview-distro-version", "base-configs", "input-image-oci", "output-selinux-policy", "btrfs", "create",
+		"unsupported-distro-version", "tools-dir", "remove-package-manager",
+	}
+}
+
+// Root is the type of a whole config, for what is generated from it.
+var Root = reflect.TypeFor[Config]()

@@ -1,0 +1,36 @@
+package step
+
+import (
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/output"
+)
+
+// Input says where the base image comes from.
+type Input struct {
+	Image InputImage `yaml:"image" doc:"The base image."`
+}
+
+// InputImage is the base image.
+type InputImage struct {
+	Path config.Path `yaml:"path" doc:"File of the base image. --image-file wins over it." example:"base.vhdx"`
+}
+
+// Validate checks that the file is there.
+func (i *InputImage) Validate(at *config.At) { i.Path.NeedFile(at.Field("path")) }
+
+// Output says what to write.
+type Output struct {
+	Image OutputImage `yaml:"image" doc:"The image to write."`
+}
+
+// OutputImage is the image to write.
+type OutputImage struct {
+	Path   config.Path  `yaml:"path" doc:"File to write. --output-image-file wins over it." example:"out/image.vhdx"`
+	Format OutputFormat `yaml:"format" doc:"Its format. --output-image-format wins over it."`
+}
+
+// OutputFormat is the name of an output format.
+type OutputFormat string
+
+// Values lists the formats.
+func (OutputFormat) Values() []string { return output.Names() }

@@ -1,0 +1,83 @@
+package step
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// KernelCommandLine says what to add to the kernel's arguments.
+type KernelCommandLine struct {
+	Extra []KernelArgs `yaml:"extraCommandLine" doc:"Arguments to add; an item may hold several, separated by spaces." example:"[\"console=ttyS0\", \"quiet\"]"`
+}
+
+// KernelArgs is one or several kernel arguments, separated by spaces.
+type KernelArgs string
+
+// Validate checks that the text can be kernel arguments.
+func (a *KernelArgs) Validate(at *config.At) {
+	switch {
+	case strings.TrimSpace(string(*a)) == "":
+		at.Errorf("the item is empty").Hint("remove it, or write an argument")
+	case strings.ContainsAny(string(*a), "\n\r\x00"):
+		at.Errorf("kernel arguments hold no line break").Hint("make each line an item of its own")
+	default:
+		if _, err := boot.SplitArgs(string(*a)); err != nil {
+			at.Errorf("%q: %v", string(*a), err)
+		}
+	}
+}
+
+func planKernelArgs(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
+	var args []string
+	for _, e := range c.OS.KernelCommandLine.Extra {
+		more, err := boot.SplitArgs(string(e))
+		if err != nil {
+			return nil, []plan.Problem{{Step: "kernel-arguments", Text: err.Error()}}
+		}
+		args = append(args, more...)
+	}
+	if len(args) == 0 {
+		return nil, nil
+	}
+	if why := f.Boot.Unsupported(); why != "" {
+		return nil, []plan.Problem{{Step: "kernel-arguments", Text: "kernel arguments cannot be added: " + why}}
+	}
+	return plan.Plan{AddKernelArgs{args, f.Boot}}, nil
+}
+
+// AddKernelArgs adds arguments to every boot entry.
+type AddKernelArgs struct {
+	Args   []string
+	Scheme boot.Scheme
+}
+
+// Name identifies the step.
+func (AddKernelArgs) Name() string { return "kernel-arguments" }
+
+func (s AddKernelArgs) String() string {
+	return fmt.Sprintf("add kernel arguments %s (%s)", strings.Join(s.Args, " "), s.Scheme)
+}
+
+// Run edits the boot configuration, has the image make what is generated from it, and looks whether
+// every boot entry has the arguments.
+func (s AddKernelArgs) Run(ctx context.Context, m *machine.Machine) error {
+	change, err := boot.Edit(m.Root, s.Scheme, s.Args)
+	if err != nil {
+		return err
+	}
+	if len(change.Regenerate) > 0 {
+		c := hostcmd.New(change.Regenerate[0], change.Regenerate[1:]...)
+		c.Env = append(change.Env, hostcmd.DefaultEnv...)
+		if err := m.Run(ctx, c); err != nil {
+			return err
+		}
+	}
+	return boot.Verify(m.Root, s.Scheme, s.Args)
+}

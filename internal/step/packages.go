@@ -1,0 +1,174 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/initramfs"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/plan"
+)
+
+// Packages says which packages to remove, update and install, with the image's own package manager.
+// The order is: remove, updateExistingPackages, install, update.
+type Packages struct {
+	UpdateExisting bool          `yaml:"updateExistingPackages" default:"false" doc:"Update every installed package."`
+	InstallLists   []PackageList `yaml:"installLists" doc:"Files with a key packages that lists names to install. They come before install."`
+	Install        []PackageName `yaml:"install" doc:"Packages to install, as the package manager names them." example:"[jq, openssh-server]"`
+	RemoveLists    []PackageList `yaml:"removeLists" doc:"Files with a key packages that lists names to remove."`
+	Remove         []PackageName `yaml:"remove" doc:"Packages to remove."`
+	UpdateLists    []PackageList `yaml:"updateLists" doc:"Files with a key packages that lists names to update."`
+	Update         []PackageName `yaml:"update" doc:"Packages to update."`
+}
+
+// PackageName names a package, possibly with a version, as the package manager takes it.
+type PackageName string
+
+// Validate refuses what the package manager would take for something else.
+func (n *PackageName) Validate(at *config.At) {
+	if *n == "" || strings.HasPrefix(string(*n), "-") || strings.ContainsAny(string(*n), " \t\n") {
+		at.Errorf("%q is not the name of a package", string(*n)).Hint("write one name, such as jq or jq-1.6")
+	}
+}
+
+// PackageList is a file that lists packages.
+type PackageList struct {
+	config.Path
+	Names []PackageName
+}
+
+// packageListFile is the content of a package list, whose key is spelled either way.
+type packageListFile struct {
+	Packages []PackageName `yaml:"packages" doc:"Names of packages."`
+	Legacy   []PackageName `yaml:"Packages" doc:"The same, as spelled in 2023."`
+}
+
+// UnmarshalScalar reads the file, which is a config file of its own.
+func (l *PackageList) UnmarshalScalar(text string, at *config.At) {
+	l.Path.UnmarshalScalar(text, at)
+	if l.Resolved == "" {
+		return
+	}
+	var f packageListFile
+	at.Include(l.Resolved, &f)
+	l.Names = append(f.Packages, f.Legacy...)
+}
+
+func joinNames(lists []PackageList, names []PackageName) (all []string) {
+	for _, l := range lists {
+		for _, n := range l.Names {
+			all = append(all, string(n))
+		}
+	}
+	for _, n := range names {
+		all = append(all, string(n))
+	}
+	return all
+}
+
+func (p Packages) allInstall() []string { return joinNames(p.InstallLists, p.Install) }
+func (p Packages) allRemove() []string  { return joinNames(p.RemoveLists, p.Remove) }
+func (p Packages) allUpdate() []string  { return joinNames(p.UpdateLists, p.Update) }
+
+func (p Packages) empty() bool {
+	return !p.UpdateExisting && len(p.allInstall())+len(p.allRemove())+len(p.allUpdate()) == 0
+}
+
+// needSources tells whether the work needs a repository.
+func (p Packages) needSources() bool {
+	return p.UpdateExisting || len(p.allInstall())+len(p.allUpdate()) > 0
+}
+
+func planPackages(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
+	p := c.OS.Packages
+	if p.empty() {
+		return nil, nil
+	}
+	s := ChangePackages{
+		Options: pkgmgr.Options{Sources: in.Sources, NoBaseRepos: in.NoBaseRepos},
+		Remove:  p.allRemove(), UpdateAll: p.UpdateExisting, Install: p.allInstall(), Update: p.allUpdate(),
+	}
+	switch {
+	case f.PackageManager == "":
+		return nil, []plan.Problem{{Step: s.Name(), Text: "the image has no package manager that this program knows (tdnf, dnf, apt)"}}
+	case p.needSources() && in.NoBaseRepos && len(in.Sources) == 0:
+		return nil, []plan.Problem{{Step: s.Name(), Text: "packages are to be installed or updated, but there is no source of packages", Hint: "leave out --disable-base-image-rpm-repos, or give --rpm-source"}}
+	}
+	return plan.Plan{s}, nil
+}
+
+// ChangePackages does all package work of a run, so that sources are read once.
+type ChangePackages struct {
+	Options   pkgmgr.Options
+	Remove    []string
+	UpdateAll bool
+	Install   []string
+	Update    []string
+}
+
+// Name identifies the step.
+func (ChangePackages) Name() string { return "packages" }
+
+func (s ChangePackages) String() string {
+	var parts []string
+	add := func(verb string, names []string) {
+		if len(names) > 0 {
+			parts = append(parts, verb+" "+strings.Join(names, ", "))
+		}
+	}
+	add("remove", s.Remove)
+	if s.UpdateAll {
+		parts = append(parts, "update all")
+	}
+	add("install", s.Install)
+	add("update", s.Update)
+	return "packages: " + strings.Join(parts, "; ")
+}
+
+// Run does one transaction for each kind of work. Initramfs images that packages make are
+// compressed once, at the end.
+func (s ChangePackages) Run(ctx context.Context, m *machine.Machine) (err error) {
+	relaxed, err := initramfs.Relax(m)
+	if err != nil {
+		return err
+	}
+	if err := s.transactions(ctx, m); err != nil {
+		return errors.Join(err, relaxed.Drop())
+	}
+	return relaxed.Finish(ctx)
+}
+
+func (s ChangePackages) transactions(ctx context.Context, m *machine.Machine) (err error) {
+	session, err := pkgmgr.Open(ctx, m, s.Options)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := session.Close(ctx); err == nil {
+			err = closeErr
+		}
+	}()
+	for _, t := range []struct {
+		what string
+		need bool
+		run  func(context.Context) error
+	}{
+		{"remove packages", len(s.Remove) > 0, func(ctx context.Context) error { return session.Remove(ctx, s.Remove) }},
+		{"read the package sources", s.UpdateAll || len(s.Install)+len(s.Update) > 0, session.Refresh},
+		{"update all packages", s.UpdateAll, session.UpdateAll},
+		{"install packages", len(s.Install) > 0, func(ctx context.Context) error { return session.Install(ctx, s.Install) }},
+		{"update packages", len(s.Update) > 0, func(ctx context.Context) error { return session.Update(ctx, s.Update) }},
+	} {
+		if !t.need {
+			continue
+		}
+		if err := t.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", t.what, err)
+		}
+	}
+	return nil
+}

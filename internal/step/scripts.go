@@ -1,0 +1,151 @@
+package step
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// Scripts are the user's own programs, run in the image.
+type Scripts struct {
+	PostCustomization     []Script `yaml:"postCustomization" doc:"Scripts that run when everything else is customized, with DNS."`
+	FinalizeCustomization []Script `yaml:"finalizeCustomization" doc:"Scripts that run last of all, without DNS."`
+}
+
+// Script is one script. It runs as root in the image's root folder. The config file's folder can be
+// read at /_imageconfigs. The environment is exactly what environmentVariables says.
+type Script struct {
+	Path                 config.Path       `yaml:"path" doc:"File below the config file's folder. Either this or content."`
+	Content              string            `yaml:"content" doc:"Text of the script. Either this or path."`
+	Interpreter          string            `yaml:"interpreter" default:"/bin/sh" doc:"Program of the image that runs the script."`
+	Arguments            []string          `yaml:"arguments" doc:"Arguments of the script."`
+	EnvironmentVariables map[string]string `yaml:"environmentVariables" doc:"The script's environment; nothing else is in it."`
+	Label                string            `yaml:"name" doc:"What messages call the script."`
+
+	// ShellLine is set for scripts of the 2023 schema, whose arguments are one text for the shell.
+	ShellLine string `yaml:"-"`
+}
+
+// Validate checks that there is one script, below the config's folder.
+func (s *Script) Validate(at *config.At) {
+	switch {
+	case at.Has("path") && at.Has("content"):
+		at.Field("content").Errorf("content and path exclude each other").Hint("keep one of them")
+	case !at.Has("path") && !at.Has("content"):
+		at.Errorf("the script has neither path nor content").Hint("add \"path:\" with a file, or \"content:\" with the script")
+	}
+	CheckScriptPath(s.Path, at.Field("path"))
+	for k, v := range s.EnvironmentVariables {
+		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
+			at.Field("environmentVariables").Field(k).Errorf("%q cannot be the name of an environment variable", k)
+		}
+	}
+}
+
+// CheckScriptPath checks that a script lies below the config file's folder, which is what the image
+// gets to see.
+func CheckScriptPath(p config.Path, at *config.At) {
+	if p.Resolved == "" {
+		return
+	}
+	if rel, err := filepath.Rel(at.Dir(), p.Resolved); err != nil || !filepath.IsLocal(rel) {
+		at.Errorf("%s is not below the config file's folder, %s", p.Text, at.Dir()).Hint("scripts see that folder at /_imageconfigs; move the script into it")
+		return
+	}
+	p.NeedFile(at)
+}
+
+func planScripts(list []Script, phase string, in Inputs) (p plan.Plan) {
+	for i, s := range list {
+		r := RunScript{Phase: phase, Index: i, Script: s, ConfigDir: in.ConfigDir}
+		if r.Script.Interpreter == "" {
+			r.Script.Interpreter = "/bin/sh"
+		}
+		p = append(p, r)
+	}
+	return p
+}
+
+// RunScript runs one script in the image.
+type RunScript struct {
+	Phase     string // postCustomization or finalizeCustomization
+	Index     int
+	Script    Script
+	ConfigDir string // on the build host
+}
+
+// configMount is where scripts see the config file's folder.
+const configMount = "/_imageconfigs"
+
+// inlineScript is where the text of an inline script lies while it runs, on a tmpfs.
+const inlineScript = "/tmp/imagecustomizer-script"
+
+// Name identifies the step.
+func (s RunScript) Name() string { return "scripts." + s.Phase }
+
+func (s RunScript) String() string {
+	what := s.Script.Label
+	switch {
+	case s.Script.Path.Text != "" && what != "":
+		what += " (" + s.Script.Path.Text + ")"
+	case s.Script.Path.Text != "":
+		what = s.Script.Path.Text
+	case what == "":
+		what = fmt.Sprintf("number %d, given in the config", s.Index+1)
+	}
+	return "run script " + what
+}
+
+// Check finds an interpreter that the image lacks and that nothing in the run could bring.
+func (s RunScript) Check(_ context.Context, m *machine.Machine) []plan.Problem {
+	if m.Facts.PackageManager != "" || m.Root.Exists(s.Script.Interpreter) {
+		return nil
+	}
+	return []plan.Problem{{Text: "the image has no interpreter " + s.Script.Interpreter}}
+}
+
+// Run runs the script. What it prints last is in the error.
+func (s RunScript) Run(ctx context.Context, m *machine.Machine) error {
+	c, err := s.command(m)
+	if err != nil {
+		return err
+	}
+	if err := m.WithBind(s.ConfigDir, configMount, true, func() error { return m.Run(ctx, c) }); err != nil {
+		return err
+	}
+	return m.Root.Remove(inlineScript)
+}
+
+func (s RunScript) command(m *machine.Machine) (*hostcmd.Cmd, error) {
+	file := inlineScript
+	if s.Script.Path.Resolved == "" {
+		if err := m.Root.WriteFile(file, []byte(s.Script.Content), 0o700); err != nil {
+			return nil, err
+		}
+	} else {
+		rel, err := filepath.Rel(s.ConfigDir, s.Script.Path.Resolved)
+		if err != nil {
+			return nil, err
+		}
+		file = path.Join(configMount, filepath.ToSlash(rel))
+	}
+	c := hostcmd.New(s.Script.Interpreter, append([]string{file}, s.Script.Arguments...)...)
+	if s.Script.ShellLine != "" {
+		c = hostcmd.New("/bin/sh", "-c", file+" "+s.Script.ShellLine)
+	}
+	c.Env = []string{}
+	for _, k := range slices.Sorted(maps.Keys(s.Script.EnvironmentVariables)) {
+		c.Env = append(c.Env, k+"="+s.Script.EnvironmentVariables[k])
+	}
+	c.Label = strings.TrimPrefix(s.String(), "run ")
+	return c, nil
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# All tests, ring by ring, cheapest first: unit and real tools on plain files, root, boot.
+# A program that is missing fails the tests; nothing is skipped. FULL=1 runs whole matrices.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+GO=${GO:-go}
+[ "$(id -u)" = 0 ] || { echo "make test needs root (loop devices, chroot): sudo make test" >&2; exit 4; }
+
+say() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
+
+say "formatting and vet"
+unformatted=$(gofmt -l cmd internal test)
+[ -z "$unformatted" ] || { echo "not gofmt'ed: $unformatted" >&2; exit 1; }
+$GO vet ./...
+$GO vet -tags root,boot ./...
+
+say "base images"
+test/base/debian.sh debian12-efi >/dev/null
+test/base/rpm.sh repo >/dev/null
+
+say "unit tests, and real tools on plain files"
+$GO test ./...
+
+say "root tests: loop devices, chroot, package managers"
+$GO test -tags root -p 2 -timeout 20m ./...
+
+say "boot tests in QEMU"
+$GO test -tags boot -p 1 -timeout 40m ./internal/vm/... ./test/...
+
+say "all tests passed"
