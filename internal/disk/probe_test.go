@@ -51,7 +51,7 @@ func TestContentsAsBlkidReadsThem(t *testing.T) {
 		"jbd":                "mke2fs -q -O journal_dev FILE",
 		"xfs":                "mkfs.xfs -q -L twelvechars_ FILE",
 		"btrfs":              "mkfs.btrfs -q -L label FILE",
-		"vfat 12":            "mkfs.vfat -F 12 -s 128 -n MY_ESP FILE",
+		"vfat 12":            "truncate -s 8M FILE; mkfs.vfat -F 12 -n MY_ESP FILE",
 		"vfat 16":            "mkfs.vfat -F 16 -i 0a0b0c0d FILE",
 		"vfat 32":            "mkfs.vfat -F 32 -s 1 -n MY_ESP2 FILE",
 		"vfat big sectors":   "mkfs.vfat -S 4096 -n BIG FILE",
