@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -41,6 +42,8 @@ type Cmd struct {
 	OnLine     func(line string)
 	Label      string // how errors and logs name the command; empty means its words
 	Quiet      bool   // output is data, too long for the log
+
+	DieWithParent bool // the program is killed when this process dies, however it dies
 }
 
 // New returns the command that runs the program with these arguments.
@@ -102,9 +105,17 @@ func (c *Cmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.DieWithParent {
+		// The kernel ties the signal to the thread that started the program, not to the process.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	}
 	slog.Debug("run", "command", c.String())
 	start := time.Now()
+	runtime.LockOSThread() // Pdeathsig means the death of the thread that started the program
 	err = cmd.Run()
+	runtime.UnlockOSThread()
 	out.flush()
 	slog.Debug("ran", "command", cmd.Path, "seconds", time.Since(start).Seconds(), "error", err)
 	return c.outcome(ctx, err, cmd, out)
@@ -131,7 +142,7 @@ func (c *Cmd) prepare(ctx context.Context) (*exec.Cmd, *tail, error) {
 	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Args[0] = c.Path
 	cmd.Env, cmd.Dir, cmd.Stdin, cmd.ExtraFiles = env, c.Dir, c.Stdin, c.ExtraFiles
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = graceful
 	out := &tail{quiet: c.Quiet, onLine: c.OnLine}

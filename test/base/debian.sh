@@ -202,7 +202,7 @@ else
 fi
 rm -f "$root/tmp/early.cfg" "$root/tmp/core.img"
 umount "$root/proc" "$root/sys" "$root$work/dev" "$root/dev"
-rmdir -p "$root$work/dev" 2>/dev/null || true
+rmdir "$root$work/dev" "$root$work"
 for m in $(sort -r "$work/mounts" | awk '$2 != "vfat" { print $1 }'); do
 	fstrim "$root$m" || true
 	[ "$m" = / ] || umount "$root$m"

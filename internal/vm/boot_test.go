@@ -1,0 +1,132 @@
+//go:build boot
+
+package vm
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"imagecustomizer/internal/hostcmd"
+)
+
+// base returns the path of a base image that test/base/debian.sh builds or has built.
+func base(t *testing.T, variant string) string {
+	t.Helper()
+	cmd := hostcmd.New("../../test/base/debian.sh", variant)
+	cmd.Env = append([]string{"XDG_CACHE_HOME=" + os.Getenv("XDG_CACHE_HOME")}, hostcmd.DefaultEnv...)
+	out, err := cmd.Output(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	return lines[len(lines)-1]
+}
+
+func boot(t *testing.T, ctx context.Context, o Options) *Machine {
+	t.Helper()
+	start := time.Now()
+	m, err := Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := m.Login(ctx, "root", "root"); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("login after %.1f s", time.Since(start).Seconds())
+	return m
+}
+
+func run(t *testing.T, ctx context.Context, m *Machine, script string, want string) {
+	t.Helper()
+	start := time.Now()
+	out, exit, err := m.Run(ctx, script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s: %q, exit status %d, %.1f s", script, out, exit, time.Since(start).Seconds())
+	if strings.TrimSpace(out) != want || exit != 0 {
+		t.Errorf("%s: got %q, exit status %d; want %q", script, out, exit, want)
+	}
+}
+
+// variants lists the base images and what a booted guest says of its root.
+var variants = []struct{ name, root, fstype, firmware string }{
+	{"debian12-efi", "/dev/vda2", "ext4", "uefi"},
+	{"debian12-bios", "/dev/vda2", "ext4", "bios"},
+}
+
+func TestBaseImagesBoot(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+			defer cancel()
+			m := boot(t, ctx, Options{Image: base(t, v.name), Format: "raw"})
+			run(t, ctx, m, "systemctl is-system-running --wait", "running")
+			run(t, ctx, m, "findmnt -no SOURCE,FSTYPE / | tr -s ' '", v.root+" "+v.fstype)
+			run(t, ctx, m, "hostname", "debian")
+			run(t, ctx, m, "[ -d /sys/firmware/efi ] && echo uefi || echo bios", v.firmware)
+			run(t, ctx, m, "findmnt --verify --tab-file /etc/fstab >/dev/null && echo ok", "ok")
+			if err := m.Shutdown(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestLongOutputArrivesWhole(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	m := boot(t, ctx, Options{Image: base(t, "debian12-efi"), Format: "raw"})
+	// The kernel keeps writing to the console while the output goes over it.
+	run(t, ctx, m, "dmesg -n 8; (for i in $(seq 20); do echo noise >/dev/kmsg; sleep 0.1; done) >/dev/null 2>&1 & echo ok", "ok")
+	out, exit, err := m.Run(ctx, "seq 150000; exit 3")
+	if err != nil || exit != 3 {
+		t.Fatalf("exit status %d, error %v", exit, err)
+	}
+	if lines := strings.Split(out, "\n"); len(lines) != 150001 || lines[149999] != "150000" {
+		t.Errorf("%d lines, %d bytes", len(lines), len(out))
+	}
+	big := strings.Repeat("echo 'a line that makes the script long' >/dev/null\n", 1000) + "echo done"
+	out, _, err = m.Run(ctx, big)
+	if err != nil || out != "done\n" {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+// The image must stay as it was, and a wrong password must be told from a slow guest.
+func TestImageIsNotWrittenAndPasswordIsChecked(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "a,b.raw")
+	if err := hostcmd.New("cp", "--sparse=always", base(t, "debian12-bios"), image).Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(image, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	m, err := Start(ctx, Options{Image: image, Format: "raw"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Login(ctx, "root", "wrong"); err == nil || !strings.Contains(err.Error(), "refuses the password") {
+		t.Errorf("got %v", err)
+	}
+	after, err := os.Stat(image)
+	if err != nil || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("the image was written: %v", err)
+	}
+}

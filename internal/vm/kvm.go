@@ -1,0 +1,70 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"imagecustomizer/internal/hostcmd"
+)
+
+// trialTime bounds the trial boot; where KVM works it takes a tenth of a second.
+const trialTime = 5 * time.Second
+
+// bootSector is a program for the BIOS that writes 0x2a to port 0xf4, where QEMU's isa-debug-exit
+// device ends QEMU with the status 2*0x2a+1.
+var bootSector = []byte{
+	0xb0, 0x2a, // mov al, 0x2a
+	0xba, 0xf4, 0x00, // mov dx, 0xf4
+	0xee,       // out dx, al
+	0xf4,       // hlt
+	0xeb, 0xfd, // jmp to hlt
+}
+
+const bootSectorExit = 2*0x2a + 1
+
+var kvm struct {
+	sync.Mutex
+	tried, works bool
+}
+
+// kvmWorks tells whether this host can boot with KVM, found by doing it once per process: /dev/kvm
+// also exists where nested virtualization is broken.
+func kvmWorks(ctx context.Context) bool {
+	kvm.Lock()
+	defer kvm.Unlock()
+	if kvm.tried {
+		return kvm.works
+	}
+	works := trialBoot(ctx, "kvm", "host")
+	if ctx.Err() == nil { // a cancelled trial tells nothing
+		kvm.tried, kvm.works = true, works
+	}
+	slog.Debug("trial boot with KVM", "works", works)
+	return works
+}
+
+// trialBoot tells whether QEMU gets from the firmware into a boot sector with this accelerator.
+func trialBoot(ctx context.Context, accel, cpu string) bool {
+	tmp, err := os.CreateTemp("", "imagecustomizer-trial-")
+	if err != nil {
+		return false
+	}
+	defer tmp.Close()
+	defer os.Remove(tmp.Name())
+	sector := append(bytes.Clone(bootSector), make([]byte, 512-len(bootSector))...)
+	sector[510], sector[511] = 0x55, 0xaa
+	if _, err := tmp.Write(sector); err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, trialTime)
+	defer cancel()
+	cmd := hostcmd.New(qemu, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "32",
+		"-accel", accel, "-cpu", cpu, "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+		"-drive", "if=ide,format=raw,snapshot=on,file="+escape(tmp.Name()))
+	cmd.DieWithParent = true
+	return hostcmd.ExitStatus(cmd.Run(ctx)) == bootSectorExit
+}

@@ -1,0 +1,147 @@
+// Package vm boots a disk image in QEMU, logs in on its serial console and runs commands there. The
+// image is never written: all that the guest changes goes to an overlay that QEMU makes without a
+// name. Nothing needs cleaning up, even after SIGKILL: QEMU dies with this process.
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"imagecustomizer/internal/hostcmd"
+)
+
+const qemu = "qemu-system-x86_64"
+
+// Options says what to boot and how. Image and Format are required.
+type Options struct {
+	Image     string    // path of the disk image
+	Format    string    // raw, qcow2, vhdx, vhd or vhd-fixed
+	Firmware  Firmware  // empty means what the image's partition table asks for
+	MemoryMiB int       // 0 means 1024
+	CPUs      int       // 0 means 2
+	SSHPort   int       // port of the host's loopback that leads to the guest's port 22; 0 means none
+	Log       io.Writer // gets everything the guest prints; may be nil
+}
+
+// Machine is a running virtual machine. Its methods are for one goroutine at a time, but for Close
+// and Console.
+type Machine struct {
+	*Serial
+	stdin  *os.File
+	cancel context.CancelFunc
+	ended  chan struct{} // closed after err is set
+	err    error
+}
+
+// errClosed is why QEMU is stopped by Close; it is no failure.
+var errClosed = errors.New("the virtual machine was closed")
+
+// formats maps our names of image formats to QEMU's drivers.
+var formats = map[string]string{"raw": "raw", "qcow2": "qcow2", "vhdx": "vhdx", "vhd": "vpc", "vhd-fixed": "vpc"}
+
+// Start boots the image. The machine runs until the guest powers off, the context is cancelled or
+// Close is called. The guest has a network card, but reaches nothing outside itself.
+func Start(ctx context.Context, o Options) (*Machine, error) {
+	driver, ok := formats[o.Format]
+	if !ok {
+		return nil, fmt.Errorf("cannot boot format %q: use raw, qcow2, vhdx, vhd or vhd-fixed", o.Format)
+	}
+	if !hostcmd.Installed(qemu) {
+		return nil, errors.New(qemu + " is not installed on this host: apt-get install qemu-system-x86 qemu-utils")
+	}
+	disk, err := probe(ctx, o.Image, driver)
+	if err != nil {
+		return nil, err
+	}
+	if o.Firmware != "" {
+		disk.firmware = o.Firmware
+	}
+	firmware, err := disk.firmware.args()
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, append(o.args(ctx, driver, disk.sector), firmware...), o.Log)
+}
+
+// args are QEMU's arguments but for those of the firmware. sector is in bytes.
+func (o Options) args(ctx context.Context, driver string, sector int) []string {
+	accel, cpu := "tcg,thread=multi", "max"
+	if kvmWorks(ctx) {
+		accel, cpu = "kvm", "host"
+	}
+	size := strconv.Itoa(sector)
+	nic := "user,model=virtio-net-pci,restrict=on"
+	if o.SSHPort != 0 {
+		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:22", o.SSHPort)
+	}
+	return []string{
+		"-nodefaults", "-no-user-config", "-display", "none", "-device", "VGA",
+		"-machine", "q35", "-accel", accel, "-cpu", cpu,
+		"-smp", strconv.Itoa(orDefault(o.CPUs, 2)), "-m", strconv.Itoa(orDefault(o.MemoryMiB, 1024)),
+		"-drive", "if=none,id=disk,snapshot=on,format=" + driver + ",file=" + escape(o.Image),
+		"-device", "virtio-blk-pci,drive=disk,bootindex=0,logical_block_size=" + size + ",physical_block_size=" + size,
+		"-device", "virtio-rng-pci", "-nic", nic,
+		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
+	}
+}
+
+func orDefault(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// start runs QEMU in the background, its serial port on a pipe.
+func start(ctx context.Context, args []string, log io.Writer) (*Machine, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make the serial console: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	m := &Machine{Serial: newSerial(w, log), stdin: w, cancel: cancel, ended: make(chan struct{})}
+	cmd := hostcmd.New(qemu, args...)
+	cmd.Label, cmd.Quiet, cmd.DieWithParent = qemu, true, true
+	cmd.Stdin, cmd.Stdout = r, writerFunc(m.receive)
+	go func() {
+		m.err = cmd.Run(ctx)
+		r.Close()
+		close(m.ended)
+		m.hangUp(m.err)
+	}()
+	return m, nil
+}
+
+// Shutdown powers the guest off, after Login, and waits until QEMU has ended.
+func (m *Machine) Shutdown(ctx context.Context) error {
+	if err := m.send("systemctl poweroff --no-block || poweroff"); err != nil {
+		return err
+	}
+	select {
+	case <-m.ended:
+		return m.err
+	case <-ctx.Done():
+		return m.failed("power off", context.Cause(ctx))
+	}
+}
+
+// closing bounds how long a QEMU that was told to stop is waited for.
+const closing = 15 * time.Second
+
+// Close stops the machine at once, as pulling the plug does, and waits until QEMU is gone.
+func (m *Machine) Close() error {
+	m.hangUp(errClosed)
+	m.cancel()
+	defer m.stdin.Close()
+	select {
+	case <-m.ended:
+		return nil
+	case <-time.After(closing):
+		return errors.New(qemu + " does not end")
+	}
+}

@@ -1,0 +1,144 @@
+//go:build root || boot
+
+// Package e2e runs the program itself on real base images and looks at what comes out: in files, on
+// the terminal, and in the booted system.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"imagecustomizer/internal/vm"
+)
+
+// moduleRoot is the repository, seen from this package's folder.
+const moduleRoot = "../.."
+
+// binary builds the program once a test run and returns its path.
+var binary = sync.OnceValues(func() (string, error) {
+	out, err := filepath.Abs(moduleRoot + "/bin/imagecustomizer")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-o", out, "./cmd/imagecustomizer")
+	cmd.Dir = moduleRoot
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", errors.Join(err, errors.New(string(text)))
+	}
+	return out, nil
+})
+
+var bases sync.Map // name -> func() (string, error)
+
+// base returns the cached base image of that name, building it where needed.
+func base(t *testing.T, name string) string {
+	t.Helper()
+	builder := "debian.sh"
+	switch name {
+	case "azl3", "mariner2", "repo":
+		builder = "rpm.sh"
+	}
+	build, _ := bases.LoadOrStore(name, sync.OnceValues(func() (string, error) {
+		cmd := exec.Command("test/base/"+builder, name)
+		cmd.Dir = moduleRoot
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			return "", errors.Join(err, errors.New(stderr.String()))
+		}
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		return lines[len(lines)-1], nil
+	}))
+	path, err := build.(func() (string, error))()
+	if err != nil {
+		t.Fatalf("base image %s: %v", name, err)
+	}
+	return path
+}
+
+// run starts the program and returns its exit status and everything it printed.
+func run(t *testing.T, args ...string) (status int, out string) {
+	t.Helper()
+	bin, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, args...)
+	text, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(text)
+}
+
+// customize runs the program on an image with this config and fails the test if the run fails.
+func customize(t *testing.T, image, config, out, format string, more ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	args := append([]string{
+		"--build-dir", filepath.Join(dir, "build"), "--image-file", image, "--output-image-file", out,
+		"--output-image-format", format, "--config-file", writeConfig(t, config),
+	}, more...)
+	if status, text := run(t, args...); status != 0 {
+		t.Fatalf("exit %d\n%s", status, text)
+	}
+}
+
+// writeConfig puts a config into a folder of its own.
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// convert writes an image in another format with qemu-img, as a base image of that format.
+func convert(t *testing.T, image, format string, options ...string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "base."+format)
+	args := append([]string{"convert", "-f", "raw", "-O", format}, options...)
+	if text, err := exec.Command("qemu-img", append(args, image, out)...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return out
+}
+
+// probe is one thing to find in a booted system.
+type probe struct{ script, want string }
+
+// boot starts the image and checks every probe in it.
+func boot(t *testing.T, image, format string, probes []probe) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
+	defer cancel()
+	m, err := vm.Start(ctx, vm.Options{Image: image, Format: format})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Login(ctx, "root", "root"); err != nil {
+		t.Fatalf("%v\n%s", err, m.Console())
+	}
+	for _, p := range append([]probe{{"systemctl is-system-running --wait", "running"}}, probes...) {
+		got, _, err := m.Run(ctx, p.script)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", p.script, err, m.Console())
+		}
+		if strings.TrimSpace(got) != p.want {
+			t.Errorf("%s\n got: %s\nwant: %s", p.script, strings.TrimSpace(got), p.want)
+		}
+	}
+}
