@@ -302,3 +302,15 @@ func resolve(n *yaml.Node) *yaml.Node {
 
 // Empty tells whether the document holds nothing, and nothing is wrong with it.
 func (d *Document) Empty() bool { return kindOf(resolve(d.root)) == Null && !d.report.Failed() }
+
+// Plain is the document as maps, lists and scalars, as a JSON schema's validator takes it.
+func (d *Document) Plain() any {
+	if d.root == nil {
+		return nil
+	}
+	var v any
+	if err := d.root.Load(&v); err != nil {
+		return nil
+	}
+	return v
+}

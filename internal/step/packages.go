@@ -23,6 +23,7 @@ type Packages struct {
 	Remove         []PackageName `yaml:"remove" doc:"Packages to remove."`
 	UpdateLists    []PackageList `yaml:"updateLists" doc:"Files with a key packages that lists names to update."`
 	Update         []PackageName `yaml:"update" doc:"Packages to update."`
+	Debconf        []string      `yaml:"debconfSelections" doc:"Answers to questions of Debian packages, as debconf-set-selections takes them. For images with apt." example:"[\"tzdata tzdata/Areas select Europe\"]"`
 }
 
 // PackageName names a package, possibly with a version, as the package manager takes it.
@@ -89,10 +90,12 @@ func planPackages(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Pro
 		return nil, nil
 	}
 	s := ChangePackages{
-		Options: pkgmgr.Options{Sources: in.Sources, NoBaseRepos: in.NoBaseRepos},
+		Options: pkgmgr.Options{Sources: in.Sources, NoBaseRepos: in.NoBaseRepos, Debconf: p.Debconf},
 		Remove:  p.allRemove(), UpdateAll: p.UpdateExisting, Install: p.allInstall(), Update: p.allUpdate(),
 	}
 	switch {
+	case len(p.Debconf) > 0 && f.PackageManager != "apt":
+		return nil, []plan.Problem{{Step: s.Name(), Text: "debconfSelections are for images with apt; this one has " + f.PackageManager, Hint: "remove them"}}
 	case f.PackageManager == "":
 		return nil, []plan.Problem{{Step: s.Name(), Text: "the image has no package manager that this program knows (tdnf, dnf, apt)"}}
 	case p.needSources() && in.NoBaseRepos && len(in.Sources) == 0:

@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"imagecustomizer/internal/app"
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/docgen"
+	"imagecustomizer/internal/legacy"
+	"imagecustomizer/internal/step"
+)
+
+const repository = "../.."
+
+func TestGeneratedPagesAreFresh(t *testing.T) {
+	t.Parallel()
+	pages, err := Pages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range pages {
+		got, err := os.ReadFile(filepath.Join(repository, name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is stale (%v); run: make generate", name, err)
+		}
+	}
+}
+
+func TestEveryFieldIsDocumented(t *testing.T) {
+	t.Parallel()
+	for _, r := range []reflect.Type{step.Root, reflect.TypeFor[legacy.Config]()} {
+		if paths := docgen.Undocumented(r); len(paths) > 0 {
+			t.Errorf("no description: %s", strings.Join(paths, ", "))
+		}
+	}
+	type bare struct {
+		X string `yaml:"x"`
+	}
+	if len(docgen.Undocumented(reflect.TypeFor[bare]())) != 1 {
+		t.Error("a field without description is not found")
+	}
+}
+
+// TestExamplesInDocumentsAreValid decodes every YAML example of every document, and checks it
+// against the schema for editors.
+func TestExamplesInDocumentsAreValid(t *testing.T) {
+	t.Parallel()
+	schema := compileSchema(t)
+	docs, _ := filepath.Glob(repository + "/docs/*.md")
+	decisions, _ := filepath.Glob(repository + "/docs/*/*.md")
+	count := 0
+	for _, d := range append(append(docs, decisions...), repository+"/README.md", repository+"/CONTRIBUTING.md") {
+		text, err := os.ReadFile(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range docgen.Examples(string(text)) {
+			count++
+			doc, report := config.Parse(d, []byte(e))
+			legacy.Load(doc, config.Options{})
+			if err := report.Err(); err != nil {
+				t.Errorf("example of %s:\n%s\n%v", d, e, err)
+			}
+			if err := schema.Validate(doc.Plain()); err != nil {
+				t.Errorf("example of %s against schema.json:\n%s\n%v", d, e, err)
+			}
+		}
+	}
+	if count < 4 {
+		t.Errorf("found only %d examples", count)
+	}
+}
+
+func compileSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	text, err := os.ReadFile(repository + "/schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data any
+	if err := json.Unmarshal(text, &data); err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("schema.json", data); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+func TestSchemaRefusesUnknownKeys(t *testing.T) {
+	t.Parallel()
+	doc, _ := config.Parse("x.yaml", []byte("os: {hostnam: x}"))
+	if compileSchema(t).Validate(doc.Plain()) == nil {
+		t.Error("an unknown key passes")
+	}
+}
+
+// runCLI runs the command line and returns exit status, standard output and standard error.
+func runCLI(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	out, err := os.CreateTemp(t.TempDir(), "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs, err := os.CreateTemp(t.TempDir(), "err")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status = Run(t.Context(), args, out, errs)
+	a, _ := os.ReadFile(out.Name())
+	b, _ := os.ReadFile(errs.Name())
+	return status, string(a), string(b)
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	status, out, _ := runCLI(t, "--help")
+	if status != app.ExitOK || !strings.Contains(out, "130: interrupted") || !strings.Contains(out, "validate-config") {
+		t.Errorf("exit %d:\n%s", status, out)
+	}
+	if status, out, _ := runCLI(t, "--version"); status != app.ExitOK || !strings.HasPrefix(out, "imagecustomizer ") {
+		t.Errorf("exit %d: %s", status, out)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	good := write(t, "os:\n  hostname: a\n")
+	image := write(t, strings.Repeat("x", 4096))
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"unknown flag":       {[]string{"--nonsense"}, "unknown flag --nonsense"},
+		"missing flags":      {nil, "missing flags"},
+		"no output":          {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image}, "no output"},
+		"no format":          {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output-image-file", dir + "/x"}, "has no format"},
+		"no file":            {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output-image-format", "raw"}, "has no file"},
+		"unknown format":     {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "vhdxx=" + dir + "/x"}, "vhdx"},
+		"no image":           {[]string{"--build-dir", dir, "--config-file", good, "--output", "raw=" + dir + "/x"}, "no base image"},
+		"image is missing":   {[]string{"--build-dir", dir, "--config-file", good, "--image-file", dir + "/none", "--output", "raw=" + dir + "/x"}, "no such file"},
+		"output is a folder": {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + dir}, "is a folder"},
+		"output is input":    {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + image}, "is the base image"},
+		"same output twice":  {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + dir + "/x", "--output", "qcow2=" + dir + "/x"}, "same path"},
+		"bad --output":       {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw"}, "FORMAT=PATH"},
+		"bad source":         {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + dir + "/x", "--rpm-source", image}, "neither a folder"},
+		"convert to nothing": {[]string{"convert", "--image-file", image}, "no output"},
+		"oci without build":  {[]string{"validate-config", "--config-file", good, "--validate-resources", "oci"}, "--build-dir"},
+	} {
+		status, _, stderr := runCLI(t, c.args...)
+		if status != app.ExitUsage || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: exit %d, want %d and %q:\n%s", name, status, app.ExitUsage, c.want, stderr)
+		}
+	}
+}
+
+func TestValidateConfig(t *testing.T) {
+	status, out, _ := runCLI(t, "validate-config", "--config-file", write(t, "os:\n  hostname: a\n"))
+	if status != app.ExitOK || !strings.Contains(out, "is valid") {
+		t.Errorf("exit %d: %s", status, out)
+	}
+	status, _, stderr := runCLI(t, "validate-config", "--config-file", write(t, "os:\n  hostname: a_b\n  additionalFiles:\n  - {source: none, destination: /x}\n"))
+	if status != app.ExitConfig || !strings.Contains(stderr, ":2:13: error: hostname:") || strings.Contains(stderr, "cannot read none") {
+		t.Errorf("exit %d: %s", status, stderr)
+	}
+	status, _, stderr = runCLI(t, "validate-config", "--validate-resources", "files", "--config-file", write(t, "os:\n  additionalFiles:\n  - {source: none, destination: /x}\n"))
+	if status != app.ExitConfig || !strings.Contains(stderr, "cannot read none") {
+		t.Errorf("exit %d: %s", status, stderr)
+	}
+}
+
+func TestProgressAsJSON(t *testing.T) {
+	status, _, stderr := runCLI(t, "--progress", "json", "validate-config", "--config-file", write(t, "os: {x: 1}\n"))
+	if status != app.ExitConfig {
+		t.Errorf("exit %d", status)
+	}
+	for line := range strings.Lines(stderr) {
+		var event map[string]any
+		if err := json.Unmarshal([]byte(line), &event); err != nil {
+			t.Errorf("not JSON: %q", line)
+		}
+	}
+}

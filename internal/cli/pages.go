@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"imagecustomizer/internal/app"
+	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/docgen"
+	"imagecustomizer/internal/legacy"
+	"imagecustomizer/internal/step"
+)
+
+const generated = "<!-- Made from the code by \"make generate\"; do not edit. -->\n\n"
+
+// Pages makes the generated documents, by their path in the repository.
+func Pages() (map[string][]byte, error) {
+	var schema bytes.Buffer
+	if err := docgen.Schema(&schema, "imagecustomizer config", step.Root, reflect.TypeFor[legacy.Config]()); err != nil {
+		return nil, err
+	}
+	cliPage, err := commandPage()
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{"schema.json": schema.Bytes(), "docs/cli.md": cliPage, "docs/configuration.md": configPage()}, nil
+}
+
+func commandPage() ([]byte, error) {
+	parser, err := Parser()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	b.WriteString(generated + `# Command line
+
+` + "```bash" + `
+imagecustomizer [customize] --build-dir DIR --config-file FILE --image-file FILE \
+  --output-image-file FILE --output-image-format FORMAT
+` + "```" + `
+
+With no command named, customize runs. Flags are written ` + "`--flag value` or `--flag=value`" + `. What a flag
+says wins over what the config says.
+
+`)
+	docgen.CLI(&b, parser)
+	b.WriteString("## Exit status\n\n| Status | Meaning |\n|---|---|\n")
+	for _, e := range app.ExitCodes {
+		fmt.Fprintf(&b, "| %d | %s |\n", e.Code, e.Meaning)
+	}
+	b.WriteString(progressText)
+	return b.Bytes(), nil
+}
+
+const progressText = `
+## Progress for machines
+
+With ` + "`--progress json`" + ` every event is a line of JSON on standard error: ` + "`time`, `kind` (start, progress, done, fail,\nmessage), `step`, `title`, `elapsed` (seconds), `done` and `total` (bytes)" + `. Log records and the failure are events too.
+`
+
+func configPage() []byte {
+	var b bytes.Buffer
+	b.WriteString(generated + configIntro)
+	docgen.Configuration(&b, step.Root)
+	b.WriteString(legacyIntro)
+	docgen.Configuration(&b, reflect.TypeFor[legacy.Config]())
+	b.WriteString("## Not supported yet\n\nThese parts of the reference schema are refused, with their place in the file.\n\n| Key | Instead |\n|---|---|\n")
+	for _, k := range slices.Sorted(maps.Keys(step.Unsupported)) {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", k, step.Unsupported[k])
+	}
+	b.WriteString("\n## Distributions\n\n| Distribution | How it is tested |\n|---|---|\n")
+	for _, d := range distro.All() {
+		fmt.Fprintf(&b, "| %s | %s |\n", d.Name, d.Tested)
+	}
+	b.WriteString("\nAn image of another distribution is customized with a warning, if its package manager and boot\nloader are among those above.\n")
+	return b.Bytes()
+}
+
+const configIntro = `# Configuration
+
+A config is one YAML document; JSON is YAML too. Unknown keys are errors. Relative paths are relative to the
+config file's folder. Everything is checked before an image is touched, and all problems are shown at once.
+
+There are two schemas, told apart by their top-level keys: today's, described first, and that of 2023
+(` + "`SystemConfig`" + `), described [below](#the-schema-of-2023). A config uses one of them.
+
+` + "```yaml" + `
+os:
+  hostname: web-1
+  packages:
+    install:
+    - jq
+  users:
+  - name: alice
+    sshPublicKeys:
+    - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2cS4zqfmxr4pHxyGmQvFYFzSyRn0MtsUvZb9wQ1xQx alice
+    secondaryGroups:
+    - sudo
+  additionalFiles:
+  - destination: /etc/motd
+    content: |
+      Welcome.
+  services:
+    disable:
+    - cron
+  kernelCommandLine:
+    extraCommandLine:
+    - quiet
+scripts:
+  postCustomization:
+  - content: echo done > /etc/stamp
+` + "```" + `
+
+## Order of a run
+
+Name servers of the build host; packages (remove, update all, install, update); host name; groups; users;
+folders; files; services; kernel modules; release file and history; kernel arguments; postCustomization
+scripts; the image's own name servers back; finalizeCustomization scripts. Then the filesystems are trimmed,
+unmounted and checked, and the outputs written.
+
+## Keys
+
+`
+
+const legacyIntro = `## The schema of 2023
+
+` + "```yaml" + `
+SystemConfig:
+  Hostname: web-1
+  PackagesInstall:
+  - dnf
+  Services:
+    Enable:
+    - Name: sshd
+` + "```" + `
+
+The meaning of each key is that of the named key of today's schema.
+
+`

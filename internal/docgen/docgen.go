@@ -1,0 +1,280 @@
+// Package docgen makes the reference pages and the editor's schema from the types and flags
+// themselves, so that they cannot disagree.
+package docgen
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"imagecustomizer/internal/config"
+)
+
+// shape is how a type is written in a config.
+type shape struct {
+	kind   string         // text, number, boolean, list, mapping, or a section's name
+	values []string       // of an enumeration
+	item   reflect.Type   // of a list or mapping
+	fields []config.Field // of a section
+	schema map[string]any // of a type that decodes itself
+}
+
+var (
+	enumType        = reflect.TypeFor[config.Enum]()
+	scalarType      = reflect.TypeFor[config.Scalar]()
+	unmarshalerType = reflect.TypeFor[config.Unmarshaler]()
+)
+
+func shapeOf(t reflect.Type) shape {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[config.Permissions]():
+		return shape{kind: "octal permissions", schema: map[string]any{"anyOf": []any{
+			map[string]any{"type": "string", "pattern": "^0?[0-7]{3}$"}, map[string]any{"type": "integer", "minimum": 0, "maximum": 777},
+		}}}
+	case reflect.PointerTo(t).Implements(unmarshalerType):
+		return shape{kind: "see below", schema: map[string]any{}}
+	case reflect.PointerTo(t).Implements(scalarType):
+		return shape{kind: "path", schema: map[string]any{"type": "string"}}
+	case t.Implements(enumType):
+		return shape{kind: "one of", values: reflect.Zero(t).Interface().(config.Enum).Values()}
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return shape{kind: "true or false", schema: map[string]any{"type": "boolean"}}
+	case reflect.Int, reflect.Int64:
+		return shape{kind: "number", schema: map[string]any{"type": "integer"}}
+	case reflect.Slice:
+		return shape{kind: "list", item: t.Elem()}
+	case reflect.Map:
+		return shape{kind: "mapping", item: t.Elem()}
+	case reflect.Struct:
+		return shape{kind: "section", fields: config.Fields(t)}
+	default:
+		return shape{kind: "text", schema: map[string]any{"type": "string"}}
+	}
+}
+
+// describe is a type in words, for a table.
+func describe(t reflect.Type) string {
+	s := shapeOf(t)
+	switch s.kind {
+	case "one of":
+		words := make([]string, len(s.values))
+		for i, v := range s.values {
+			words[i] = "`" + quoteEmpty(v) + "`"
+		}
+		return strings.Join(words, ", ")
+	case "list":
+		return "list of " + describe(s.item)
+	case "mapping":
+		return "mapping of text to " + describe(s.item)
+	}
+	return s.kind
+}
+
+func quoteEmpty(s string) string {
+	if s == "" {
+		return `""`
+	}
+	return s
+}
+
+// Configuration writes the tables of every section, outermost first.
+func Configuration(w io.Writer, root reflect.Type) {
+	section(w, root, "", 2)
+}
+
+func section(w io.Writer, t reflect.Type, path string, depth int) {
+	fields := shapeOf(t).fields
+	if path != "" {
+		fmt.Fprintf(w, "%s %s\n\n", strings.Repeat("#", min(depth, 6)), path)
+	}
+	fmt.Fprint(w, "| Key | Value | Default | Meaning |\n|---|---|---|---|\n")
+	for _, f := range fields {
+		fmt.Fprintf(w, "| `%s`%s | %s | %s | %s |\n", f.Key, required(f), describe(f.Type), code(f.Default), strings.ReplaceAll(f.Doc, "|", "\\|")+example(f))
+	}
+	fmt.Fprintln(w)
+	for _, f := range fields {
+		inner, suffix := f.Type, ""
+		for s := shapeOf(inner); s.kind == "list" || s.kind == "mapping"; s = shapeOf(inner) {
+			inner, suffix = s.item, "[]"
+		}
+		if len(shapeOf(inner).fields) > 0 {
+			section(w, inner, join(path, f.Key)+suffix, depth+1)
+		}
+	}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func required(f config.Field) string {
+	if f.Required {
+		return " (required)"
+	}
+	return ""
+}
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}
+
+func example(f config.Field) string {
+	if f.Example == "" {
+		return ""
+	}
+	return " Example: `" + f.Example + "`"
+}
+
+// Undocumented lists the config paths below root whose field has no description.
+func Undocumented(root reflect.Type) (paths []string) {
+	var visit func(t reflect.Type, path string)
+	visit = func(t reflect.Type, path string) {
+		s := shapeOf(t)
+		if s.item != nil {
+			visit(s.item, path+"[]")
+		}
+		for _, f := range s.fields {
+			if f.Doc == "" {
+				paths = append(paths, join(path, f.Key))
+			}
+			visit(f.Type, join(path, f.Key))
+		}
+	}
+	visit(root, "")
+	return paths
+}
+
+// Schema writes a JSON schema (draft 2020-12) for editors: one of the root types, told apart by
+// their keys.
+func Schema(w io.Writer, title string, roots ...reflect.Type) error {
+	var any []any
+	for _, r := range roots {
+		any = append(any, schemaOf(r))
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(map[string]interface{}{
+		"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, "anyOf": any,
+	})
+}
+
+func schemaOf(t reflect.Type) map[string]any {
+	s := shapeOf(t)
+	switch s.kind {
+	case "one of":
+		return map[string]any{"enum": s.values}
+	case "list":
+		return map[string]any{"type": "array", "items": schemaOf(s.item)}
+	case "mapping":
+		return map[string]any{"type": "object", "additionalProperties": schemaOf(s.item)}
+	case "section":
+		return sectionSchema(s.fields)
+	}
+	return s.schema
+}
+
+func sectionSchema(fields []config.Field) map[string]any {
+	properties := map[string]any{}
+	var need []string
+	for _, f := range fields {
+		p := schemaOf(f.Type)
+		p["description"] = f.Doc
+		properties[f.Key] = p
+		if f.Required {
+			need = append(need, f.Key)
+		}
+	}
+	s := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	if len(need) > 0 {
+		s["required"] = need
+	}
+	return s
+}
+
+// CLI writes a table of flags for every command.
+func CLI(w io.Writer, k *kong.Kong) {
+	fmt.Fprintf(w, "## Every command\n\n")
+	flags(w, k.Model.Flags)
+	for _, c := range k.Model.Children {
+		fmt.Fprintf(w, "## %s\n\n%s\n\n", c.Name, c.Help)
+		flags(w, c.Flags)
+	}
+}
+
+func flags(w io.Writer, list []*kong.Flag) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprint(w, "| Flag | Meaning |\n|---|---|\n")
+	for _, f := range list {
+		name := "--" + f.Name
+		if !f.IsBool() {
+			name += " " + f.FormatPlaceHolder()
+		}
+		for _, a := range f.Aliases {
+			name += ", --" + a
+		}
+		text := f.Help
+		if f.Required {
+			text += " Required."
+		}
+		if f.HasDefault && !f.IsBool() {
+			text += " Default: " + f.Default + "."
+		}
+		fmt.Fprintf(w, "| `%s` | %s |\n", name, strings.ReplaceAll(text, "|", "\\|"))
+	}
+	fmt.Fprintln(w)
+}
+
+// Examples returns the fenced yaml blocks of a Markdown text. A block whose info string goes on after
+// "yaml" is no whole config and is left out.
+func Examples(markdown string) (list []string) {
+	var block []string
+	inside := false
+	for line := range strings.Lines(markdown) {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case !inside && trimmed == "```yaml":
+			inside, block = true, nil
+		case inside && trimmed == "```":
+			inside = false
+			list = append(list, dedent(block))
+		case inside:
+			block = append(block, line)
+		}
+	}
+	return list
+}
+
+// dedent removes the indentation that a block has in a list.
+func dedent(lines []string) string {
+	indent := -1
+	for _, l := range lines {
+		if strings.TrimSpace(l) != "" {
+			n := len(l) - len(strings.TrimLeft(l, " "))
+			if indent < 0 || n < indent {
+				indent = n
+			}
+		}
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l[min(max(indent, 0), len(l)-1):])
+	}
+	return b.String()
+}
