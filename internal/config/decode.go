@@ -145,39 +145,49 @@ func (d *decoder) value(at *At, v reflect.Value) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
+	decoded := false
 	if c, ok := v.Addr().Interface().(Validator); ok && kindOf(n) != Null {
-		d.checks = append(d.checks, func() { c.Validate(at) })
+		d.checks = append(d.checks, func() {
+			if decoded { // what could not be decoded has its problem already
+				c.Validate(at)
+			}
+		})
 	}
-	d.into(at, n, v)
+	decoded = d.into(at, n, v)
 }
 
-func (d *decoder) into(at *At, n *yaml.Node, v reflect.Value) {
+// into decodes by the kind of type and tells whether the node was of the right kind for it.
+func (d *decoder) into(at *At, n *yaml.Node, v reflect.Value) bool {
 	switch x := v.Addr().Interface().(type) {
 	case Unmarshaler:
 		x.UnmarshalConfig(&Node{at})
-		return
+		return true
 	case Scalar:
-		if d.want(at, Text, "a value") {
+		ok := d.want(at, Text, "a value")
+		if ok {
 			x.UnmarshalScalar(n.Value, at)
 		}
-		return
+		return ok
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		if kindOf(n) != Null && d.want(at, Map, "a mapping of keys and values") {
-			d.fields(at, n, v)
-		}
+		return d.compound(at, n, v, Map, "a mapping of keys and values", d.fields)
 	case reflect.Slice:
-		if kindOf(n) != Null && d.want(at, List, "a list (each item begins with \"- \")") {
-			d.items(at, n, v)
-		}
+		return d.compound(at, n, v, List, "a list (each item begins with \"- \")", d.items)
 	case reflect.Map:
-		if kindOf(n) != Null && d.want(at, Map, "a mapping of keys and values") {
-			d.entries(at, n, v)
-		}
+		return d.compound(at, n, v, Map, "a mapping of keys and values", d.entries)
 	default:
-		d.scalar(at, n, v)
+		return d.scalar(at, n, v)
 	}
+}
+
+// compound decodes a node of many values; nothing in its place is as good as its absence.
+func (d *decoder) compound(at *At, n *yaml.Node, v reflect.Value, k Kind, what string, decode func(*At, *yaml.Node, reflect.Value)) bool {
+	if kindOf(n) == Null || !d.want(at, k, what) {
+		return false
+	}
+	decode(at, n, v)
+	return true
 }
 
 // want reports a node of another kind than expected.
@@ -331,44 +341,46 @@ func generic(path string) string {
 	return b.String()
 }
 
-func (d *decoder) scalar(at *At, n *yaml.Node, v reflect.Value) {
+// scalar decodes one plain value.
+func (d *decoder) scalar(at *At, n *yaml.Node, v reflect.Value) bool {
 	if !d.want(at, Text, "a single value") {
-		return
+		return false
 	}
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(n.Value)
-		d.enum(at, n.Value, v)
+		return d.enum(at, n.Value, v)
 	case reflect.Bool:
-		switch n.Value {
-		case "true", "false":
-			v.SetBool(n.Value == "true")
-		default:
+		v.SetBool(n.Value == "true")
+		if n.Value != "true" && n.Value != "false" {
 			at.Errorf("%s: %q is neither true nor false", last(at.path), n.Value).Hint("write true or false")
+			return false
 		}
 	case reflect.Int, reflect.Int64:
 		i, err := strconv.ParseInt(n.Value, 10, 64)
 		if err != nil {
 			at.Errorf("%s: %q is not a whole number", last(at.path), n.Value)
-			return
+			return false
 		}
 		v.SetInt(i)
 	default:
 		panic(fmt.Sprintf("config: type %s cannot be decoded", v.Type()))
 	}
+	return true
 }
 
-// enum reports a word that is none of the type's values.
-func (d *decoder) enum(at *At, text string, v reflect.Value) {
+// enum reports a word that is none of the type's values, and tells whether it is one.
+func (d *decoder) enum(at *At, text string, v reflect.Value) bool {
 	e, ok := v.Addr().Interface().(Enum)
 	if !ok || slices.Contains(e.Values(), text) {
-		return
+		return true
 	}
 	entry := at.Errorf("%s: %q is not allowed", last(at.path), text)
-	allowed := strings.Join(e.Values(), ", ")
+	allowed := strings.TrimPrefix(strings.Join(e.Values(), ", "), ", ")
 	if near := nearest(text, e.Values()); near != "" {
 		entry.Hint("did you mean %q? allowed: %s", near, allowed)
-		return
+		return false
 	}
 	entry.Hint("allowed: %s", allowed)
+	return false
 }

@@ -245,6 +245,13 @@ func (a *At) Has(name string) bool {
 	return v != nil
 }
 
+// Secret keeps a text out of everything that is shown of the config.
+func (a *At) Secret(text string) {
+	if text != "" {
+		a.doc.report.secrets = append(a.doc.report.secrets, text)
+	}
+}
+
 // Path is the config path of this place, such as os.users[2].name.
 func (a *At) Path() string { return a.path }
 
@@ -261,7 +268,14 @@ func (a *At) Dir() string {
 func (a *At) CheckFiles() bool { return a.doc.opts.CheckFiles }
 
 // Include decodes another config file that this place names, with its own places in the same report.
+// A file that is not there is a problem of this place.
 func (a *At) Include(file string, into any) {
+	if _, err := os.Stat(file); err != nil {
+		if a.CheckFiles() {
+			a.Errorf("cannot read %s: %s", filepath.Base(file), reason(err)).Hint("relative paths are relative to the config file's folder, %s", a.Dir())
+		}
+		return
+	}
 	d, r := ReadFile(file)
 	if !r.Failed() {
 		d.Decode(into, Options{CheckFiles: a.doc.opts.CheckFiles})

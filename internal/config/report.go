@@ -28,6 +28,7 @@ type Problem struct {
 type Report struct {
 	problems []*Problem
 	sources  map[string][]string // lines of each file
+	secrets  []string            // never shown
 }
 
 // Problems lists the problems in the order of their places, each once.
@@ -79,12 +80,20 @@ func (r *Report) Render(w io.Writer, color bool) {
 		fmt.Fprintf(w, "%s: %s: %s\n", paint("1", where), kind, p.Message)
 		if lines := r.sources[p.File]; p.Line > 0 && p.Line <= len(lines) {
 			margin := fmt.Sprintf("%5d | ", p.Line)
-			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, lines[p.Line-1], len(margin), "", paint("31;1", underline(lines[p.Line-1], p)))
+			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, r.masked(lines[p.Line-1]), len(margin), "", paint("31;1", underline(lines[p.Line-1], p)))
 		}
 		if p.Hint != "" {
 			fmt.Fprintf(w, "        hint: %s\n", p.Hint)
 		}
 	}
+}
+
+// masked is a line with stars in the place of secrets.
+func (r *Report) masked(line string) string {
+	for _, s := range r.secrets {
+		line = strings.ReplaceAll(line, s, strings.Repeat("*", utf8.RuneCountInString(s)))
+	}
+	return line
 }
 
 // underline marks the columns of a problem; tabs are kept, so that the marks stay below the text.

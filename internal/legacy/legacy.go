@@ -158,6 +158,7 @@ type User struct {
 
 // Validate checks ranges, files, and that there is one password at most.
 func (u *User) Validate(at *config.At) {
+	at.Secret(u.Password)
 	if u.Password != "" && at.Has("PasswordPath") {
 		at.Field("PasswordPath").Errorf("PasswordPath and Password exclude each other").Hint("keep one of them")
 	}

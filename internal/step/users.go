@@ -97,6 +97,9 @@ type Password struct {
 // Validate checks that there is a value exactly where one is needed.
 func (p *Password) Validate(at *config.At) {
 	value := at.Field("value")
+	if !strings.HasSuffix(string(p.Type), "-file") {
+		value.Secret(p.Value)
+	}
 	switch {
 	case p.Type == "locked" && p.Value != "":
 		value.Errorf("a locked password has no value").Hint("remove value, or use another type")

@@ -1,0 +1,191 @@
+package legacy
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/step"
+)
+
+var update = flag.Bool("update", false, "write what is reported into testdata/problems.txt")
+
+// problemCase is one config and what is reported about it.
+type problemCase struct{ name, yaml, want string }
+
+const (
+	casesFile = "testdata/problems.txt"
+	reported  = "\n---- reported"
+)
+
+func readCases(t *testing.T) (cases []problemCase) {
+	t.Helper()
+	data, err := os.ReadFile(casesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range strings.Split("\n"+string(data), "\n=== ")[1:] {
+		name, rest, _ := strings.Cut(part, "\n")
+		yaml, want, _ := strings.Cut(rest, reported)
+		cases = append(cases, problemCase{name, yaml, strings.Trim(want, "\n")})
+	}
+	return cases
+}
+
+func report(t *testing.T, yaml string) string {
+	t.Helper()
+	dir, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, r := config.Parse(filepath.Join(dir, "config.yaml"), []byte(yaml))
+	if !r.Failed() {
+		Load(doc, config.Options{CheckFiles: true})
+	}
+	var b strings.Builder
+	r.Render(&b, false)
+	for _, p := range r.Problems() {
+		if p.Line < 0 || p.Column < 1 || p.EndColumn <= p.Column {
+			t.Errorf("impossible place: %+v", p)
+		}
+	}
+	return strings.TrimRight(strings.ReplaceAll(b.String(), dir, "DIR"), "\n")
+}
+
+// TestProblems compares every message, place, underline and hint with what a person has approved.
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	cases := readCases(t)
+	if len(cases) < 60 {
+		t.Fatalf("only %d cases", len(cases))
+	}
+	var all strings.Builder
+	for _, c := range cases {
+		got := report(t, c.yaml)
+		all.WriteString("=== " + c.name + "\n" + c.yaml + reported + "\n" + got + "\n")
+		if !*update {
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Errorf("%s (go test -update shows all):\n%s", c.name, d)
+			}
+		}
+	}
+	if *update {
+		if err := os.WriteFile(casesFile, []byte(all.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func load(t *testing.T, yaml string) *step.Config {
+	t.Helper()
+	doc, r := config.Parse("testdata/config.yaml", []byte(yaml))
+	c := Load(doc, config.Options{CheckFiles: true})
+	if err := r.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestLowering compares configs in both schemas that mean the same.
+func TestLowering(t *testing.T) {
+	t.Parallel()
+	for name, pair := range map[string][2]string{
+		"host name": {"SystemConfig: {Hostname: h1}", "os: {hostname: h1}"},
+		"packages": {
+			"SystemConfig: {PackagesInstall: [vim], PackagesRemove: [a], PackagesUpdate: [b], UpdateBaseImagePackages: true}",
+			"os: {packages: {install: [vim], remove: [a], update: [b], updateExistingPackages: true}}",
+		},
+		"services as names":   {"SystemConfig: {Services: {Enable: [sshd], Disable: [cron]}}", "os: {services: {enable: [sshd], disable: [cron]}}"},
+		"services as objects": {"SystemConfig: {Services: {Enable: [{Name: sshd}]}}", "os: {services: {enable: [sshd]}}"},
+		"modules": {
+			"SystemConfig: {Modules: {Load: [{Name: a}], Disable: [{Name: b}]}}",
+			"os: {modules: [{name: a, loadMode: always}, {name: b, loadMode: disable}]}",
+		},
+		"kernel arguments": {"SystemConfig: {KernelCommandLine: {ExtraCommandLine: a=1  b}}", "os: {kernelCommandLine: {extraCommandLine: [a=1, b]}}"},
+		"file as path":     {"SystemConfig: {AdditionalFiles: {good.txt: /f}}", "os: {additionalFiles: [{source: good.txt, destination: /f}]}"},
+		"file as object": {
+			"SystemConfig: {AdditionalFiles: {good.txt: {Path: /f, Permissions: '600'}}}",
+			"os: {additionalFiles: [{source: good.txt, destination: /f, permissions: 600}]}",
+		},
+		"file as list": {
+			"SystemConfig: {AdditionalFiles: {good.txt: [/f, {Path: /g}]}}",
+			"os: {additionalFiles: [{source: good.txt, destination: /f}, {source: good.txt, destination: /g}]}",
+		},
+	} {
+		old, today := load(t, pair[0]), load(t, pair[1])
+		if !old.Lowered || today.Lowered {
+			t.Errorf("%s: the schemas were not told apart", name)
+		}
+		if d := cmp.Diff(today.OS, old.OS); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
+
+func TestUsersOf2023(t *testing.T) {
+	t.Parallel()
+	c := load(t, `
+SystemConfig:
+  Users:
+  - {Name: a, UID: 5, Password: x, PasswordHashed: true, SSHPubKeys: [k], PrimaryGroup: g, SecondaryGroups: [h], StartupCommand: /bin/sh, PasswordExpiresDays: 3}
+  - {Name: b, PasswordPath: good.txt}
+`)
+	a, b := c.OS.Users[0], c.OS.Users[1]
+	if a.Password.Type != "hashed" || a.Password.Value != "x" || *a.UID != 5 || !a.LenientUID || a.StartupCommand != "/bin/sh" || *a.PasswordExpiresDays != 3 {
+		t.Errorf("got %+v", a)
+	}
+	if b.Password.Type != "plain-text-file" || filepath.Base(b.Password.File.Resolved) != "good.txt" {
+		t.Errorf("got %+v", b.Password)
+	}
+}
+
+func TestPackageListsComeBeforeInlineNames(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.yaml": "packages: [one, two]", "b.yaml": "Packages: [three]"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	doc, r := config.Parse(filepath.Join(dir, "c.yaml"), []byte("os: {packages: {install: [four], installLists: [a.yaml, b.yaml]}}"))
+	c := Load(doc, config.Options{CheckFiles: true})
+	if err := r.Err(); err != nil {
+		t.Fatal(err)
+	}
+	var names []step.PackageName
+	for _, l := range c.OS.Packages.InstallLists {
+		names = append(names, l.Names...)
+	}
+	if d := cmp.Diff([]step.PackageName{"one", "two", "three"}, names); d != "" {
+		t.Error(d)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	data, err := os.ReadFile(casesFile)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, part := range strings.Split(string(data), "=== ") {
+		yaml, _, _ := strings.Cut(part, reported)
+		_, yaml, _ = strings.Cut(yaml, "\n")
+		f.Add(yaml)
+	}
+	f.Fuzz(func(t *testing.T, yaml string) {
+		doc, r := config.Parse("fuzz.yaml", []byte(yaml))
+		if !r.Failed() {
+			Load(doc, config.Options{})
+		}
+		for _, p := range r.Problems() {
+			if p.Line < 0 || p.Column < 1 || p.EndColumn <= p.Column || p.Message == "" {
+				t.Errorf("impossible problem: %+v", p)
+			}
+		}
+		_ = r.Err()
+	})
+}
