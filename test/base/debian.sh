@@ -106,7 +106,6 @@ table=$disk
 mapfile -t starts < <(sfdisk --json "$table" | python3 -c 'import json,sys
 t = json.load(sys.stdin)["partitiontable"]
 for p in t["partitions"]: print(p["start"] * t["sectorsize"], p["size"] * t["sectorsize"], p.get("uuid", "%s-%02x" % (t["id"][2:], 1)).lower())')
-[ $sector = 512 ] || { losetup -d "$table"; : > "$work/loops"; }
 
 : > "$work/fstab"
 : > "$work/mounts"
