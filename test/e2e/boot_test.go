@@ -78,7 +78,7 @@ var everythingProbes = []probe{
 	{"cat /etc/e2e/post", "post it"},
 	{"cat /etc/e2e/final", "config.yaml"},
 	{"grep -c ^IMAGE_UUID= /etc/image-customizer-release", "1"},
-	{"grep -c ssword /usr/share/image-customizer/history.json", "0"},
+	{"grep -c 'with spaces' /usr/share/image-customizer/history.json", "0"},
 	{"ls -d /_imageconfigs /_localrpms 2>/dev/null | wc -l", "0"},
 }
 
