@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,25 +18,23 @@ import (
 	"imagecustomizer/internal/hostcmd"
 )
 
-// mtoolsEnv keeps mtools from reading the user's configuration and makes its times those of the
-// files.
-var mtoolsEnv = append([]string{"MTOOLSRC=/dev/null", "MTOOLS_SKIP_CHECK=1"}, hostcmd.DefaultEnv...)
-
 // FAT is a FAT filesystem shown in a folder: mounted where the kernel has vfat, otherwise as a
 // staged copy whose changes are written back through mtools when it is closed.
 type FAT struct {
+	Staged bool
 	device string // node of the partition
 	dir    string // where it is shown
-	staged bool
-	before map[string]stamp // of a staged copy
+	before map[string]staged
+	flags  map[string]string // attributes R, H and S by folded name; mcopy drops them
 }
 
-// stamp tells whether a staged file was changed.
-type stamp struct {
+// staged is what tells whether something in a staged copy was changed.
+type staged struct {
+	name  string // below the folder
+	dir   bool
 	size  int64
 	mtime time.Time
 	ctime time.Time // cannot be set back by a program
-	dir   bool
 }
 
 // OpenFAT shows the filesystem of a partition in an empty folder.
@@ -45,110 +44,199 @@ func OpenFAT(ctx context.Context, device, dir string) (*FAT, error) {
 	if err == nil {
 		return f, nil
 	}
-	if !errors.Is(err, unix.ENODEV) {
-		return nil, fmt.Errorf("mount FAT filesystem %s: %w", device, err)
-	}
-	f.staged = true
-	return f, f.stage(ctx)
+	slog.Debug("the kernel does not mount FAT; a copy is worked on", "device", device, "error", err)
+	return f.stage(ctx)
 }
 
-// stage copies the files out to a tmpfs mounted at the folder.
-func (f *FAT) stage(ctx context.Context) error {
-	if err := unix.Mount("esp", f.dir, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, "mode=0700"); err != nil {
-		return fmt.Errorf("stage FAT filesystem: %w", err)
-	}
-	names, err := f.mtools(ctx, "mdir", "-b", "-a", "::/").Output(ctx)
+// stage copies the files to a tmpfs of the filesystem's size, mounted at the folder.
+func (f *FAT) stage(ctx context.Context) (*FAT, error) {
+	f.Staged = true
+	size, err := deviceSize(f.device)
 	if err != nil {
-		return fmt.Errorf("read FAT filesystem: %w", err)
+		return nil, err
 	}
-	if strings.TrimSpace(names) != "" {
-		if err := f.mtools(ctx, "mcopy", "-s", "-p", "-Q", "-m", "-n", "::/*", f.dir+"/").Run(ctx); err != nil {
-			return fmt.Errorf("read FAT filesystem: %w", err)
+	if err := unix.Mount("fat", f.dir, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, fmt.Sprintf("mode=0700,size=%d", size)); err != nil {
+		return nil, fmt.Errorf("stage the FAT filesystem on %s: %w", f.device, err)
+	}
+	if err := f.copyOut(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the FAT filesystem on %s: %w", f.device, err), Unmount(f.dir))
+	}
+	return f, nil
+}
+
+// deviceSize is the size in bytes of a block device or file.
+func deviceSize(path string) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return f.Seek(0, unix.SEEK_END)
+}
+
+func (f *FAT) copyOut(ctx context.Context) error {
+	list, err := f.mtools("mattrib", "-X", "-/", "::/").Output(ctx)
+	if err != nil {
+		return err
+	}
+	f.flags = parseFlags(list)
+	if strings.Count(list, "\n") > 1 { // more than the root folder
+		if err := f.mtools("mcopy", "-s", "-p", "-Q", "-m", "-n", "::/*", f.dir+"/").Run(ctx); err != nil {
+			return err
 		}
 	}
 	f.before, err = f.scan()
 	return err
 }
 
-func (f *FAT) mtools(_ context.Context, program string, args ...string) *hostcmd.Cmd {
+// parseFlags reads lines such as "ASHR ::/NAME".
+func parseFlags(list string) map[string]string {
+	found := map[string]string{}
+	for line := range strings.Lines(list) {
+		flags, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ::/")
+		if flags = strings.Trim(flags, "AD"); flags != "" && name != "" {
+			found[fold(name)] = flags
+		}
+	}
+	return found
+}
+
+// mtoolsEnv keeps mtools from reading the user's configuration.
+var mtoolsEnv = append([]string{"MTOOLSRC=/dev/null", "MTOOLS_SKIP_CHECK=1"}, hostcmd.DefaultEnv...)
+
+func (f *FAT) mtools(program string, args ...string) *hostcmd.Cmd {
 	c := hostcmd.New(program, append([]string{"-i", f.device}, args...)...)
 	c.Env = mtoolsEnv
 	return c
 }
 
-func (f *FAT) scan() (map[string]stamp, error) {
-	found := map[string]stamp{}
+// fold makes names that FAT takes for the same equal.
+func fold(name string) string { return strings.ToLower(name) }
+
+// scan lists the staged copy by folded name. Two files that differ only in case are one file to FAT:
+// the one that was changed wins, as if it had replaced the other.
+func (f *FAT) scan() (map[string]staged, error) {
+	found := map[string]staged{}
 	err := filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == f.dir {
 			return err
 		}
-		fi, err := d.Info()
-		if err != nil {
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
 			return err
 		}
-		rel, _ := filepath.Rel(f.dir, path)
-		c := fi.Sys().(*syscall.Stat_t).Ctim
-		found[rel] = stamp{fi.Size(), fi.ModTime(), time.Unix(c.Sec, c.Nsec), fi.IsDir()}
+		name := strings.TrimPrefix(path, f.dir+"/")
+		is := staged{name, d.IsDir(), st.Size, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}
+		if is.dir {
+			is.size = 0
+		}
+		if err := f.fits(d, is); err != nil {
+			return err
+		}
+		other, twice := found[fold(name)]
+		switch {
+		case !twice || other.dir && is.dir || !f.changed(other):
+			found[fold(name)] = is
+		case f.changed(is):
+			return fmt.Errorf("/%s and /%s differ only in case: FAT cannot hold both", other.name, name)
+		}
 		return nil
 	})
 	return found, err
 }
 
+// fits refuses what vfat would have refused when it was made.
+func (f *FAT) fits(d fs.DirEntry, is staged) error {
+	bad := func(r rune) bool { return r < ' ' || r > 0xffff || strings.ContainsRune(`\:*?"<>|`, r) }
+	switch {
+	case !d.IsDir() && !d.Type().IsRegular():
+		return fmt.Errorf("/%s is neither a file nor a folder: FAT cannot hold it", is.name)
+	case strings.ContainsFunc(is.name, bad):
+		return fmt.Errorf("%q is no name that FAT can hold", "/"+is.name)
+	}
+	return nil
+}
+
+func (f *FAT) changed(is staged) bool {
+	was, there := f.before[fold(is.name)]
+	return !there || is.dir != was.dir || !is.dir && is != was
+}
+
 // Close writes changes back and takes the folder's content away.
 func (f *FAT) Close(ctx context.Context) error {
 	var err error
-	if f.staged {
-		err = f.writeBack(ctx)
+	if f.Staged {
+		if err = f.writeBack(ctx); err != nil {
+			err = fmt.Errorf("write to the FAT filesystem on %s: %w", f.device, err)
+		}
 	}
 	return errors.Join(err, Unmount(f.dir))
 }
 
-// writeBack carries the differences over: what is gone, new folders, then changed files, each kind
-// with one program.
+// writeBack carries the differences over: what is gone, new folders, changed files, and the
+// attributes that those had; each kind with as few programs as possible, since each reads the whole
+// allocation table.
 func (f *FAT) writeBack(ctx context.Context) error {
 	after, err := f.scan()
 	if err != nil {
 		return err
 	}
-	d := difference(f.before, after)
+	d := f.difference(after)
 	for _, step := range []struct {
 		program string
 		args    []string
 		names   []string
 	}{
-		{"mdel", nil, d.goneFiles},
-		{"mdeltree", nil, d.goneDirs},
-		{"mmd", []string{"-D", "s"}, d.newDirs},
+		{"mdel", nil, existing(d.goneFiles)},
+		{"mdeltree", nil, existing(d.goneDirs)},
+		{"mmd", []string{"-D", "s"}, created(d.newDirs)},
 	} {
-		if len(step.names) == 0 {
-			continue
-		}
-		args := append(step.args, fatNames(step.names)...)
-		if err := f.mtools(ctx, step.program, args...).Run(ctx); err != nil {
-			return fmt.Errorf("write to FAT filesystem: %w", err)
+		if len(step.names) > 0 {
+			if err := f.mtools(step.program, append(step.args, step.names...)...).Run(ctx); err != nil {
+				return err
+			}
 		}
 	}
-	return f.copyFiles(ctx, d.changed)
+	if err := f.copyIn(ctx, d.changed); err != nil {
+		return err
+	}
+	return f.restoreFlags(ctx, d.changed)
 }
 
-// copyFiles writes files into the folders they belong to, one program a folder. mcopy drops the
-// read-only, hidden and system attributes of a file it replaces; an ESP has none.
-func (f *FAT) copyFiles(ctx context.Context, names []string) error {
+// copyIn writes files, one program a folder.
+func (f *FAT) copyIn(ctx context.Context, names []string) error {
 	byDir := map[string][]string{}
 	for _, n := range names {
-		if fi, err := os.Lstat(filepath.Join(f.dir, n)); err != nil || !fi.Mode().IsRegular() {
-			return fmt.Errorf("/%s is not a regular file: FAT cannot hold it", n)
-		}
-		byDir[filepath.Dir(n)] = append(byDir[filepath.Dir(n)], filepath.Join(f.dir, n))
+		dir := filepath.Dir(n)
+		byDir[dir] = append(byDir[dir], filepath.Join(f.dir, n))
 	}
-	for dir, files := range byDir {
-		args := append([]string{"-o", "-m", "-Q"}, files...)
+	for _, dir := range slices.Sorted(maps.Keys(byDir)) {
+		args := append([]string{"-o", "-m", "-Q"}, byDir[dir]...)
 		target := "::/"
 		if dir != "." {
-			target = fatNames([]string{dir})[0] + "/"
+			target = existing([]string{dir})[0] + "/"
 		}
-		if err := f.mtools(ctx, "mcopy", append(args, target)...).Run(ctx); err != nil {
-			return fmt.Errorf("write to FAT filesystem: %w", err)
+		if err := f.mtools("mcopy", append(args, target)...).Run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *FAT) restoreFlags(ctx context.Context, names []string) error {
+	byFlags := map[string][]string{}
+	for _, n := range names {
+		if flags := f.flags[fold(n)]; flags != "" {
+			byFlags[flags] = append(byFlags[flags], n)
+		}
+	}
+	for flags, names := range byFlags {
+		var args []string
+		for _, r := range strings.ToLower(flags) {
+			args = append(args, "+"+string(r))
+		}
+		if err := f.mtools("mattrib", append(args, existing(names)...)...).Run(ctx); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -158,46 +246,48 @@ func (f *FAT) copyFiles(ctx context.Context, names []string) error {
 // can be carried out.
 type changes struct{ goneFiles, goneDirs, newDirs, changed []string }
 
-func difference(before, after map[string]stamp) (d changes) {
-	for name, was := range before {
-		is, there := after[name]
-		if there && is.dir == was.dir {
-			continue
-		}
-		if was.dir {
-			if parent, ok := before[filepath.Dir(name)]; !ok || !parent.dir || has(after, filepath.Dir(name)) {
-				d.goneDirs = append(d.goneDirs, name)
-			}
-		} else if dir := filepath.Dir(name); dir == "." || has(after, dir) {
-			d.goneFiles = append(d.goneFiles, name)
-		}
-	}
-	for name, is := range after {
-		was, there := before[name]
+func (f *FAT) difference(after map[string]staged) (d changes) {
+	for key, was := range f.before {
+		is, there := after[key]
+		parent := filepath.Dir(key)
 		switch {
-		case is.dir && (!there || !was.dir):
-			d.newDirs = append(d.newDirs, name)
-		case !is.dir && (!there || was != is):
-			d.changed = append(d.changed, name)
+		case there && is.dir == was.dir, parent != "." && !after[parent].dir: // there, or gone with its folder
+		case was.dir:
+			d.goneDirs = append(d.goneDirs, was.name)
+		default:
+			d.goneFiles = append(d.goneFiles, was.name)
 		}
 	}
-	for _, l := range []([]string){d.goneFiles, d.goneDirs, d.newDirs, d.changed} {
+	for _, is := range after {
+		switch {
+		case !f.changed(is):
+		case is.dir:
+			d.newDirs = append(d.newDirs, is.name)
+		default:
+			d.changed = append(d.changed, is.name)
+		}
+	}
+	for _, l := range [][]string{d.goneFiles, d.goneDirs, d.newDirs, d.changed} {
 		slices.Sort(l) // parents before what is in them
 	}
 	return d
 }
 
-func has(m map[string]stamp, name string) bool {
-	s, ok := m[name]
-	return ok && s.dir
-}
-
-// fatNames writes paths as mtools takes them, where * ? [ ] are wild cards.
-func fatNames(paths []string) []string {
-	escape := strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
-	var out []string
+// existing writes paths as mtools looks them up, where [ ] enclose wild cards.
+func existing(paths []string) (out []string) {
 	for _, p := range paths {
-		out = append(out, "::/"+escape.Replace(filepath.ToSlash(p)))
+		out = append(out, "::/"+escapeWild.Replace(p))
 	}
 	return out
 }
+
+// created writes paths for something to be made: the last component is taken as it is.
+func created(paths []string) (out []string) {
+	for _, p := range paths {
+		dir, base := filepath.Split(p)
+		out = append(out, "::/"+escapeWild.Replace(dir)+base)
+	}
+	return out
+}
+
+var escapeWild = strings.NewReplacer("[", `\[`, "]", `\]`)

@@ -8,12 +8,23 @@ import (
 	"strings"
 )
 
-// Entry is one line of an fstab(5) that names something to mount.
+// Fstab is an fstab(5), line by line. A line that is not changed is written as it was read.
+type Fstab []Line
+
+// Line is one line of an fstab.
+type Line struct {
+	Text  string // with its newline
+	Entry *Entry // nil for comments, empty lines and what mount would not understand
+}
+
+// Entry is what a line of an fstab says. Its texts are free of escapes and quotes.
 type Entry struct {
-	Source  string   // UUID=..., /dev/..., as written, unescaped
-	Target  string   // mount point
+	Source  string   // UUID=..., /dev/..., ...
+	Target  string   // mount point, or none or swap
 	Type    string   // filesystem type
 	Options []string // comma list, taken apart
+	Dump    int
+	Pass    int // order of fsck
 }
 
 // Use is what an opened image does with an fstab entry.
@@ -26,59 +37,98 @@ const (
 	Data              // a disk the image gets where it runs
 )
 
-// pseudo are filesystem types without a device of the image behind them.
-var pseudo = []string{
+// ParseFstab reads an fstab. Any text is one.
+func ParseFstab(text string) Fstab {
+	var f Fstab
+	for line := range strings.Lines(text) {
+		f = append(f, Line{line, parseEntry(line)})
+	}
+	return f
+}
+
+// Entries lists what the lines say.
+func (f Fstab) Entries() []Entry {
+	var list []Entry
+	for _, l := range f {
+		if l.Entry != nil {
+			list = append(list, *l.Entry)
+		}
+	}
+	return list
+}
+
+// String is the text of the fstab.
+func (f Fstab) String() string {
+	var b strings.Builder
+	for _, l := range f {
+		if was := parseEntry(l.Text); l.Entry != nil && (was == nil || was.String() != l.Entry.String()) {
+			l.Text = l.Entry.String() + "\n"
+		}
+		b.WriteString(l.Text)
+	}
+	return b.String()
+}
+
+func parseEntry(line string) *Entry {
+	f := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r == '\r' })
+	if len(f) < 3 || strings.HasPrefix(f[0], "#") {
+		return nil
+	}
+	e := &Entry{Source: unquoteTag(unescape(f[0])), Target: unescape(f[1]), Type: unescape(f[2])}
+	if strings.HasPrefix(e.Target, "/") {
+		e.Target = path.Clean(e.Target)
+	}
+	if len(f) > 3 && f[3] != "defaults" {
+		e.Options = strings.Split(unescape(f[3]), ",")
+	}
+	if len(f) > 4 {
+		e.Dump, _ = strconv.Atoi(f[4]) // as mount does, anything else is 0
+	}
+	if len(f) > 5 {
+		e.Pass, _ = strconv.Atoi(f[5])
+	}
+	return e
+}
+
+// String is the entry as a line of an fstab, without newline.
+func (e Entry) String() string {
+	options := "defaults"
+	if len(e.Options) > 0 {
+		options = strings.Join(e.Options, ",")
+	}
+	return fmt.Sprintf("%s %s %s %s %d %d", escape(e.Source), escape(e.Target), escape(e.Type), escape(options), e.Dump, e.Pass)
+}
+
+// foreign are filesystem types that lie on no partition of the image's own disk.
+var foreign = []string{
 	"proc", "sysfs", "tmpfs", "devpts", "devtmpfs", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "efivarfs",
 	"bpf", "configfs", "hugetlbfs", "mqueue", "ramfs", "rpc_pipefs", "binfmt_misc", "swap", "overlay", "none", "autofs",
 	"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "glusterfs", "iso9660", "udf",
 }
 
-// dataDisks begin the sources of disks that a cloud attaches.
-var dataDisks = []string{"/dev/disk/azure/", "/dev/disk/cloud/azure_", "/dev/fd", "/dev/sr", "/dev/cdrom"}
+var (
+	dataDisks = []string{"/dev/disk/azure/", "/dev/disk/cloud/azure_"} // names Azure's udev rules give
+	removable = []string{"/dev/fd", "/dev/sr", "/dev/cdrom"}
+)
 
 // Use classifies the entry.
 func (e Entry) Use() Use {
-	if slices.Contains(pseudo, e.Type) || !strings.HasPrefix(e.Target, "/") || strings.HasPrefix(e.Type, "fuse") ||
-		slices.Contains(e.Options, "bind") || slices.Contains(e.Options, "rbind") {
+	begins := func(prefix string) bool { return strings.HasPrefix(e.Source, prefix) }
+	switch {
+	case !strings.HasPrefix(e.Target, "/"), slices.Contains(foreign, e.Type), strings.HasPrefix(e.Type, "fuse"),
+		e.has("bind"), e.has("rbind"), e.has("loop"), e.has("_netdev"), slices.ContainsFunc(removable, begins),
+		e.has("noauto") && !e.has("x-systemd.automount"):
 		return Ignore
-	}
-	for _, d := range dataDisks {
-		if strings.HasPrefix(e.Source, d) {
-			return Data
-		}
+	case slices.ContainsFunc(dataDisks, begins):
+		return Data
 	}
 	return Mount
 }
 
-// Option returns the value of a KEY=VALUE option.
-func (e Entry) Option(key string) string {
-	for _, o := range e.Options {
-		if v, ok := strings.CutPrefix(o, key+"="); ok {
-			return v
-		}
-	}
-	return ""
-}
+func (e Entry) has(option string) bool { return slices.Contains(e.Options, option) }
 
-// ParseFstab reads the entries of an fstab(5). Lines that are none are left out.
-func ParseFstab(text string) []Entry {
-	var list []Entry
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) < 3 || strings.HasPrefix(f[0], "#") {
-			continue
-		}
-		e := Entry{Source: unescape(unquoteTag(f[0])), Target: path.Clean(unescape(f[1])), Type: f[2]}
-		if f[1] == "none" || f[1] == "swap" {
-			e.Target = f[1]
-		}
-		if len(f) > 3 {
-			e.Options = strings.Split(unescape(f[3]), ",")
-		}
-		list = append(list, e)
-	}
-	return list
-}
+// Optional tells whether a system boots without what the entry mounts.
+func (e Entry) Optional() bool { return e.has("nofail") }
 
 // unquoteTag removes the quotes that libmount allows around a tag's value.
 func unquoteTag(s string) string {
@@ -89,7 +139,11 @@ func unquoteTag(s string) string {
 	return s
 }
 
-// unescape replaces the octal escapes of fstab(5), such as \040 for a space.
+// escape writes what separates fields as the octal escapes of fstab(5), such as \040 for a space.
+func escape(s string) string {
+	return strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, "\r", `\015`, `\`, `\134`, "#", `\043`).Replace(s)
+}
+
 func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -103,61 +157,4 @@ func unescape(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
-}
-
-// Volume is a partition together with what it holds.
-type Volume struct {
-	Partition
-	Content
-}
-
-// Find returns the volume that an fstab source names, by UUID, PARTUUID, LABEL, PARTLABEL, a
-// /dev/disk/by- link, or a device path such as /dev/sda2.
-func Find(volumes []Volume, source string) (*Volume, error) {
-	match := matcher(source)
-	if match == nil {
-		return nil, fmt.Errorf("fstab names %s, which says nothing about this disk", source)
-	}
-	for i := range volumes {
-		if match(volumes[i]) {
-			return &volumes[i], nil
-		}
-	}
-	return nil, fmt.Errorf("fstab names %s, but no partition of the disk is that", source)
-}
-
-func matcher(source string) func(Volume) bool {
-	if rest, ok := strings.CutPrefix(source, "/dev/disk/by-"); ok {
-		kind, value, _ := strings.Cut(rest, "/")
-		source = strings.ToUpper(kind) + "=" + value
-	}
-	key, value, ok := strings.Cut(source, "=")
-	switch {
-	case !ok && strings.HasPrefix(source, "/dev/"):
-		number := partitionNumber(source)
-		return func(v Volume) bool { return v.Number == number }
-	case value == "":
-		return nil
-	}
-	switch key {
-	case "UUID":
-		return func(v Volume) bool { return strings.EqualFold(v.Content.UUID, value) }
-	case "PARTUUID":
-		return func(v Volume) bool { return strings.EqualFold(v.Partition.UUID, value) }
-	case "LABEL":
-		return func(v Volume) bool { return v.Label == value }
-	case "PARTLABEL":
-		return func(v Volume) bool { return v.Name == value }
-	}
-	return nil
-}
-
-// partitionNumber is the 2 of /dev/sda2, /dev/vda2, /dev/nvme0n1p2 and /dev/mmcblk0p2.
-func partitionNumber(dev string) int {
-	digits := dev[len(strings.TrimRight(dev, "0123456789")):]
-	n, err := strconv.Atoi(digits)
-	if err != nil {
-		return -1
-	}
-	return n
 }

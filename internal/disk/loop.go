@@ -13,43 +13,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ioctl numbers of the loop and block drivers that x/sys lacks (linux/blkpg.h).
-const (
-	blkpg             = 0x1269
-	blkpgAddPartition = 1
-)
-
-// blkpgPartition is struct blkpg_partition of linux/blkpg.h.
-type blkpgPartition struct {
-	Start   int64 // bytes
-	Length  int64 // bytes
-	Number  int32
-	Devname [64]byte
-	Volname [64]byte
-	_       [4]byte
-}
-
-// blkpgArg is struct blkpg_ioctl_arg of linux/blkpg.h.
-type blkpgArg struct {
-	Op    int32
-	Flags int32
-	Len   int32
-	_     int32
-	Data  unsafe.Pointer
-}
-
 // Loop is a loop device with a file behind it. The kernel detaches it when the last descriptor of
 // it closes, so it cannot outlive the worker.
 type Loop struct {
 	Number int
 	dev    *os.File
+	file   unix.Stat_t // of the file behind it
+	name   string      // of that file, as the kernel knows it
 }
 
 // busyTries bounds how often attaching is tried again while other programs race for free devices.
 const busyTries = 64
 
 // AttachLoop attaches a file to a free loop device. nodes is a folder where the device's node is
-// made; sector is its logical block size in bytes.
+// made; sector is its logical block size in bytes. The file's page cache is used, not direct I/O:
+// what was just copied into the file is still there.
 func AttachLoop(file *os.File, nodes string, sector int) (*Loop, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
@@ -70,25 +48,48 @@ func AttachLoop(file *os.File, nodes string, sector int) (*Loop, error) {
 }
 
 func configure(n int, file *os.File, nodes string, sector int) (*Loop, error) {
+	l := &Loop{Number: n}
+	if err := unix.Fstat(int(file.Fd()), &l.file); err != nil {
+		return nil, err
+	}
 	node := filepath.Join(nodes, fmt.Sprintf("loop%d", n))
-	number, err := sysNumber(fmt.Sprintf("/sys/class/block/loop%d/dev", n))
+	number, err := l.DeviceNumber()
 	if err != nil {
 		return nil, err
 	}
 	if err := unix.Mknod(node, unix.S_IFBLK|0o600, int(number)); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("make node of loop device: %w", err)
 	}
-	dev, err := os.OpenFile(node, os.O_RDWR, 0)
-	if err != nil {
+	if l.dev, err = os.OpenFile(node, os.O_RDWR, 0); err != nil {
 		return nil, err
 	}
 	cfg := unix.LoopConfig{Fd: uint32(file.Fd()), Size: uint32(sector)}
 	cfg.Info.Flags = unix.LO_FLAGS_AUTOCLEAR | unix.LO_FLAGS_PARTSCAN
-	if err := unix.IoctlLoopConfigure(int(dev.Fd()), &cfg); err != nil {
-		return nil, errors.Join(fmt.Errorf("attach loop%d: %w", n, err), dev.Close())
+	if err := unix.IoctlLoopConfigure(int(l.dev.Fd()), &cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("attach loop%d: %w", n, err), l.dev.Close())
 	}
-	return &Loop{Number: n, dev: dev}, nil
+	if l.name, err = l.backing(); err != nil {
+		return nil, errors.Join(err, l.dev.Close())
+	}
+	return l, nil
 }
+
+// sys is the path of an attribute of the device, or of a partition of it, in sysfs.
+func (l *Loop) sys(attribute string) string {
+	return fmt.Sprintf("/sys/class/block/loop%d/%s", l.Number, attribute)
+}
+
+// backing names the file behind the device, whose-ever it is.
+func (l *Loop) backing() (string, error) {
+	name, err := os.ReadFile(l.sys("loop/backing_file"))
+	return string(name), err
+}
+
+// Node is the path of the device's node.
+func (l *Loop) Node() string { return l.dev.Name() }
+
+// DeviceNumber is the number of the whole device.
+func (l *Loop) DeviceNumber() (uint64, error) { return sysNumber(l.sys("dev")) }
 
 // sysNumber reads a MAJOR:MINOR file of sysfs.
 func sysNumber(path string) (uint64, error) {
@@ -102,18 +103,25 @@ func sysNumber(path string) (uint64, error) {
 	return unix.Mkdev(uint32(major), uint32(minor)), errors.Join(err1, err2)
 }
 
+// sysSectors reads a file of sysfs that counts sectors of 512 bytes, and returns bytes.
+func sysSectors(path string) (int64, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 54)
+	return n * 512, err
+}
+
 // AddPartitions makes the kernel know the table's partitions, where it did not find them itself,
 // and returns the device number of each by partition number.
 func (l *Loop) AddPartitions(t *Table) (map[int]uint64, error) {
+	if err := l.check(); err != nil {
+		return nil, err
+	}
 	numbers := map[int]uint64{}
 	for _, p := range t.Partitions {
-		sys := fmt.Sprintf("/sys/class/block/loop%d/loop%dp%d/dev", l.Number, l.Number, p.Number)
-		n, err := sysNumber(sys)
-		if errors.Is(err, os.ErrNotExist) {
-			if err = l.add(p); err == nil {
-				n, err = sysNumber(sys)
-			}
-		}
+		n, err := l.addPartition(p)
 		if err != nil {
 			return nil, fmt.Errorf("partition %d of loop%d: %w", p.Number, l.Number, err)
 		}
@@ -122,22 +130,57 @@ func (l *Loop) AddPartitions(t *Table) (map[int]uint64, error) {
 	return numbers, nil
 }
 
-func (l *Loop) add(p Partition) error {
-	part := blkpgPartition{Start: p.Start, Length: p.Size, Number: int32(p.Number)}
-	arg := blkpgArg{Op: blkpgAddPartition, Len: int32(unsafe.Sizeof(part)), Data: unsafe.Pointer(&part)}
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, l.dev.Fd(), blkpg, uintptr(unsafe.Pointer(&arg)))
+// addPartition adds one partition. The kernel, or a daemon of the host, may do the same meanwhile;
+// whoever did it, what is there in the end must be the partition of the table.
+func (l *Loop) addPartition(p Partition) (uint64, error) {
+	dir := l.sys(fmt.Sprintf("loop%dp%d/", l.Number, p.Number))
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		if err := l.blkpg(p); err != nil && !errors.Is(err, unix.EBUSY) {
+			return 0, err
+		}
+	}
+	start, err1 := sysSectors(dir + "start")
+	size, err2 := sysSectors(dir + "size")
+	number, err3 := sysNumber(dir + "dev")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return 0, err
+	}
+	if start != p.Start || size != p.Size {
+		return 0, fmt.Errorf("the kernel sees it at byte %d with %d bytes, the image's table says %d with %d", start, size, p.Start, p.Size)
+	}
+	return number, nil
+}
+
+// blkpgPartition is struct blkpg_partition of linux/blkpg.h.
+type blkpgPartition struct {
+	start  int64 // bytes
+	length int64 // bytes
+	number int32
+	_      [64 + 64]byte // names, which the kernel ignores
+	_      [4]byte
+}
+
+func (l *Loop) blkpg(p Partition) error {
+	part := blkpgPartition{start: p.Start, length: p.Size, number: int32(p.Number)}
+	arg := unix.BlkpgIoctlArg{Op: unix.BLKPG_ADD_PARTITION, Datalen: int32(unsafe.Sizeof(part)), Data: (*byte)(unsafe.Pointer(&part))}
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, l.dev.Fd(), unix.BLKPG, uintptr(unsafe.Pointer(&arg)))
 	if errno != 0 {
 		return fmt.Errorf("BLKPG_ADD_PARTITION: %w", errno)
 	}
 	return nil
 }
 
-// Node is the path of the device's node.
-func (l *Loop) Node() string { return l.dev.Name() }
-
-// DeviceNumber is the number of the whole device.
-func (l *Loop) DeviceNumber() (uint64, error) {
-	return sysNumber(fmt.Sprintf("/sys/class/block/loop%d/dev", l.Number))
+// check makes sure that the device still has our file behind it: a program of the host may have
+// detached it and attached another.
+func (l *Loop) check() error {
+	info, err := unix.IoctlLoopGetStatus64(int(l.dev.Fd()))
+	if err != nil {
+		return fmt.Errorf("loop%d was detached by another program: %w", l.Number, err)
+	}
+	if info.Inode != l.file.Ino || info.Device != l.file.Dev {
+		return fmt.Errorf("another program attached another file to loop%d", l.Number)
+	}
+	return nil
 }
 
 // detachWait is how long a detached device may take to be gone; the last users of it are exiting.
@@ -145,21 +188,32 @@ const detachWait = 5 * time.Second
 
 // Detach writes back what the kernel still holds, detaches the file and sees that it is detached.
 func (l *Loop) Detach() error {
-	defer l.dev.Close()
+	if err := l.clear(); err != nil {
+		return errors.Join(err, l.dev.Close())
+	}
+	if err := l.dev.Close(); err != nil {
+		return err
+	}
+	for end := time.Now().Add(detachWait); ; time.Sleep(2 * time.Millisecond) {
+		name, err := l.backing()
+		switch {
+		case errors.Is(err, os.ErrNotExist), name != l.name: // gone, or somebody else's by now
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("loop%d is still in use %v after it was detached", l.Number, detachWait)
+		}
+	}
+}
+
+func (l *Loop) clear() error {
+	if err := l.check(); err != nil {
+		return err
+	}
 	if err := l.dev.Sync(); err != nil {
 		return fmt.Errorf("flush loop%d: %w", l.Number, err)
 	}
 	if err := unix.IoctlSetInt(int(l.dev.Fd()), unix.LOOP_CLR_FD, 0); err != nil {
 		return fmt.Errorf("detach loop%d: %w", l.Number, err)
 	}
-	l.dev.Close()
-	for end := time.Now().Add(detachWait); ; time.Sleep(5 * time.Millisecond) {
-		_, err := os.Stat(fmt.Sprintf("/sys/class/block/loop%d/loop/backing_file", l.Number))
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			return nil
-		case time.Now().After(end):
-			return fmt.Errorf("loop%d is still in use %v after it was detached", l.Number, detachWait)
-		}
-	}
+	return nil
 }

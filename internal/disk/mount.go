@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -22,41 +23,55 @@ func (s *Stack) Push(f func() error) { *s = append(*s, f) }
 // Undo undoes everything, even after errors, and returns them all.
 func (s *Stack) Undo() error {
 	var errs []error
-	for i := len(*s) - 1; i >= 0; i-- {
-		errs = append(errs, (*s)[i]())
+	for len(*s) > 0 {
+		last := len(*s) - 1
+		f := (*s)[last]
+		*s = (*s)[:last]
+		errs = append(errs, f())
 	}
-	*s = nil
 	return errors.Join(errs...)
 }
 
-// mountOptions are what a filesystem needs to be mounted beside another with the same UUID, which
-// may be the host's own.
-var mountOptions = map[string]string{"xfs": "nouuid"}
-
-// MountVolume mounts a filesystem at a folder, nodev. subvol is for btrfs and may be empty.
-func MountVolume(device, target, fstype, subvol string, readOnly bool) error {
+// MountVolume mounts a filesystem at a folder, nodev. options are the filesystem's own, as a comma
+// list.
+func MountVolume(device, target, fstype, options string, readOnly bool) error {
 	var flags uintptr = unix.MS_NODEV | unix.MS_NOATIME
-	var options []string
-	if o := mountOptions[fstype]; o != "" {
-		options = append(options, o)
-	}
-	if subvol != "" {
-		options = append(options, "subvol="+subvol)
+	if fstype == "xfs" { // another filesystem of the host may have the same UUID
+		options = strings.TrimPrefix(options+",nouuid", ",")
 	}
 	if readOnly {
 		flags |= unix.MS_RDONLY
 	}
-	if err := unix.Mount(device, target, fstype, flags, strings.Join(options, ",")); err != nil {
-		return fmt.Errorf("mount %s filesystem %s: %w%s", fstype, device, err, kernelHint(fstype, err))
+	if err := unix.Mount(device, target, fstype, flags, options); err != nil {
+		return fmt.Errorf("mount the %s filesystem on %s: %w%s", fstype, device, err, kernelHint(fstype, err))
 	}
 	return nil
 }
 
 func kernelHint(fstype string, err error) string {
-	if errors.Is(err, unix.ENODEV) {
+	switch {
+	case errors.Is(err, unix.ENODEV):
 		return fmt.Sprintf(" (this host's kernel has no %s; try modprobe %s)", fstype, fstype)
+	case errors.Is(err, unix.EINVAL):
+		return " (it is damaged, or has features that this host's kernel does not know; the kernel log says which)"
 	}
 	return ""
+}
+
+// keptOptions are mount options that decide what is written to the disk. All others, such as ro and
+// noexec, say how the running system uses a filesystem, and would only be in the way here.
+var keptOptions = map[string][]string{"btrfs": {"subvol", "subvolid", "compress", "compress-force"}}
+
+// KeptOptions selects those options of an fstab entry that customizing an image must follow, as a
+// comma list.
+func KeptOptions(fstype string, options []string) string {
+	var kept []string
+	for _, o := range options {
+		if key, _, _ := strings.Cut(o, "="); slices.Contains(keptOptions[fstype], key) {
+			kept = append(kept, o)
+		}
+	}
+	return strings.Join(kept, ",")
 }
 
 // unmountWait is how long processes that are about to exit may keep a filesystem busy.
@@ -75,19 +90,25 @@ func Unmount(target string) error {
 	}
 }
 
-// users names the processes with a root, working folder or open file below a folder.
+// users names the processes with a root, working folder, program or open file below a folder, and
+// the mounts there.
 func users(dir string) string {
 	var found []string
 	procs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range procs {
 		links, _ := filepath.Glob(p + "/fd/*")
-		for _, l := range append(links, p+"/root", p+"/cwd") {
-			to, err := os.Readlink(l)
-			if err == nil && (to == dir || strings.HasPrefix(to, dir+"/")) {
+		for _, l := range append(links, p+"/root", p+"/cwd", p+"/exe") {
+			if to, err := os.Readlink(l); err == nil && within(to, dir) {
 				comm, _ := os.ReadFile(p + "/comm")
-				found = append(found, strings.TrimSpace(string(comm))+" ("+filepath.Base(p)+") by "+to)
+				found = append(found, fmt.Sprintf("process %s (%s) by %s", filepath.Base(p), strings.TrimSpace(string(comm)), to))
 				break
 			}
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 4 && f[4] != dir && within(unescape(f[4]), dir) {
+			found = append(found, "the mount at "+unescape(f[4]))
 		}
 	}
 	if len(found) == 0 {
@@ -96,19 +117,27 @@ func users(dir string) string {
 	return "; used by " + strings.Join(found, ", ")
 }
 
-// fstrimRange is struct fstrim_range of linux/fs.h.
-type fstrimRange struct{ Start, Len, MinLen uint64 }
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// Trim punches the free blocks of a mounted filesystem out of the file behind it. A filesystem that
-// cannot is no error.
+// fstrimRange is struct fstrim_range of linux/fs.h.
+type fstrimRange struct{ start, length, minimum uint64 }
+
+// fitrim is _IOWR('X', 121, struct fstrim_range) of linux/fs.h.
+const fitrim = 0xc0185879
+
+// Trim makes a filesystem read-only, so that it really frees what was deleted (XFS does so in the
+// background), and punches its free blocks out of the file behind it. A filesystem that cannot is no
+// error.
 func Trim(target string) error {
+	if err := unix.Mount("", target, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOATIME, ""); err != nil {
+		return fmt.Errorf("make %s read-only: %w%s", target, err, users(target))
+	}
 	dir, err := os.Open(target)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	const fitrim = 0xc0185879 // _IOWR('X', 121, struct fstrim_range)
-	r := fstrimRange{Len: ^uint64(0)}
+	r := fstrimRange{length: ^uint64(0)}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, dir.Fd(), fitrim, uintptr(unsafe.Pointer(&r)))
 	if errno != 0 && errno != unix.EOPNOTSUPP && errno != unix.ENOTTY {
 		return fmt.Errorf("trim %s: %w", target, errno)
@@ -120,7 +149,7 @@ func Trim(target string) error {
 func Space(target string) (size, free uint64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(target, &s); err != nil {
-		return 0, 0, err
+		return 0, 0, fmt.Errorf("free space of %s: %w", target, err)
 	}
 	return s.Blocks * uint64(s.Bsize), s.Bfree * uint64(s.Bsize), nil
 }

@@ -42,8 +42,6 @@ type Cmd struct {
 	OnLine     func(line string)
 	Label      string // how errors and logs name the command; empty means its words
 	Quiet      bool   // output is data, too long for the log
-
-	DieWithParent bool // the program is killed when this process dies, however it dies
 }
 
 // New returns the command that runs the program with these arguments.
@@ -104,12 +102,6 @@ func (c *Cmd) Run(ctx context.Context) error {
 	cmd, out, err := c.prepare(ctx)
 	if err != nil {
 		return err
-	}
-	if c.DieWithParent {
-		// The kernel ties the signal to the thread that started the program, not to the process.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
 	slog.Debug("run", "command", c.String())
 	start := time.Now()

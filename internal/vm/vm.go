@@ -106,7 +106,7 @@ func start(ctx context.Context, args []string, log io.Writer) (*Machine, error) 
 	ctx, cancel := context.WithCancel(ctx)
 	m := &Machine{Serial: newSerial(w, log), stdin: w, cancel: cancel, ended: make(chan struct{})}
 	cmd := hostcmd.New(qemu, args...)
-	cmd.Label, cmd.Quiet, cmd.DieWithParent = qemu, true, true
+	cmd.Label, cmd.Quiet = qemu, true
 	cmd.Stdin, cmd.Stdout = r, writerFunc(m.receive)
 	go func() {
 		m.err = cmd.Run(ctx)
