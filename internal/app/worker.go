@@ -40,7 +40,7 @@ func Worker(in, out *os.File) int {
 	}()
 	send := newSender(out)
 	slog.SetDefault(slog.New(send))
-	hostcmd.DefaultEnv = append(hostcmd.DefaultEnv, "TMPDIR="+sandbox.Work+"/tmp")
+	hostcmd.HostEnv = []string{"TMPDIR=" + sandbox.Work + "/tmp"}
 	w := &worker{job: &j, sender: send}
 	p, err := w.customize(ctx)
 	res := resultOf(err)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +25,9 @@ var DefaultEnv = []string{
 	"HOME=/root", "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC",
 }
 
+// HostEnv is added to DefaultEnv for commands that run on the host and name no environment.
+var HostEnv []string
+
 // graceful is how long a cancelled command has between SIGTERM and SIGKILL.
 const graceful = 5 * time.Second
 
@@ -31,7 +35,7 @@ const graceful = 5 * time.Second
 type Cmd struct {
 	Path string   // program, looked up in the PATH of Env when it has no slash
 	Args []string // arguments without the program's name
-	Env  []string // complete environment; nil means DefaultEnv
+	Env  []string // complete environment; nil means DefaultEnv and HostEnv
 	Dir  string   // working directory; empty means the caller's
 
 	Stdin  io.Reader // nil means /dev/null
@@ -125,7 +129,7 @@ func (c *Cmd) Output(ctx context.Context) (string, error) {
 func (c *Cmd) prepare(ctx context.Context) (*exec.Cmd, *tail, error) {
 	env := c.Env
 	if env == nil {
-		env = DefaultEnv
+		env = append(slices.Clone(DefaultEnv), HostEnv...)
 	}
 	path, err := lookPath(c.Path, env)
 	if err != nil {

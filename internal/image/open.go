@@ -176,7 +176,7 @@ func (d *Disk) describe() string {
 func lookInto(ctx context.Context, v disk.Volume, dir string) (found []candidate, err error) {
 	top := ""
 	if v.Content.Type == "btrfs" {
-		top = "/"
+		top = "subvolid=5"
 	}
 	if err := disk.MountVolume(device(v), dir, v.Content.Type, top, true); err != nil {
 		return nil, fmt.Errorf("partition %d: %w", v.Number, err)
@@ -203,7 +203,7 @@ func lookInto(ctx context.Context, v disk.Volume, dir string) (found []candidate
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, candidate{v, s, disk.ParseFstab(string(data))})
+		found = append(found, candidate{v, s, disk.ParseFstab(string(data)).Entries()})
 	}
 	return found, nil
 }
@@ -226,8 +226,8 @@ func subvolumes(ctx context.Context, dir string) ([]string, error) {
 // mountTree mounts the root and what its fstab adds to it, parents first.
 func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error {
 	subvol := root.subvol
-	if root.volume.Content.Type == "btrfs" && subvol == "" {
-		subvol = "/"
+	if root.volume.Content.Type == "btrfs" {
+		subvol = "subvol=/" + subvol
 	}
 	if err := disk.MountVolume(device(root.volume), dir, root.volume.Content.Type, subvol, false); err != nil {
 		return err
@@ -281,7 +281,7 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Entry) error {
 		d.undo.Push(func() error { return f.Close(context.WithoutCancel(ctx)) })
 		return nil
 	}
-	if err := disk.MountVolume(device(*v), target, v.Content.Type, e.Option("subvol"), false); err != nil {
+	if err := disk.MountVolume(device(*v), target, v.Content.Type, disk.KeptOptions(v.Content.Type, e.Options), false); err != nil {
 		return err
 	}
 	d.undo.Push(func() error { return disk.Unmount(target) })

@@ -41,6 +41,9 @@ func Command(root string, c *hostcmd.Cmd) *hostcmd.Cmd {
 	text, _ := json.Marshal(o) // plain strings cannot fail
 	inside := *c
 	inside.Label = c.String()
+	if inside.Env == nil {
+		inside.Env = hostcmd.DefaultEnv
+	}
 	inside.Path, inside.Args, inside.Dir = "/proc/self/exe", []string{execArg, string(text)}, ""
 	return &inside
 }

@@ -115,8 +115,12 @@ func (p *Process) Wait() error { return p.cmd.Wait() }
 // Kill ends the worker and everything it started at once.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
 
+// handedOver holds the worker's files for as long as it lives: a file that nothing refers to would be
+// closed by the garbage collector, however many programs know its number.
+var handedOver []*os.File
+
 // File is the i-th of Spec.Files, in the worker.
-func File(i int) *os.File { return os.NewFile(uintptr(fdFirst+i), fmt.Sprintf("file %d", i)) }
+func File(i int) *os.File { return handedOver[i] }
 
 // Path names an open file for programs that the worker starts: their own /proc/self is another.
 func Path(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }
@@ -172,6 +176,9 @@ func workerMain(worker func(in, out *os.File) int) int {
 	spec := readSpec()
 	for fd := fdIn; fd < fdFirst+spec.Count; fd++ {
 		unix.CloseOnExec(fd)
+		if fd >= fdFirst {
+			handedOver = append(handedOver, os.NewFile(uintptr(fd), fmt.Sprintf("file %d", fd-fdFirst)))
+		}
 	}
 	if err := enterPrivateRoot(spec.Writable); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot set up the worker:", err)

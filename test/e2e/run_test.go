@@ -1,0 +1,434 @@
+//go:build root
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// small is a config whose run needs no network and a second.
+const small = `
+os:
+  hostname: small
+  users:
+  - name: alice
+    password: {type: plain-text, value: correct horse}
+    sshPublicKeys: ["ssh-ed25519 AAAA alice"]
+  additionalFiles:
+  - {content: "greetings\n", destination: /etc/e2e/hello, permissions: "640"}
+  services:
+    disable: [ssh]
+scripts:
+  postCustomization:
+  - content: echo "$WORD" > /etc/e2e/post
+    environmentVariables: {WORD: told}
+`
+
+// rootOffset is where the largest partition of a raw disk begins, in bytes.
+func rootOffset(t *testing.T, disk string) int64 {
+	t.Helper()
+	out, err := exec.Command("sfdisk", "--json", disk).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table struct {
+		PartitionTable struct {
+			Partitions []struct{ Start, Size int64 }
+		}
+	}
+	if err := json.Unmarshal(out, &table); err != nil {
+		t.Fatal(err)
+	}
+	var start, size int64
+	for _, p := range table.PartitionTable.Partitions {
+		if p.Size > size {
+			start, size = p.Start, p.Size
+		}
+	}
+	return start * 512
+}
+
+// readFile returns a file of the ext4 root of a raw disk, read without mounting it.
+func readFile(t *testing.T, disk, path string) string {
+	t.Helper()
+	out, err := exec.Command("debugfs", "-R", "cat "+path, fmt.Sprintf("%s?offset=%d", disk, rootOffset(t, disk))).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// sum is a hash of a disk image and its times; holes cost nothing.
+func sum(t *testing.T, file string) string {
+	t.Helper()
+	out, err := exec.Command("sh", "-c", "tar -S -cf - '"+file+"' 2>/dev/null | sha256sum").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestChangesAreInTheImage(t *testing.T) {
+	t.Parallel()
+	image := base(t, "debian12-efi")
+	before := sum(t, image)
+	out := filepath.Join(t.TempDir(), "out.raw")
+	customize(t, image, small, out, "raw")
+	for path, want := range map[string]string{
+		"/etc/hostname": "small", "/etc/e2e/hello": "greetings\n", "/etc/e2e/post": "told\n",
+		"/home/alice/.ssh/authorized_keys": "ssh-ed25519 AAAA alice\n",
+	} {
+		if got := readFile(t, out, path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+		if got := readFile(t, image, path); got == want {
+			t.Errorf("%s is in the base image already", path)
+		}
+	}
+	for _, secret := range []string{"correct horse", "AAAA", "told", "greetings"} {
+		if strings.Contains(readFile(t, out, "/usr/share/image-customizer/history.json"), secret) {
+			t.Errorf("the history holds %q", secret)
+		}
+	}
+	if sum(t, image) != before {
+		t.Error("the base image was changed")
+	}
+}
+
+func TestFormatsInAndOut(t *testing.T) {
+	t.Parallel()
+	image := base(t, "debian12-efi")
+	dir := t.TempDir()
+	all := []string{"raw", "raw.zst", "qcow2", "qcow2-zstd", "vhd", "vhd-fixed", "vhdx"}
+	for i, in := range []struct{ name, driver, options string }{
+		{"qcow2", "qcow2", "compression_type=zlib"}, {"vhdx", "vhdx", "block_size=2M"},
+		{"vhd", "vpc", "subformat=dynamic,force_size=on"}, {"vhd-fixed", "vpc", "subformat=fixed,force_size=on"},
+	} {
+		source := convert(t, image, in.driver, "-o", in.options)
+		args := []string{"--build-dir", dir, "--image-file", source, "--config-file", writeConfig(t, small), "--checksum"}
+		formats := all
+		if i > 0 { // the outputs do not depend on the input's format
+			formats = all[:1]
+		}
+		for _, f := range formats {
+			args = append(args, "--output", f+"="+filepath.Join(dir, in.name, f))
+		}
+		if status, text := run(t, args...); status != 0 {
+			t.Fatalf("%s: exit %d\n%s", in.name, status, text)
+		}
+		raw := filepath.Join(dir, in.name, "raw")
+		if got := readFile(t, raw, "/etc/hostname"); got != "small" {
+			t.Errorf("%s: host name %q", in.name, got)
+		}
+		if i > 0 {
+			continue
+		}
+		for f, driver := range map[string]string{"qcow2": "qcow2", "qcow2-zstd": "qcow2", "vhd": "vpc", "vhdx": "vhdx"} {
+			if text, err := exec.Command("qemu-img", "compare", "-f", "raw", "-F", driver, raw, filepath.Join(dir, in.name, f)).CombinedOutput(); err != nil {
+				t.Errorf("%s to %s: %s", in.name, f, text)
+			}
+		}
+		if text, err := exec.Command("sh", "-c", "zstd -dc '"+raw+".zst' | cmp - '"+raw+"'").CombinedOutput(); err != nil {
+			t.Errorf("raw.zst: %s", text)
+		}
+		if text, err := exec.Command("sh", "-c", "cd '"+filepath.Dir(raw)+"' && sha256sum -c *.sha256").CombinedOutput(); err != nil {
+			t.Errorf("checksums: %s", text)
+		}
+	}
+}
+
+func TestConvertNeedsNoRoot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	small := filepath.Join(dir, "small.raw")
+	if err := os.WriteFile(small, bytes.Repeat([]byte("data"), 1<<18), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	bin, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(dir, "imagecustomizer")
+	data, _ := os.ReadFile(bin)
+	if err := os.WriteFile(own, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for p := dir; p != "/"; p = filepath.Dir(p) {
+		if fi, err := os.Stat(p); err == nil && fi.Mode()&1 == 0 {
+			if err := os.Chmod(p, fi.Mode()|1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cmd := exec.Command(own, "convert", "--image-file", small, "--output", "vhdx="+filepath.Join(dir, "x.vhdx"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + dir}
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out.raw")
+	status, text := run(t, "--build-dir", dir+"/build", "--image-file", base(t, "debian12-efi"), "--output", "raw="+out, "--config-file", writeConfig(t, small), "--dry-run")
+	if status != 0 || !strings.Contains(text, "set the host name to small") || !strings.Contains(text, "add or change user alice") {
+		t.Errorf("exit %d\n%s", status, text)
+	}
+	if strings.Contains(text, "correct horse") {
+		t.Error("the plan shows a password")
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a dry run wrote an image")
+	}
+}
+
+// deb makes a Debian package of one file and a postinst script, and returns its folder.
+func deb(t *testing.T, dir, name, version, postinst string) string {
+	t.Helper()
+	tree := t.TempDir()
+	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: test <t@example.invalid>\nDescription: fixture\n", name, version)
+	for file, text := range map[string]string{"DEBIAN/control": control, "DEBIAN/postinst": "#!/bin/sh\n" + postinst + "\n", "usr/share/" + name: version + "\n"} {
+		if err := os.MkdirAll(filepath.Join(tree, filepath.Dir(file)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(tree, file), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := exec.Command("dpkg-deb", "--root-owner-group", "--build", tree, filepath.Join(dir, name+"_"+version+".deb")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return dir
+}
+
+// TestPackagesFromFolders has two folders with the same package: the later one wins, though its
+// version is lower. What a package makes of the machine's identity does not stay.
+func TestPackagesFromFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	identity := "touch /etc/ssh/ssh_host_rsa_key; echo abc > /etc/machine-id; touch /var/lib/systemd/random-seed; deb-systemd-invoke start ssh.service; exit 0"
+	first := deb(t, dir+"/first", "fixture-a", "2.0", "exit 0")
+	deb(t, first, "fixture-b", "1.0", identity)
+	second := deb(t, dir+"/second", "fixture-a", "1.0", "exit 0")
+	out := filepath.Join(dir, "out.raw")
+	image := base(t, "debian12-efi")
+	config := "os:\n  packages:\n    install: [fixture-a, fixture-b]\n"
+	customize(t, image, config, out, "raw", "--deb-source", first, "--deb-source", second, "--disable-base-image-rpm-repos", "--package-cache-dir", dir+"/cache")
+	if got := readFile(t, out, "/usr/share/fixture-a"); got != "1.0\n" {
+		t.Errorf("fixture-a is %q, the later source has 1.0", got)
+	}
+	if got := readFile(t, out, "/usr/share/fixture-b"); got != "1.0\n" {
+		t.Errorf("fixture-b is %q", got)
+	}
+	for _, path := range []string{"/etc/machine-id", "/var/log/dpkg.log", "/etc/apt/sources.list", "/etc/resolv.conf"} {
+		if got, want := readFile(t, out, path), readFile(t, image, path); got != want {
+			t.Errorf("%s changed from %q to %q", path, want, got)
+		}
+	}
+	for _, path := range []string{"/etc/ssh/ssh_host_rsa_key", "/var/lib/systemd/random-seed", "/usr/sbin/policy-rc.d", "/run/imagecustomizer"} {
+		if exists(t, out, path) {
+			t.Errorf("%s stayed in the image", path)
+		}
+	}
+	for _, d := range []string{first, second} {
+		if extra, _ := filepath.Glob(d + "/[^f]*"); len(extra) > 0 {
+			t.Errorf("written into the user's folder: %v", extra)
+		}
+	}
+	config = "os:\n  packages:\n    remove: [fixture-a]\n"
+	again := filepath.Join(dir, "again.raw")
+	customize(t, out, config, again, "raw")
+	if exists(t, again, "/usr/share/fixture-a") || !exists(t, again, "/usr/share/fixture-b") {
+		t.Error("the package was not removed, or the wrong one was")
+	}
+}
+
+func exists(t *testing.T, disk, path string) bool {
+	t.Helper()
+	out, err := exec.Command("debugfs", "-R", "stat "+path, fmt.Sprintf("%s?offset=%d", disk, rootOffset(t, disk))).CombinedOutput()
+	return err == nil && strings.Contains(string(out), "Inode:")
+}
+
+// TestFailures has runs fail and looks at the exit status, the text, and that nothing is left.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	image := base(t, "debian12-efi")
+	broken := deb(t, t.TempDir(), "fixture-broken", "1.0", "echo this package refuses; exit 3")
+	garbage := filepath.Join(t.TempDir(), "garbage.raw")
+	if err := os.WriteFile(garbage, bytes.Repeat([]byte("x"), 1<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		config, image string
+		args          []string
+		status        int
+		want          []string
+	}{
+		"script":          {"scripts: {postCustomization: [{name: mine, content: 'echo the reason >&2; exit 9'}]}", image, nil, 1, []string{"script mine", "the reason", "exit status 9", "scripts.postCustomization"}},
+		"unknown service": {"os: {services: {enable: [nonsense]}}", image, nil, 1, []string{"no service nonsense"}},
+		"missing package": {"os: {packages: {install: [nonsense-package]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"Unable to locate package nonsense-package"}},
+		"failing package": {"os: {packages: {install: [fixture-broken]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"this package refuses"}},
+		"not installed":   {"os: {packages: {remove: [nonsense-package]}}", image, nil, 1, []string{"not installed: nonsense-package"}},
+		"no sources":      {"os: {packages: {install: [jq]}}", image, []string{"--disable-base-image-rpm-repos"}, 3, []string{"no source of packages", "hint"}},
+		"user number":     {"os: {users: [{name: root, uid: 5}, {name: daemon, homeDirectory: /x}], groups: [{name: root, gid: 7}]}", image, nil, 3, []string{"user root exists in the image with number 0", "user daemon exists", "group root exists"}},
+		"rpm repo":        {"os: {packages: {install: [jq]}}", image, []string{"--rpm-source", writeRepo(t)}, 1, []string{"this is a source for RPM packages"}},
+		"kernel removed":  {"scripts: {finalizeCustomization: [{content: 'rm -rf /lib/modules/*', environmentVariables: {PATH: '/bin'}}]}", image, nil, 1, []string{"would not boot"}},
+		"not an image":    {"os: {hostname: x}", garbage, nil, 1, []string{"no partition table"}},
+	} {
+		dir := t.TempDir()
+		out := filepath.Join(dir, "out", "image.qcow2")
+		args := append([]string{"--build-dir", dir + "/build", "--image-file", c.image, "--output", "qcow2=" + out, "--config-file", writeConfig(t, c.config)}, c.args...)
+		status, text := run(t, args...)
+		if status != c.status {
+			t.Errorf("%s: exit %d, want %d\n%s", name, status, c.status, text)
+		}
+		for _, w := range c.want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: %q is not in\n%s", name, w, text)
+			}
+		}
+		if left := files(t, dir); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", name, left)
+		}
+	}
+}
+
+func writeRepo(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "a.b.repo")
+	if err := os.WriteFile(path, []byte("[a]\nbaseurl=file:///nowhere\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// files lists the regular files below a folder.
+func files(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			list = append(list, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// traces lists what a run could leave on the host: loop devices with deleted files of dir, mounts and
+// processes that name it.
+func traces(t *testing.T, dir string) (found []string) {
+	t.Helper()
+	backing, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, b := range backing {
+		if text, err := os.ReadFile(b); err == nil && strings.Contains(string(text), dir) {
+			found = append(found, "loop device: "+strings.TrimSpace(string(text)))
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, dir) || strings.Contains(line, "/.mic") {
+			found = append(found, "mount: "+line)
+		}
+	}
+	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range processes {
+		if text, err := os.ReadFile(p); err == nil && strings.Contains(string(text), dir) {
+			found = append(found, "process: "+strings.ReplaceAll(string(text), "\x00", " "))
+		}
+	}
+	return found
+}
+
+// TestTracesAreFound plants what traces looks for.
+func TestTracesAreFound(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "planted")
+	if err := os.WriteFile(file, make([]byte, 1<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("losetup", "--find", "--show", file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exec.Command("losetup", "-d", strings.TrimSpace(string(out))).Run()
+	cmd := exec.Command("sh", "-c", "sleep 30; : "+dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	if err := syscall.Mount("planted", dir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Unmount(dir, 0)
+	if got := traces(t, dir); len(got) != 3 {
+		t.Errorf("planted a loop device, a mount and a process, found %q", got)
+	}
+}
+
+// TestKilledRunsLeaveNothing kills runs at points spread over their time, and interrupts others.
+func TestKilledRunsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	image := base(t, "debian12-efi")
+	before := sum(t, image)
+	dir := t.TempDir()
+	bin, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := writeConfig(t, small+"  - content: sleep 1\n    environmentVariables: {PATH: /bin}\n")
+	out := filepath.Join(dir, "out.vhdx")
+	for i := range 12 {
+		cmd := exec.Command(bin, "--build-dir", dir+"/build", "--image-file", image, "--output", "vhdx="+out, "--output", "raw="+out+".raw", "--config-file", config)
+		var text bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &text, &text
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(50+200*i) * time.Millisecond)
+		sig := syscall.SIGKILL
+		if i%3 == 2 {
+			sig = syscall.SIGINT
+		}
+		_ = cmd.Process.Signal(sig)
+		_ = cmd.Wait()
+		if sig == syscall.SIGINT && cmd.ProcessState.ExitCode() != 130 {
+			t.Errorf("interrupted run %d: exit %d\n%s", i, cmd.ProcessState.ExitCode(), text.String())
+		}
+		var left []string
+		for range 100 {
+			if left = traces(t, dir); len(left) == 0 {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if left = append(left, files(t, dir)...); len(left) > 0 {
+			t.Errorf("run %d, %v: left behind: %q", i, sig, left)
+		}
+	}
+	if sum(t, image) != before {
+		t.Error("the base image was changed")
+	}
+	customize(t, image, small, out, "vhdx")
+}
