@@ -13,10 +13,16 @@ import (
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/test/rootns"
 )
 
-func TestMain(m *testing.M) { os.Exit(rootns.Main(m.Run)) }
+func TestMain(m *testing.M) {
+	if status, ok := sandbox.Main(nil); ok { // a program that a test runs in an image
+		os.Exit(status)
+	}
+	os.Exit(rootns.Main(m.Run))
+}
 
 // part is a partition of a disk that a test makes.
 type part struct {
