@@ -40,12 +40,33 @@ type staged struct {
 // OpenFAT shows the filesystem of a partition in an empty folder.
 func OpenFAT(ctx context.Context, device, dir string) (*FAT, error) {
 	f := &FAT{device: device, dir: dir}
+	if err := f.repair(ctx); err != nil {
+		return nil, fmt.Errorf("the FAT filesystem on %s is damaged: %w", device, err)
+	}
 	err := unix.Mount(device, dir, "vfat", unix.MS_NODEV|unix.MS_NOATIME, "umask=0077,utf8=1")
 	if err == nil {
 		return f, nil
 	}
 	slog.Debug("the kernel does not mount FAT; a copy is worked on", "device", device, "error", err)
 	return f.stage(ctx)
+}
+
+// repair sets right what an unclean shutdown left, such as the mark of one. Otherwise the check after
+// a run would find errors that the run did not make.
+func (f *FAT) repair(ctx context.Context) error {
+	check := hostcmd.New("fsck.vfat", "-n", f.device)
+	if check.Run(ctx) == nil {
+		return nil
+	}
+	const repaired = 1 // exit status
+	if err := hostcmd.New("fsck.vfat", "-a", f.device).Run(ctx); err != nil && hostcmd.ExitStatus(err) != repaired {
+		return err
+	}
+	if err := check.Run(ctx); err != nil {
+		return err
+	}
+	slog.Warn("a FAT filesystem of the image had errors, which were repaired", "device", f.device)
+	return nil
 }
 
 // stage copies the files to a tmpfs of the filesystem's size, mounted at the folder.

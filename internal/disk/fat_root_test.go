@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/hostcmd"
 )
 
 // fatFiles is what the test's filesystem holds at first.
@@ -275,7 +277,7 @@ func TestFATDamaged(t *testing.T) {
 	t.Parallel()
 	file := blank(t, 8*mib)
 	device := attach(t, file, 512).Node()
-	if _, err := OpenFAT(t.Context(), device, t.TempDir()); err == nil || !strings.Contains(err.Error(), "read the FAT filesystem on "+device) {
+	if _, err := OpenFAT(t.Context(), device, t.TempDir()); err == nil || !strings.Contains(err.Error(), "the FAT filesystem on "+device+" is damaged") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -307,6 +309,27 @@ func TestFATManyFiles(t *testing.T) {
 	}
 	maps.Copy(many, fatFiles)
 	if diff := cmp.Diff(withFolders(many), content(t, device)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFATUncleanShutdown(t *testing.T) {
+	t.Parallel()
+	file := fatDisk(t, "-F 32 -s 1", 100*mib)
+	d := readFile(t, file)
+	d[65] |= 1 // BS_Reserved1 of FAT32: not unmounted
+	if err := os.WriteFile(file, d, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := hostcmd.New("fsck.vfat", "-n", file).Run(t.Context()); err == nil {
+		t.Fatal("the mark of an unclean shutdown is not seen")
+	}
+	device := attach(t, file, 512).Node()
+	f, _ := openFAT(t, device)
+	if err := f.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(withFolders(fatFiles), content(t, device)); diff != "" {
 		t.Error(diff)
 	}
 }

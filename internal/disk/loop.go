@@ -88,6 +88,14 @@ func (l *Loop) backing() (string, error) {
 // Node is the path of the device's node.
 func (l *Loop) Node() string { return l.dev.Name() }
 
+// Sync writes what was written to the device to its file.
+func (l *Loop) Sync() error {
+	if err := l.dev.Sync(); err != nil {
+		return fmt.Errorf("flush loop%d: %w", l.Number, err)
+	}
+	return nil
+}
+
 // DeviceNumber is the number of the whole device.
 func (l *Loop) DeviceNumber() (uint64, error) { return sysNumber(l.sys("dev")) }
 
@@ -209,8 +217,8 @@ func (l *Loop) clear() error {
 	if err := l.check(); err != nil {
 		return err
 	}
-	if err := l.dev.Sync(); err != nil {
-		return fmt.Errorf("flush loop%d: %w", l.Number, err)
+	if err := l.Sync(); err != nil {
+		return err
 	}
 	if err := unix.IoctlSetInt(int(l.dev.Fd()), unix.LOOP_CLR_FD, 0); err != nil {
 		return fmt.Errorf("detach loop%d: %w", l.Number, err)

@@ -6,28 +6,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/disk"
-	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/rootfs"
 )
 
-// diskName is what the disk is called in the image's /dev. GRUB's tools treat names that begin with
-// "loop" specially, and look for the partitions of a disk called vda as vda1, vda2.
+// diskName is what the disk is called in the image's /dev. GRUB's tools make no menu entries for a
+// root on a disk whose name begins with "loop", and look for the partitions of vda as vda1, vda2.
 const diskName = "vda"
 
 // Mounted is a mounted filesystem of the image.
 type Mounted struct {
 	Path   string // inside the image
 	Volume disk.Volume
+	Staged bool // a copy that is written back when it is unmounted, see disk.FAT
 }
 
 // Disk is an opened image: attached to a loop device, its tree mounted read-write.
@@ -43,35 +41,42 @@ type Disk struct {
 	undo disk.Stack
 }
 
-// rootTypes are filesystems that can hold a root.
-var rootTypes = []string{"ext2", "ext3", "ext4", "xfs", "btrfs"}
+// Open attaches a raw disk and mounts the tree of the system on it at the folder dir. It makes nodes
+// of the disk in the worker's /dev.
+func Open(ctx context.Context, file *os.File, dir string) (*Disk, error) {
+	d := &Disk{Nodes: map[string]uint64{}, Links: map[string]string{}}
+	if err := d.open(ctx, file, dir); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
 
-// Open attaches a raw disk and mounts the tree of the system on it at the folder dir.
-func Open(ctx context.Context, file *os.File, dir string) (d *Disk, err error) {
-	d = &Disk{Nodes: map[string]uint64{}, Links: map[string]string{}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.undo.Undo())
-			d = nil
-		}
-	}()
+func (d *Disk) open(ctx context.Context, file *os.File, dir string) error {
+	if err := d.read(file); err != nil {
+		return err
+	}
 	if err := d.attach(file); err != nil {
-		return d, err
+		return err
 	}
 	root, err := d.findRoot(ctx, dir)
 	if err != nil {
-		return d, err
+		return err
 	}
-	return d, d.mountTree(ctx, root, dir)
+	return d.mountTree(ctx, root, dir)
 }
 
-func (d *Disk) attach(file *os.File) error {
+// read finds out what is on the disk.
+func (d *Disk) read(file *os.File) error {
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
-	if d.Table, err = disk.ReadTable(file, size); err != nil {
-		return fmt.Errorf("the disk cannot be opened: %w", err)
+	d.Table, err = disk.ReadTable(file, size)
+	if errors.Is(err, disk.ErrNoTable) {
+		return fmt.Errorf("the image has no partition table (it holds %s)", cmp.Or(disk.Probe(file).Type, "nothing known"))
+	}
+	if err != nil {
+		return err
 	}
 	for _, w := range d.Table.Warnings {
 		slog.Warn(w)
@@ -81,16 +86,17 @@ func (d *Disk) attach(file *os.File) error {
 		d.Volumes = append(d.Volumes, v)
 		slog.Debug("partition", "number", v.Number, "start", v.Start, "size", v.Size, "holds", v.Content.Type, "uuid", v.Content.UUID, "partuuid", v.Partition.UUID)
 	}
+	return nil
+}
+
+// attach attaches the disk, names it and its partitions in the worker's /dev, and collects what the
+// image's /dev will show. There grub-mkconfig finds the root by its node, and writes root=UUID= only
+// where disk/by-uuid has it.
+func (d *Disk) attach(file *os.File) (err error) {
 	if d.loop, err = disk.AttachLoop(file, "/dev", d.Table.SectorSize); err != nil {
 		return err
 	}
-	d.undo.Push(func() error { return d.loop.Detach() })
-	return d.makeNodes()
-}
-
-// makeNodes names the disk and its partitions in the worker's /dev and collects what the image's
-// /dev will show.
-func (d *Disk) makeNodes() error {
+	d.undo.Push(d.loop.Detach)
 	whole, err := d.loop.DeviceNumber()
 	if err != nil {
 		return err
@@ -103,149 +109,51 @@ func (d *Disk) makeNodes() error {
 	for n, dev := range parts {
 		d.Nodes[partName(n)] = dev
 	}
-	for name, dev := range d.Nodes {
-		if err := unix.Mknod("/dev/"+name, unix.S_IFBLK|0o600, int(dev)); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("make device node %s: %w", name, err)
+	for _, v := range d.Volumes {
+		for _, l := range v.Links() {
+			d.Links[l] = "../../" + partName(v.Number)
 		}
 	}
-	for _, v := range d.Volumes {
-		d.link("uuid", v.Content.UUID, v)
-		d.link("label", v.Label, v)
-		d.link("partuuid", v.Partition.UUID, v)
-		d.link("partlabel", v.Name, v)
-	}
-	return nil
+	return d.makeNodes()
 }
 
-func (d *Disk) link(kind, value string, v disk.Volume) {
-	if value != "" && !strings.Contains(value, "/") {
-		d.Links["disk/by-"+kind+"/"+value] = "../../" + partName(v.Number)
+func (d *Disk) makeNodes() error {
+	for name, dev := range d.Nodes {
+		path := "/dev/" + name
+		if err := unix.Mknod(path, unix.S_IFBLK|0o600, int(dev)); err != nil {
+			return fmt.Errorf("make device node %s: %w", name, err)
+		}
+		d.undo.Push(func() error { return os.Remove(path) })
 	}
+	return nil
 }
 
 func partName(n int) string { return fmt.Sprintf("%s%d", diskName, n) }
 
 func device(v disk.Volume) string { return "/dev/" + partName(v.Number) }
 
-// candidate is a filesystem, or a subvolume of one, that holds an fstab.
-type candidate struct {
-	volume disk.Volume
-	subvol string
-	fstab  []disk.Entry
-}
-
-// findRoot looks into every filesystem for an fstab. Exactly one must have it.
-func (d *Disk) findRoot(ctx context.Context, dir string) (candidate, error) {
-	var found []candidate
-	for _, v := range d.Volumes {
-		if !slices.Contains(rootTypes, v.Content.Type) {
-			continue
-		}
-		c, err := lookInto(ctx, v, dir)
-		if err != nil {
-			return candidate{}, err
-		}
-		found = append(found, c...)
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return candidate{}, fmt.Errorf("no filesystem of the image has an /etc/fstab; its partitions are: %s", d.describe())
-	}
-	var names []string
-	for _, c := range found {
-		names = append(names, strings.TrimSpace(fmt.Sprintf("partition %d %s", c.volume.Number, c.subvol)))
-	}
-	return candidate{}, fmt.Errorf("%d filesystems of the image have an /etc/fstab (%s): which one is the root cannot be told", len(found), strings.Join(names, ", "))
-}
-
-// describe lists the partitions for an error, and says what cannot be opened.
-func (d *Disk) describe() string {
-	notes := map[string]string{
-		"crypto_LUKS": " (encrypted; encrypted images are not supported)",
-		"LVM2_member": " (LVM; images with LVM are not supported)",
-	}
-	var list []string
-	for _, v := range d.Volumes {
-		list = append(list, fmt.Sprintf("%d %s%s", v.Number, cmp.Or(v.Content.Type, "unknown"), notes[v.Content.Type]))
-	}
-	return strings.Join(list, ", ")
-}
-
-func lookInto(ctx context.Context, v disk.Volume, dir string) (found []candidate, err error) {
-	top := ""
-	if v.Content.Type == "btrfs" {
-		top = "subvolid=5"
-	}
-	if err := disk.MountVolume(device(v), dir, v.Content.Type, top, true); err != nil {
-		return nil, fmt.Errorf("partition %d: %w", v.Number, err)
-	}
-	defer func() { err = errors.Join(err, disk.Unmount(dir)) }()
-	subvols := []string{""}
-	if v.Content.Type == "btrfs" {
-		more, err := subvolumes(ctx, dir)
-		if err != nil {
-			return nil, err
-		}
-		subvols = append(subvols, more...)
-	}
-	root, err := rootfs.New(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	for _, s := range subvols {
-		data, err := root.ReadFile(path.Join("/", s, "etc/fstab"))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, candidate{v, s, disk.ParseFstab(string(data)).Entries()})
-	}
-	return found, nil
-}
-
-// subvolumes lists the paths of a mounted btrfs's subvolumes.
-func subvolumes(ctx context.Context, dir string) ([]string, error) {
-	out, err := hostcmd.New("btrfs", "subvolume", "list", dir).Output(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var paths []string
-	for line := range strings.Lines(out) {
-		if _, p, ok := strings.Cut(strings.TrimSpace(line), " path "); ok {
-			paths = append(paths, p)
-		}
-	}
-	return paths, nil
-}
-
 // mountTree mounts the root and what its fstab adds to it, parents first.
 func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error {
-	subvol := root.subvol
+	options := ""
 	if root.volume.Content.Type == "btrfs" {
-		subvol = "subvol=/" + subvol
+		options = "subvol=/" + root.subvol
 	}
-	if err := disk.MountVolume(device(root.volume), dir, root.volume.Content.Type, subvol, false); err != nil {
+	if err := d.mountVolume(root.volume, dir, options); err != nil {
 		return err
 	}
-	d.undo.Push(func() error { return disk.Unmount(dir) })
-	r, err := rootfs.New(dir)
-	if err != nil {
+	var err error
+	if d.Root, err = rootfs.New(dir); err != nil {
 		return err
 	}
-	d.Root = r
-	d.undo.Push(r.Close)
-	d.Mounts = []Mounted{{"/", root.volume}}
-	entries := slices.Clone(root.fstab)
+	d.undo.Push(d.Root.Close)
+	d.Mounts = []Mounted{{"/", root.volume, false}}
+	entries := root.fstab.Entries()
 	slices.SortStableFunc(entries, func(a, b disk.Entry) int {
 		return cmp.Compare(strings.Count(a.Target, "/"), strings.Count(b.Target, "/"))
 	})
 	for _, e := range entries {
-		if e.Target == "/" || e.Use() == disk.Ignore || slices.Contains(e.Options, "noauto") {
+		if e.Target == "/" {
+			d.compareRoot(e, root.volume)
 			continue
 		}
 		if err := d.mountEntry(ctx, e); err != nil {
@@ -255,36 +163,55 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 	return nil
 }
 
+// compareRoot warns of an fstab that names another root than the one it lies on.
+func (d *Disk) compareRoot(e disk.Entry, root disk.Volume) {
+	if v, err := disk.Find(d.Volumes, e.Source); err != nil || v.Number != root.Number {
+		slog.Warn("the fstab of the image names another root than the filesystem it lies on", "names", e.Source, "partition", root.Number)
+	}
+}
+
 func (d *Disk) mountEntry(ctx context.Context, e disk.Entry) error {
-	if e.Use() == disk.Data {
+	switch e.Use() {
+	case disk.Ignore:
+		return nil
+	case disk.Data:
 		return d.coverData(e)
 	}
 	v, err := disk.Find(d.Volumes, e.Source)
+	if err != nil && e.Optional() {
+		slog.Warn("left alone: "+err.Error(), "mount", e.Target)
+		return nil
+	}
 	if err != nil {
-		if slices.Contains(e.Options, "nofail") {
-			slog.Warn("left alone: "+err.Error(), "mount", e.Target)
-			return nil
-		}
 		return err
 	}
 	target, err := d.mountPoint(e.Target)
 	if err != nil {
 		return err
 	}
-	d.Mounts = append(d.Mounts, Mounted{e.Target, *v})
 	if v.Content.Type == "vfat" {
-		f, err := disk.OpenFAT(ctx, device(*v), target)
-		if err != nil {
-			return err
-		}
-		// Writing back must not be cut short by a cancelled run: the disk is thrown away then anyway.
-		d.undo.Push(func() error { return f.Close(context.WithoutCancel(ctx)) })
-		return nil
+		return d.mountFAT(ctx, e.Target, *v, target)
 	}
-	if err := disk.MountVolume(device(*v), target, v.Content.Type, disk.KeptOptions(v.Content.Type, e.Options), false); err != nil {
-		return err
+	d.Mounts = append(d.Mounts, Mounted{e.Target, *v, false})
+	return d.mountVolume(*v, target, disk.KeptOptions(v.Content.Type, e.Options))
+}
+
+func (d *Disk) mountVolume(v disk.Volume, target, options string) error {
+	if err := disk.MountVolume(device(v), target, v.Content.Type, options, false); err != nil {
+		return fmt.Errorf("partition %d: %w", v.Number, err)
 	}
 	d.undo.Push(func() error { return disk.Unmount(target) })
+	return nil
+}
+
+func (d *Disk) mountFAT(ctx context.Context, path string, v disk.Volume, target string) error {
+	f, err := disk.OpenFAT(ctx, device(v), target)
+	if err != nil {
+		return fmt.Errorf("partition %d: %w", v.Number, err)
+	}
+	d.Mounts = append(d.Mounts, Mounted{path, v, f.Staged})
+	// Writing back must not be cut short by a cancelled run: the disk is thrown away then anyway.
+	d.undo.Push(func() error { return f.Close(context.WithoutCancel(ctx)) })
 	return nil
 }
 
@@ -295,7 +222,7 @@ func (d *Disk) coverData(e disk.Entry) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Mount("data", target, "tmpfs", unix.MS_RDONLY, "size=4k"); err != nil {
+	if err := unix.Mount("data", target, "tmpfs", unix.MS_RDONLY|unix.MS_NODEV, "size=4k"); err != nil {
 		return err
 	}
 	d.undo.Push(func() error { return disk.Unmount(target) })
@@ -314,58 +241,4 @@ func (d *Disk) mountPoint(name string) (string, error) {
 	}
 	defer f.Close()
 	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
-}
-
-// Trim punches the free blocks of every filesystem out of the disk.
-func (d *Disk) Trim() error {
-	var errs []error
-	for _, m := range d.Mounts {
-		if m.Volume.Content.Type != "vfat" {
-			p, err := d.mountPoint(m.Path)
-			if err == nil {
-				err = disk.Trim(p)
-			}
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Unmount unmounts the tree but keeps the disk attached, for Check.
-func (d *Disk) Unmount() error {
-	mounts := d.undo[1:]
-	d.undo = d.undo[:1]
-	return mounts.Undo()
-}
-
-// Close undoes everything that Open did.
-func (d *Disk) Close() error { return d.undo.Undo() }
-
-// checkers are the read-only checks of filesystems.
-var checkers = map[string][]string{
-	"ext2": {"e2fsck", "-fn"}, "ext3": {"e2fsck", "-fn"}, "ext4": {"e2fsck", "-fn"},
-	"xfs": {"xfs_repair", "-n"}, "btrfs": {"btrfs", "check", "--readonly"}, "vfat": {"fsck.vfat", "-n"},
-}
-
-// Check looks for errors in every filesystem of the unmounted disk, all at once.
-func (d *Disk) Check(ctx context.Context) error {
-	results := make(chan error)
-	n := 0
-	for _, v := range d.Volumes {
-		if c := checkers[v.Content.Type]; c != nil {
-			n++
-			go func() {
-				err := hostcmd.New(c[0], append(c[1:len(c):len(c)], device(v))...).Run(ctx)
-				if err != nil {
-					err = fmt.Errorf("the filesystem of partition %d has errors: %w", v.Number, err)
-				}
-				results <- err
-			}()
-		}
-	}
-	var errs []error
-	for range n {
-		errs = append(errs, <-results)
-	}
-	return errors.Join(errs...)
 }

@@ -1,0 +1,81 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/hostcmd"
+)
+
+// Trim makes every filesystem read-only and punches its free blocks out of the disk. A staged copy
+// is left alone.
+func (d *Disk) Trim() error {
+	var errs []error
+	for _, m := range d.Mounts {
+		if m.Staged {
+			continue
+		}
+		p, err := d.mountPoint(m.Path)
+		if err == nil {
+			err = disk.Trim(p)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Unmount unmounts the tree but keeps the disk attached, for Check.
+func (d *Disk) Unmount() error {
+	attached := 1 + len(d.Nodes) // what attach has pushed
+	mounts := d.undo[attached:]
+	d.undo = d.undo[:attached]
+	return mounts.Undo()
+}
+
+// Close undoes everything that Open did.
+func (d *Disk) Close() error { return d.undo.Undo() }
+
+// checkers are the read-only checks of filesystems.
+var checkers = map[string][]string{
+	"ext2": {"e2fsck", "-fn"}, "ext3": {"e2fsck", "-fn"}, "ext4": {"e2fsck", "-fn"},
+	"xfs": {"xfs_repair", "-n"}, "btrfs": {"btrfs", "check", "--readonly"}, "vfat": {"fsck.vfat", "-n"},
+}
+
+// Check looks for errors in every filesystem of the unmounted disk, all at once. Errors of those that
+// were not mounted are no fault of the run: they are only warned of.
+func (d *Disk) Check(ctx context.Context) error {
+	mounted := map[int]bool{}
+	for _, m := range d.Mounts {
+		mounted[m.Volume.Number] = true
+	}
+	errs := make([]error, len(d.Volumes))
+	var wg sync.WaitGroup
+	for i, v := range d.Volumes {
+		wg.Go(func() {
+			err := check(ctx, v)
+			if err != nil && !mounted[v.Number] {
+				slog.Warn(err.Error())
+				return
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func check(ctx context.Context, v disk.Volume) error {
+	c := checkers[v.Content.Type]
+	if c == nil {
+		return nil
+	}
+	words := append(c[1:len(c):len(c)], device(v))
+	if err := hostcmd.New(c[0], words...).Run(ctx); err != nil {
+		return fmt.Errorf("the filesystem of partition %d has errors: %w", v.Number, err)
+	}
+	return nil
+}
