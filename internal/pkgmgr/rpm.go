@@ -204,6 +204,9 @@ func (r *rpm) update(ctx context.Context, names []string) error {
 	return r.run(ctx, append([]string{"update"}, names...)...)
 }
 
+// notInstalled is the exit status of rpm -q for one package that is not there.
+const notInstalled = 1
+
 // missing asks the package database, by name and by what packages provide. Names with wild cards and
 // groups of packages cannot be asked for.
 func (r *rpm) missing(ctx context.Context, names []string) (absent []string, err error) {
@@ -212,14 +215,14 @@ func (r *rpm) missing(ctx context.Context, names []string) (absent []string, err
 			continue
 		}
 		err := r.s.m.Run(ctx, hostcmd.New("rpm", "-q", "--", n))
-		if hostcmd.ExitStatus(err) > 0 {
+		if hostcmd.ExitStatus(err) == notInstalled {
 			err = r.s.m.Run(ctx, hostcmd.New("rpm", "-q", "--whatprovides", "--", n))
 		}
-		if err != nil && hostcmd.ExitStatus(err) <= 0 {
-			return nil, err
-		}
-		if err != nil {
+		switch {
+		case hostcmd.ExitStatus(err) == notInstalled:
 			absent = append(absent, n)
+		case err != nil:
+			return nil, err
 		}
 	}
 	return absent, nil

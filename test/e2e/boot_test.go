@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -102,40 +101,6 @@ func TestDebianBIOSCustomizedTwice(t *testing.T) {
 		{"grep -c toolVersion /usr/share/image-customizer/history.json", "2"},
 	}, everythingProbes[1:8]...)
 	boot(t, second, "qcow2", probes)
-}
-
-func TestAzureLinux(t *testing.T) {
-	t.Parallel()
-	out := filepath.Join(t.TempDir(), "image.qcow2")
-	repo := base(t, "repo")
-	customize(t, base(t, "azl3"), strings.Replace(everything, "PACKAGE", "jq", 1), out, "qcow2", "--rpm-source", repo+"/extra", "--rpm-source", repo+"/base")
-	boot(t, out, "qcow2", append(everythingProbes, probe{"echo '[1]' | jq -c .", "[1]"}, probe{"rpm -q jq >/dev/null; echo $?", "0"}))
-}
-
-// TestMissionExample is the example of the project's mission: its YAML to the letter.
-func TestMissionExample(t *testing.T) {
-	t.Parallel()
-	image := convert(t, base(t, "mariner2"), "vpc", "-o", "subformat=fixed,force_size=on")
-	out := filepath.Join(t.TempDir(), "image.raw")
-	repo := base(t, "repo")
-	customize(t, image, "SystemConfig:\n  PackagesInstall:\n  - dnf\n", out, "raw", "--rpm-source", repo+"/base", "--rpm-source", repo+"/cm2")
-	boot(t, base(t, "mariner2"), "raw", []probe{{"command -v dnf || echo absent", "absent"}})
-	boot(t, out, "raw", []probe{{"command -v dnf", "/usr/bin/dnf"}, {"rpm -q dnf >/dev/null; echo $?", "0"}})
-}
-
-func TestMarinerKernelArguments(t *testing.T) {
-	t.Parallel()
-	out := filepath.Join(t.TempDir(), "image.vhd")
-	config := "SystemConfig:\n  Hostname: mariner\n  KernelCommandLine:\n    ExtraCommandLine: e2e.one=1 e2e.two\n  Services:\n    Disable:\n    - Name: sshd\n"
-	customize(t, base(t, "mariner2"), config, out, "vhd-fixed")
-	boot(t, out, "vhd-fixed", []probe{
-		{"hostname", "mariner"},
-		{"tr ' ' '\\n' < /proc/cmdline | grep -c -x -e e2e.one=1 -e e2e.two", "2"},
-		{"systemctl is-enabled sshd", "disabled"},
-	})
-	if fi, err := os.Stat(out); err != nil || fi.Size()%(1<<20) != 512 {
-		t.Errorf("a fixed VHD is whole MiB and a footer: %v %v", fi, err)
-	}
 }
 
 // TestSeparateFilesystems boots images whose root is spread over several filesystems.

@@ -223,7 +223,7 @@ func deb(t *testing.T, dir, name, version, postinst string) string {
 func TestPackagesFromFolders(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	identity := "touch /etc/ssh/ssh_host_rsa_key; echo abc > /etc/machine-id; touch /var/lib/systemd/random-seed; deb-systemd-invoke start ssh.service; exit 0"
+	identity := "touch /etc/ssh/ssh_host_fixture_key; echo abc > /etc/machine-id; touch /var/lib/systemd/random-seed; deb-systemd-invoke start ssh.service; exit 0"
 	first := deb(t, dir+"/first", "fixture-a", "2.0", "exit 0")
 	deb(t, first, "fixture-b", "1.0", identity)
 	second := deb(t, dir+"/second", "fixture-a", "1.0", "exit 0")
@@ -242,7 +242,7 @@ func TestPackagesFromFolders(t *testing.T) {
 			t.Errorf("%s changed from %q to %q", path, want, got)
 		}
 	}
-	for _, path := range []string{"/etc/ssh/ssh_host_rsa_key", "/var/lib/systemd/random-seed", "/usr/sbin/policy-rc.d", "/run/imagecustomizer"} {
+	for _, path := range []string{"/etc/ssh/ssh_host_fixture_key", "/var/lib/systemd/random-seed", "/usr/sbin/policy-rc.d", "/run/imagecustomizer"} {
 		if exists(t, out, path) {
 			t.Errorf("%s stayed in the image", path)
 		}
