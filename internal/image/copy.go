@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"regexp"
 	"strconv"
@@ -18,19 +19,42 @@ import (
 // Convert fills dst, an empty file, with the disk of an image file. Holes stay holes. progress gets
 // bytes of the disk's size.
 func Convert(ctx context.Context, path string, f Format, dst *os.File, progress func(done, total int64)) error {
-	if !f.plain() {
-		return convertQEMU(ctx, path, f, dst, progress)
-	}
 	src, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
+	switch {
+	case f.Name == "vhdx":
+		err := convertVHDX(ctx, src, dst, progress)
+		if !errors.Is(err, errVHDX) {
+			return err
+		}
+		slog.Debug("read by qemu-img", "image", path, "because", err)
+		return convertQEMU(ctx, path, f, dst, progress)
+	case !f.plain():
+		return convertQEMU(ctx, path, f, dst, progress)
+	}
 	cloned := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil
 	if err := dst.Truncate(f.Size); err != nil || cloned {
 		return err
 	}
 	return copyData(ctx, dst, src, f.Size, progress)
+}
+
+func convertVHDX(ctx context.Context, src, dst *os.File, progress func(done, total int64)) error {
+	fi, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	v, err := openVHDX(src, fi.Size())
+	if err != nil {
+		return err
+	}
+	if err := dst.Truncate(v.size); err != nil {
+		return err
+	}
+	return v.copyTo(ctx, dst, src, progress)
 }
 
 var percent = regexp.MustCompile(`\(([0-9.]+)/100%\)`)
@@ -63,7 +87,7 @@ func copyData(ctx context.Context, dst, src *os.File, size int64, progress func(
 				return err
 			}
 			next := min(end, start+chunk)
-			if err := copyBlocks(dst, src, start, next); err != nil {
+			if err := copyBlocks(dst, src, start, start, next-start); err != nil {
 				return fmt.Errorf("copy %s: %w", src.Name(), err)
 			}
 			start = next
@@ -88,21 +112,21 @@ func extent(f *os.File, at, size int64) (start, end int64, err error) {
 	return start, min(end, size), err
 }
 
-// copyBlocks copies what lies between two offsets, but for blocks of zeros: downloading an image
-// fills its holes.
-func copyBlocks(dst, src *os.File, at, end int64) error {
-	for at < end {
-		n := min(end-at, block-at%block)
-		zero, err := isZero(src, at, n)
+// copyBlocks copies size bytes from one offset to another, but for blocks of zeros: downloading an
+// image fills its holes.
+func copyBlocks(dst, src *os.File, from, to, size int64) error {
+	for done := int64(0); done < size; {
+		n := min(size-done, block-(to+done)%block)
+		zero, err := isZero(src, from+done, n)
 		if err != nil {
 			return err
 		}
 		if !zero {
-			if err := copyRange(dst, src, at, n); err != nil {
+			if err := copyRange(dst, src, from+done, to+done, n); err != nil {
 				return err
 			}
 		}
-		at += n
+		done += n
 	}
 	return nil
 }
@@ -126,17 +150,16 @@ func isZero(f *os.File, at, n int64) (bool, error) {
 	return true, nil
 }
 
-// copyRange copies n bytes at an offset, in the kernel where it can.
-func copyRange(dst, src *os.File, at, n int64) error {
-	end := at + n
-	for at < end {
-		in, out := at, at
-		m, err := unix.CopyFileRange(int(src.Fd()), &in, int(dst.Fd()), &out, int(end-at), 0)
+// copyRange copies n bytes, in the kernel where it can.
+func copyRange(dst, src *os.File, from, to, n int64) error {
+	for n > 0 {
+		in, out := from, to
+		m, err := unix.CopyFileRange(int(src.Fd()), &in, int(dst.Fd()), &out, int(n), 0)
 		if err != nil || m == 0 { // another kind of filesystem
-			_, err = io.CopyN(io.NewOffsetWriter(dst, at), io.NewSectionReader(src, at, end-at), end-at)
+			_, err = io.CopyN(io.NewOffsetWriter(dst, to), io.NewSectionReader(src, from, n), n)
 			return err
 		}
-		at += int64(m)
+		from, to, n = from+int64(m), to+int64(m), n-int64(m)
 	}
 	return nil
 }

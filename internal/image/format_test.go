@@ -146,7 +146,7 @@ func TestProbeAndConvert(t *testing.T) {
 				t.Error("the disk is not the same")
 			}
 			var st unix.Stat_t
-			if err := unix.Stat(out, &st); err != nil || st.Blocks*512 > 8*mib {
+			if err := unix.Stat(out, &st); err != nil || st.Blocks*512 > 12*mib {
 				t.Errorf("%d bytes are used, %v", st.Blocks*512, err)
 			}
 		})
