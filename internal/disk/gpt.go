@@ -144,7 +144,7 @@ func (d gptDisk) entries(h gptHeader) ([]byte, error) {
 }
 
 func (d gptDisk) table(h gptHeader, entries []byte) (*Table, error) {
-	t := &Table{Kind: "gpt", SectorSize: d.sector, ID: guid(h.DiskGUID)}
+	t := &Table{Kind: "gpt", SectorSize: d.sector, ID: GUID(h.DiskGUID)}
 	for i := range int(h.EntryCount) {
 		var e gptEntry
 		if _, err := binary.Decode(entries[i*int(h.EntrySize):], binary.LittleEndian, &e); err != nil {
@@ -158,14 +158,14 @@ func (d gptDisk) table(h gptHeader, entries []byte) (*Table, error) {
 		}
 		t.Partitions = append(t.Partitions, Partition{
 			Number: i + 1, Start: int64(e.First) * int64(d.sector), Size: int64(e.Last-e.First+1) * int64(d.sector),
-			Type: guid(e.Type), UUID: guid(e.ID), Name: utf16Text(e.Name[:]), Attributes: e.Attributes,
+			Type: GUID(e.Type), UUID: GUID(e.ID), Name: utf16Text(e.Name[:]), Attributes: e.Attributes,
 		})
 	}
 	return t, nil
 }
 
-// guid spells the mixed-endian GUID of UEFI.
-func guid(b [16]byte) string {
+// GUID spells the mixed-endian GUID of UEFI and Microsoft, in lower case.
+func GUID(b [16]byte) string {
 	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(b[:]), binary.LittleEndian.Uint16(b[4:]),
 		binary.LittleEndian.Uint16(b[6:]), b[8:10], b[10:16])
 }

@@ -74,20 +74,27 @@ func KeptOptions(fstype string, options []string) string {
 	return strings.Join(kept, ",")
 }
 
-// unmountWait is how long processes that are about to exit may keep a filesystem busy.
-const unmountWait = 3 * time.Second
+// busyWait is how long processes that are about to exit may keep a filesystem busy.
+const busyWait = 3 * time.Second
+
+// whenIdle does something to a mounted filesystem as soon as nobody is in the way, or says who is.
+func whenIdle(what, target string, f func() error) error {
+	for end := time.Now().Add(busyWait); ; time.Sleep(10 * time.Millisecond) {
+		err := f()
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EBUSY):
+			return fmt.Errorf("%s %s: %w", what, target, err)
+		case time.Now().After(end):
+			return fmt.Errorf("%s %s: %w%s", what, target, err, users(target))
+		}
+	}
+}
 
 // Unmount unmounts a folder, or says who keeps it busy.
 func Unmount(target string) error {
-	for end := time.Now().Add(unmountWait); ; time.Sleep(10 * time.Millisecond) {
-		err := unix.Unmount(target, unix.UMOUNT_NOFOLLOW)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
-			return fmt.Errorf("unmount %s: %w%s", target, err, users(target))
-		}
-	}
+	return whenIdle("unmount", target, func() error { return unix.Unmount(target, unix.UMOUNT_NOFOLLOW) })
 }
 
 // users names the processes with a root, working folder, program or open file below a folder, and
@@ -129,8 +136,9 @@ const fitrim = 0xc0185879
 // background), and punches its free blocks out of the file behind it. A filesystem that cannot is no
 // error.
 func Trim(target string) error {
-	if err := unix.Mount("", target, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOATIME, ""); err != nil {
-		return fmt.Errorf("make %s read-only: %w%s", target, err, users(target))
+	const flags = unix.MS_REMOUNT | unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOATIME
+	if err := whenIdle("make read-only", target, func() error { return unix.Mount("", target, "", flags, "") }); err != nil {
+		return err
 	}
 	dir, err := os.Open(target)
 	if err != nil {

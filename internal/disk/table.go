@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 )
 
@@ -64,7 +65,9 @@ func ReadTable(r io.ReaderAt, size int64) (*Table, error) {
 	case !ok:
 		return nil, ErrNoTable
 	case slices.ContainsFunc(entries, mbrEntry.protective):
-		t, err = findGPT(r, size)
+		if t, err = findGPT(r, size); err != nil {
+			err = cmp.Or(checkProtective(entries, size), err)
+		}
 	default:
 		t, err = readMBR(r, entries, binary.LittleEndian.Uint32(mbr[440:]))
 	}
@@ -72,6 +75,18 @@ func ReadTable(r io.ReaderAt, size int64) (*Table, error) {
 		return nil, err
 	}
 	return t, t.check(size)
+}
+
+// checkProtective looks for the reason why there is no GPT behind a protective MBR, which covers the
+// disk.
+func checkProtective(entries []mbrEntry, size int64) error {
+	for _, e := range entries {
+		end := (e.start + e.count) * mbrSize
+		if e.protective() && e.count != math.MaxUint32 && end > size {
+			return fmt.Errorf("%w: its protective MBR covers %d bytes, but it has only %d", ErrTruncated, end, size)
+		}
+	}
+	return nil
 }
 
 // check sorts the partitions and refuses those that overlap or lie outside the disk.

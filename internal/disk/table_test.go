@@ -178,6 +178,14 @@ func TestBigSectors(t *testing.T) {
 	}
 }
 
+func TestTruncatedWithBigSectors(t *testing.T) {
+	t.Parallel()
+	_, err := read(readFile(t, disk4K(t))[:31*mib])
+	if !errors.Is(err, ErrTruncated) || !strings.Contains(err.Error(), "its GPT says that it has at least 8192 sectors of 4096 bytes, but it has only 7936") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // reseal gives a GPT header, changed by the test, right checksums again.
 func reseal(disk []byte, header, entries int) {
 	h := disk[header:]
@@ -208,8 +216,8 @@ func TestDamage(t *testing.T) {
 		"disagreement":    {func(d []byte) []byte { d[entry2+57]++; reseal(d, main, entries); return d }, "lists other partitions", ""},
 		"grown file":      {func(d []byte) []byte { return append(d, make([]byte, mib)...) }, "", ""},
 		"grown, damaged":  {func(d []byte) []byte { d[main+60]++; return append(d, make([]byte, mib)...) }, "", "the checksum of its header is wrong"},
-		"truncated":       {func(d []byte) []byte { return d[:16*mib] }, "", "the image is truncated: its GPT says"},
-		"truncated by 1":  {func(d []byte) []byte { return d[:len(d)-512] }, "", "the image is truncated: its GPT says"},
+		"truncated":       {func(d []byte) []byte { return d[:16*mib] }, "", "the image is truncated: its protective MBR covers"},
+		"truncated by 1":  {func(d []byte) []byte { return d[:len(d)-512] }, "", "the image is truncated: its protective MBR covers"},
 		"moved header": {func(d []byte) []byte {
 			binary.LittleEndian.PutUint64(d[main+24:], 7)
 			reseal(d, main, entries)

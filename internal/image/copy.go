@@ -1,45 +1,66 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"regexp"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
-	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/sandbox"
 )
 
 // Convert fills dst, an empty file, with the disk of an image file. Holes stay holes. progress gets
 // bytes of the disk's size.
 func Convert(ctx context.Context, path string, f Format, dst *os.File, progress func(done, total int64)) error {
-	if !f.plain() {
-		return convertQEMU(ctx, path, f, dst, progress)
-	}
 	src, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	if err := dst.Truncate(f.Size); err != nil {
+	switch {
+	case f.Name == "vhdx":
+		err := convertVHDX(ctx, src, dst, progress)
+		if !errors.Is(err, errVHDX) {
+			return err
+		}
+		slog.Debug("read by qemu-img", "image", path, "because", err)
+		return convertQEMU(ctx, path, f, dst, progress)
+	case !f.plain():
+		return convertQEMU(ctx, path, f, dst, progress)
+	}
+	cloned := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil
+	if err := dst.Truncate(f.Size); err != nil || cloned {
 		return err
 	}
-	if f.Name == "raw" && unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil {
-		return nil
-	}
 	return copyData(ctx, dst, src, f.Size, progress)
+}
+
+func convertVHDX(ctx context.Context, src, dst *os.File, progress func(done, total int64)) error {
+	fi, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	v, err := openVHDX(src, fi.Size())
+	if err != nil {
+		return err
+	}
+	if err := dst.Truncate(v.size); err != nil {
+		return err
+	}
+	return v.copyTo(ctx, dst, src, progress)
 }
 
 var percent = regexp.MustCompile(`\(([0-9.]+)/100%\)`)
 
 func convertQEMU(ctx context.Context, path string, f Format, dst *os.File, progress func(done, total int64)) error {
-	c := hostcmd.New("qemu-img", "convert", "-p", "-m", "16", "-W", "-t", "unsafe", "-O", "raw", f.QEMU(path), sandbox.Path(dst))
-	c.Quiet = true
+	c := qemuImg("convert", "-p", "-m", "16", "-W", "-t", "unsafe", "-O", "raw", f.QEMU(path), sandbox.Path(dst))
 	c.OnLine = func(line string) {
 		if m := percent.FindStringSubmatch(line); m != nil {
 			p, _ := strconv.ParseFloat(m[1], 64)
@@ -49,8 +70,10 @@ func convertQEMU(ctx context.Context, path string, f Format, dst *os.File, progr
 	return c.Run(ctx)
 }
 
-// chunk is how much is copied between two looks at the context.
-const chunk = 64 << 20
+const (
+	chunk = 64 << 20 // bytes copied between two looks at the context
+	block = 1 << 20  // bytes that are left out where all are zero
+)
 
 // copyData copies the extents of src that hold data.
 func copyData(ctx context.Context, dst, src *os.File, size int64, progress func(done, total int64)) error {
@@ -63,11 +86,11 @@ func copyData(ctx context.Context, dst, src *os.File, size int64, progress func(
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			n, err := copyRange(dst, src, start, min(end-start, chunk))
-			if err != nil {
-				return err
+			next := min(end, start+chunk)
+			if err := copyBlocks(dst, src, start, start, next-start); err != nil {
+				return fmt.Errorf("copy %s: %w", src.Name(), err)
 			}
-			start += n
+			start = next
 			progress(start, size)
 		}
 		at = end
@@ -78,27 +101,65 @@ func copyData(ctx context.Context, dst, src *os.File, size int64, progress func(
 
 // extent finds the next stretch of data at or after an offset; start is size where there is none.
 func extent(f *os.File, at, size int64) (start, end int64, err error) {
-	start, err = unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+	start, err = f.Seek(at, unix.SEEK_DATA)
 	switch {
-	case errors.Is(err, unix.ENXIO):
+	case errors.Is(err, unix.ENXIO) || err == nil && start >= size:
 		return size, size, nil
 	case err != nil: // a filesystem that cannot tell has one extent
 		return at, size, nil
 	}
-	end, err = unix.Seek(int(f.Fd()), start, unix.SEEK_HOLE)
-	return min(start, size), min(end, size), err
+	end, err = f.Seek(start, unix.SEEK_HOLE)
+	return start, min(end, size), err
 }
 
-// copyRange copies up to n bytes at an offset, in the kernel where it can.
-func copyRange(dst, src *os.File, at, n int64) (int64, error) {
-	in, out := at, at
-	m, err := unix.CopyFileRange(int(src.Fd()), &in, int(dst.Fd()), &out, int(n), 0)
-	if err == nil && m > 0 {
-		return int64(m), nil
+// copyBlocks copies size bytes from one offset to another, but for blocks of zeros: downloading an
+// image fills its holes.
+func copyBlocks(dst, src *os.File, from, to, size int64) error {
+	for done := int64(0); done < size; {
+		n := min(size-done, block-(to+done)%block)
+		zero, err := isZero(src, from+done, n)
+		if err != nil {
+			return err
+		}
+		if !zero {
+			if err := copyRange(dst, src, from+done, to+done, n); err != nil {
+				return err
+			}
+		}
+		done += n
 	}
-	copied, err := io.Copy(io.NewOffsetWriter(dst, at), io.NewSectionReader(src, at, n))
-	if err == nil && copied == 0 {
-		err = io.ErrUnexpectedEOF
+	return nil
+}
+
+var zeros [block]byte
+
+// isZero looks at the first page before it reads the rest, since blocks with data mostly begin with
+// some.
+func isZero(f *os.File, at, n int64) (bool, error) {
+	buf := make([]byte, n)
+	for from := int64(0); from < n; {
+		to := min(n, max(4096, from*256))
+		if _, err := f.ReadAt(buf[from:to], at+from); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(buf[from:to], zeros[from:to]) {
+			return false, nil
+		}
+		from = to
 	}
-	return copied, err
+	return true, nil
+}
+
+// copyRange copies n bytes, in the kernel where it can.
+func copyRange(dst, src *os.File, from, to, n int64) error {
+	for n > 0 {
+		in, out := from, to
+		m, err := unix.CopyFileRange(int(src.Fd()), &in, int(dst.Fd()), &out, int(n), 0)
+		if err != nil || m == 0 { // another kind of filesystem
+			_, err = io.CopyN(io.NewOffsetWriter(dst, to), io.NewSectionReader(src, from, n), n)
+			return err
+		}
+		from, to, n = from+int64(m), to+int64(m), n-int64(m)
+	}
+	return nil
 }

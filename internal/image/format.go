@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
+	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
 )
 
@@ -25,109 +27,148 @@ type Format struct {
 const footerSize = 512
 
 // unsupported are formats known by their first bytes and not read by this program.
-var unsupported = map[string]string{"KDMV": "vmdk", "# Disk": "vmdk", "<<< Or": "vdi", "conectix-parent": "differencing vhd"}
+var unsupported = []struct{ magic, name string }{
+	{"KDMV", "vmdk"}, {"COWD", "vmdk"}, {"# Disk Descriptor", "vmdk"}, {"<<< ", "vdi"}, {"QED\x00", "qed"},
+	{"WithoutFreeSpace", "parallels"}, {"WithouFreSpacExt", "parallels"}, {"LUKS\xba\xbe", "luks"},
+	{"\x1f\x8b", "gzip"}, {"\xfd7zXZ\x00", "xz"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"BZh", "bzip2"}, {"PK\x03\x04", "zip"},
+}
 
 // Probe tells the format of an image file and checks that the file is whole, as far as its headers
-// say. A qcow2 that refers to further files is refused unless allowed.
+// and tables say. A qcow2 that refers to further files is refused unless allowed.
 func Probe(ctx context.Context, path string, allowBacking bool) (Format, error) {
-	f, err := os.Open(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return Format{}, err
 	}
-	defer f.Close()
-	fi, err := f.Stat()
+	defer file.Close()
+	fi, err := file.Stat()
 	if err != nil {
 		return Format{}, err
 	}
-	format, err := probe(ctx, f, fi.Size(), path, allowBacking)
+	f, err := probe(file, fi.Size(), allowBacking)
+	if err == nil && !f.plain() {
+		f.Size, err = f.check(ctx, path)
+	}
 	if err != nil {
 		return Format{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return format, nil
+	return f, nil
 }
 
-func probe(ctx context.Context, r io.ReaderAt, size int64, path string, allowBacking bool) (Format, error) {
-	head := make([]byte, 16)
-	if n, _ := r.ReadAt(head, 0); n < len(head) || size < footerSize {
+func probe(r io.ReaderAt, size int64, allowBacking bool) (Format, error) {
+	head := make([]byte, qcow2Header)
+	if _, err := r.ReadAt(head, 0); err != nil {
 		return Format{}, fmt.Errorf("the file has only %d bytes: it is no disk image", size)
 	}
-	for magic, name := range unsupported {
-		if string(head[:len(magic)]) == magic {
-			return Format{}, fmt.Errorf("this is a %s image; raw, vhd, vhdx and qcow2 can be read", name)
+	for _, u := range unsupported {
+		if strings.HasPrefix(string(head), u.magic) {
+			return Format{}, fmt.Errorf("this is a %s file; images that can be read are raw, vhd, vhdx and qcow2", u.name)
 		}
 	}
-	switch {
-	case string(head[:4]) == "QFI\xfb":
-		return probeQEMU(ctx, "qcow2", path, allowBacking)
-	case string(head[:8]) == "vhdxfile":
-		return probeQEMU(ctx, "vhdx", path, allowBacking)
-	}
-	return probeVHD(r, size, string(head[:8]) == "conectix")
-}
-
-// probeVHD reads the VHD footer at the file's end; a file without one is raw. QEMU cannot tell a
-// fixed VHD from a raw image, and takes a dynamic one's size from its geometry.
-func probeVHD(r io.ReaderAt, size int64, dynamic bool) (Format, error) {
 	footer := make([]byte, footerSize)
 	if _, err := r.ReadAt(footer, size-footerSize); err != nil {
-		return Format{}, err
+		return Format{}, fmt.Errorf("the file has only %d bytes: it is no disk image", size)
 	}
-	if string(footer[:8]) != "conectix" {
-		if dynamic {
-			return Format{}, errors.New("this VHD has lost its footer: the file is truncated")
-		}
-		if size%512 != 0 {
-			return Format{}, fmt.Errorf("a raw disk of %d bytes is not a whole number of 512-byte sectors: the file is truncated, or of a format this program does not know", size)
-		}
-		return Format{Name: "raw", Size: size}, nil
+	const vhd = "conectix"
+	switch {
+	case string(head[:4]) == "QFI\xfb":
+		return Format{Name: "qcow2"}, checkReferences(r, head, allowBacking)
+	case string(head[:8]) == "vhdxfile":
+		return Format{Name: "vhdx"}, nil
+	case string(footer[:8]) == vhd:
+		return probeVHD(r, footer, size)
+	case string(head[:8]) == vhd:
+		return Format{}, fmt.Errorf("this VHD has lost its footer: %w", disk.ErrTruncated)
+	case size%512 != 0:
+		return Format{}, fmt.Errorf("a raw disk of %d bytes is not a whole number of 512-byte sectors: the file is truncated, or of a format this program does not know", size)
 	}
+	return Format{Name: "raw", Size: size}, checkTable(r, size)
+}
+
+// checkTable finds out whether a partition table says that the disk is larger. A disk with another
+// fault in its table, or without one, can still be converted.
+func checkTable(r io.ReaderAt, size int64) error {
+	if _, err := disk.ReadTable(r, size); errors.Is(err, disk.ErrTruncated) {
+		return err
+	}
+	return nil
+}
+
+// probeVHD reads the VHD footer at a file's end. QEMU cannot tell a fixed VHD from a raw image, and
+// takes the size of some from their geometry, which rounds; current size is what they hold, whatever
+// program made them.
+func probeVHD(r io.ReaderAt, footer []byte, size int64) (Format, error) {
 	sum := uint32(0)
 	for i, b := range footer {
 		if i < 64 || i >= 68 {
 			sum += uint32(b)
 		}
 	}
-	current := int64(binary.BigEndian.Uint64(footer[48:]))
-	switch kind := binary.BigEndian.Uint32(footer[60:]); {
-	case ^sum != binary.BigEndian.Uint32(footer[64:]):
+	if ^sum != binary.BigEndian.Uint32(footer[64:]) {
 		return Format{}, errors.New("the checksum of the VHD footer is wrong: the file is damaged")
-	case kind == 2 && current != size-footerSize:
-		return Format{}, fmt.Errorf("this fixed VHD says its disk has %d bytes but holds %d; write it again with the exact size (qemu-img: -o subformat=fixed,force_size=on)", current, size-footerSize)
-	case kind == 2:
-		return Format{Name: "vhd-fixed", Size: current}, nil
-	case kind == 3:
+	}
+	const fixed, dynamic = 2, 3
+	current, data := int64(binary.BigEndian.Uint64(footer[48:])), size-footerSize
+	switch kind := binary.BigEndian.Uint32(footer[60:]); {
+	case kind == fixed && current == data:
+		return Format{Name: "vhd-fixed", Size: current}, checkTable(r, current)
+	case kind == fixed:
+		return Format{}, fmt.Errorf("this fixed VHD says its disk has %d bytes but holds %d; write it again with the exact size (qemu-img: -o subformat=fixed,force_size=on)", current, data)
+	case kind == dynamic:
 		return Format{Name: "vhd", Size: current}, nil
 	default:
 		return Format{}, fmt.Errorf("this is a differencing VHD (type %d), which needs its parent; merge them first", kind)
 	}
 }
 
-// probeQEMU asks qemu-img about a file whose format is known.
-func probeQEMU(ctx context.Context, driver, path string, allowBacking bool) (Format, error) {
-	c := hostcmd.New("qemu-img", "info", "--output=json", "-f", driver, "-U", path)
-	c.Quiet = true
-	out, err := c.Output(ctx)
+// qcow2Header is the size of a qcow2 header in bytes (docs/interop/qcow2.txt of QEMU).
+const qcow2Header = 104
+
+// checkReferences refuses a qcow2 that refers to further files: whoever made it could have any file
+// of this host read. QEMU itself would open them when it is only asked about the image.
+func checkReferences(r io.ReaderAt, head []byte, allowed bool) error {
+	const refusal = "this image refers to a further %s, which is read too only with --allow-backing-file"
+	version, incompatible := binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint64(head[72:])
+	const externalData = 1 << 2
+	switch at := int64(binary.BigEndian.Uint64(head[8:])); {
+	case allowed:
+		return nil
+	case at != 0:
+		name := make([]byte, min(1023, binary.BigEndian.Uint32(head[16:])))
+		n, _ := r.ReadAt(name, at)
+		return fmt.Errorf(refusal, fmt.Sprintf("file, %q", name[:n]))
+	case version >= 3 && incompatible&externalData != 0:
+		return fmt.Errorf(refusal, "file that holds its data")
+	}
+	return nil
+}
+
+// check has qemu-img look at the whole file, in time that goes with its tables, and returns the size
+// of the disk. Converting a truncated qcow2 would succeed, with zeros for what is missing.
+func (f Format) check(ctx context.Context, path string) (size int64, err error) {
+	out, err := qemuImg("info", "-U", "--output=json", f.QEMU(path)).Output(ctx)
 	if err != nil {
-		return Format{}, fmt.Errorf("this %s image cannot be read: %w", driver, err)
+		return 0, fmt.Errorf("this %s image cannot be read: %w", f.Name, err)
 	}
 	var info struct {
-		Size     int64  `json:"virtual-size"`
-		Backing  string `json:"backing-filename"`
-		Specific struct {
-			Data struct {
-				DataFile string `json:"data-file"`
-			} `json:"data"`
-		} `json:"format-specific"`
+		Size int64 `json:"virtual-size"`
 	}
 	if err := json.Unmarshal([]byte(out), &info); err != nil {
-		return Format{}, fmt.Errorf("qemu-img info: %w", err)
+		return 0, fmt.Errorf("qemu-img info: %w", err)
 	}
-	for what, name := range map[string]string{"backing": info.Backing, "data": info.Specific.Data.DataFile} {
-		if name != "" && !allowBacking {
-			return Format{}, fmt.Errorf("this image refers to a further %s file, %s, which is read too only with --allow-backing-file", what, name)
+	const leaks = 3 // exit status: space is lost, but no data
+	if f.Name == "qcow2" {
+		if err := qemuImg("check", "-U", "-q", f.QEMU(path)).Run(ctx); err != nil && hostcmd.ExitStatus(err) != leaks {
+			return 0, fmt.Errorf("this qcow2 image is damaged or truncated: %w", err)
 		}
 	}
-	return Format{Name: driver, Size: info.Size}, nil
+	return info.Size, nil
+}
+
+func qemuImg(args ...string) *hostcmd.Cmd {
+	c := hostcmd.New("qemu-img", args...)
+	c.Quiet = true
+	return c
 }
 
 // QEMU describes the file at path to QEMU programs, leaving nothing for them to guess.

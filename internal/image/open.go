@@ -17,8 +17,8 @@ import (
 	"imagecustomizer/internal/rootfs"
 )
 
-// diskName is what the disk is called in the image's /dev. GRUB's tools make no menu entries for a
-// root on a disk whose name begins with "loop", and look for the partitions of vda as vda1, vda2.
+// diskName is what the disk is called in the image's /dev. GRUB's menu script takes a device called
+// loopN for the file behind it; that of a virtual machine's disk it takes as it is.
 const diskName = "vda"
 
 // Mounted is a mounted filesystem of the image.

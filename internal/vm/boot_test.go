@@ -102,7 +102,7 @@ func TestLongOutputArrivesWhole(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), bootTime)
 	defer cancel()
 	m := boot(t, ctx, Options{Image: base(t, "debian12-efi"), Format: "raw"})
-	// The kernel keeps writing to the console while the output goes over it.
+	// The kernel keeps writing to the console while the output goes over it, so that it must be asked for again.
 	run(t, ctx, m, "dmesg -n 8; (for i in $(seq 20); do echo noise >/dev/kmsg; sleep 0.1; done) >/dev/null 2>&1 & echo ok", "ok")
 	out, exit, err := m.Run(ctx, "seq 150000; exit 3")
 	if err != nil || exit != 3 {
@@ -110,6 +110,9 @@ func TestLongOutputArrivesWhole(t *testing.T) {
 	}
 	if lines := strings.Split(out, "\n"); len(lines) != 150001 || lines[149999] != "150000" {
 		t.Errorf("%d lines, %d bytes", len(lines), len(out))
+	}
+	if !strings.Contains(m.Console(), "noise\r\n") {
+		t.Error("the kernel wrote nothing: the test shows nothing")
 	}
 	big := strings.Repeat("echo 'a line that makes the script long' >/dev/null\n", 1000) + "echo done"
 	out, _, err = m.Run(ctx, big)

@@ -1,0 +1,187 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+
+	"imagecustomizer/internal/disk"
+)
+
+// vhdx is what a VHDX file says of where its blocks lie ([MS-VHDX], Virtual Hard Disk v2 File
+// Format). qemu-img reads every hole of one, however large; the table of blocks says where the data
+// is.
+type vhdx struct {
+	r     io.ReaderAt
+	file  int64 // size of the file in bytes
+	size  int64 // size of the disk in bytes
+	block int64 // size of a block in bytes
+	ratio int64 // after so many blocks, the table has an entry of another kind
+	table int64 // where the table lies in the file
+}
+
+// Places in the file, in bytes, and sizes of what lies there.
+const (
+	vhdxHeader1, vhdxHeader2, vhdxHeaderSize    = 64 << 10, 128 << 10, 4 << 10
+	vhdxRegions1, vhdxRegions2, vhdxRegionsSize = 192 << 10, 256 << 10, 64 << 10
+)
+
+// Regions and metadata items by the GUIDs of the format.
+const (
+	vhdxBAT        = "2dc27766-f623-4200-9d64-115e9bfd4a08"
+	vhdxMetadata   = "8b7ca206-4790-4b9a-b8fe-575f050f886e"
+	vhdxParameters = "caa16737-fa36-4d43-b3b6-33f0aa44e76b"
+	vhdxDiskSize   = "2fa54224-cd1b-4876-b211-5dbed83bf4b8"
+	vhdxSectorSize = "8141bf1d-a96f-4709-ba47-f233a8faab5f"
+)
+
+// errVHDX is an image that only qemu-img may be able to read.
+var errVHDX = errors.New("this VHDX cannot be read block by block")
+
+// openVHDX reads what leads to the table of blocks. It refuses files whose log is not empty: changes
+// in there come before what the tables say.
+func openVHDX(r io.ReaderAt, file int64) (*vhdx, error) {
+	v := &vhdx{r: r, file: file}
+	header := v.newest()
+	if header == nil || !bytes.Equal(header[48:64], make([]byte, 16)) || binary.LittleEndian.Uint16(header[66:]) != 1 {
+		return nil, fmt.Errorf("%w: it has no good header, or its log is not empty", errVHDX)
+	}
+	regions := v.checked(vhdxRegions1, vhdxRegionsSize, "regi")
+	if regions == nil {
+		regions = v.checked(vhdxRegions2, vhdxRegionsSize, "regi")
+	}
+	bat, metadata := entry(regions, 8, 16, vhdxBAT), entry(regions, 8, 16, vhdxMetadata)
+	if bat == nil || metadata == nil {
+		return nil, fmt.Errorf("%w: it lacks a region", errVHDX)
+	}
+	v.table = int64(binary.LittleEndian.Uint64(bat[16:]))
+	if err := v.readMetadata(int64(binary.LittleEndian.Uint64(metadata[16:]))); err != nil {
+		return nil, err
+	}
+	blocks := (v.size + v.block - 1) / v.block
+	if need := (blocks + blocks/v.ratio) * 8; v.table <= 0 || int64(binary.LittleEndian.Uint32(bat[24:])) < need || v.table > file-need {
+		return nil, fmt.Errorf("%w: its table of blocks is too short", errVHDX)
+	}
+	return v, nil
+}
+
+// checked reads a structure with a signature and a checksum, or returns nil.
+func (v *vhdx) checked(at, size int64, signature string) []byte {
+	b := make([]byte, size)
+	if _, err := v.r.ReadAt(b, at); err != nil || string(b[:4]) != signature {
+		return nil
+	}
+	sum := binary.LittleEndian.Uint32(b[4:])
+	clear(b[4:8])
+	if crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) != sum {
+		return nil
+	}
+	return b
+}
+
+// newest returns the header that was written last.
+func (v *vhdx) newest() []byte {
+	a, b := v.checked(vhdxHeader1, vhdxHeaderSize, "head"), v.checked(vhdxHeader2, vhdxHeaderSize, "head")
+	if a == nil || b != nil && binary.LittleEndian.Uint64(b[8:]) > binary.LittleEndian.Uint64(a[8:]) {
+		return b
+	}
+	return a
+}
+
+// entry finds one of the 32-byte entries of a table by its GUID. counter is where the table says how
+// many there are, first where they begin.
+func entry(table []byte, counter, first int, guid string) []byte {
+	if len(table) < first {
+		return nil
+	}
+	n := int(binary.LittleEndian.Uint16(table[counter:]))
+	for b := table[first:]; n > 0 && len(b) >= 32; n, b = n-1, b[32:] {
+		if disk.GUID([16]byte(b)) == guid {
+			return b[:32]
+		}
+	}
+	return nil
+}
+
+func (v *vhdx) readMetadata(at int64) error {
+	table := make([]byte, vhdxRegionsSize)
+	if _, err := v.r.ReadAt(table, at); err != nil || string(table[:8]) != "metadata" {
+		return fmt.Errorf("%w: it has no metadata", errVHDX)
+	}
+	item := func(guid string) uint64 {
+		b := make([]byte, 8)
+		if e := entry(table, 10, 32, guid); e != nil {
+			_, _ = v.r.ReadAt(b, at+int64(binary.LittleEndian.Uint32(e[16:]))) // 0 is refused below
+		}
+		return binary.LittleEndian.Uint64(b)
+	}
+	parameters, sector, size := item(vhdxParameters), int64(uint32(item(vhdxSectorSize))), item(vhdxDiskSize)
+	v.block = int64(uint32(parameters))
+	const hasParent = 1 << (32 + 1)
+	switch {
+	case parameters&hasParent != 0:
+		return fmt.Errorf("%w: it has a parent", errVHDX)
+	case v.block < 1<<20 || v.block > 256<<20 || v.block&(v.block-1) != 0,
+		sector != 512 && sector != 4096, size == 0 || size > 64<<40:
+		return fmt.Errorf("%w: it has blocks of %d bytes, sectors of %d, a disk of %d", errVHDX, v.block, sector, size)
+	}
+	v.size, v.ratio = int64(size), (1<<23)*sector/v.block
+	return nil
+}
+
+// States of a block in the table that have data in the file; all others read as zeros.
+const (
+	vhdxPresent = 6
+	vhdxPartly  = 7 // the rest lies in a parent
+)
+
+// place is where a block of the disk lies in the file; 0 is nowhere.
+func (v *vhdx) place(table []byte, i int64) (int64, error) {
+	e := binary.LittleEndian.Uint64(table[i*8:])
+	at := int64(e &^ (1<<20 - 1))
+	switch e & 7 {
+	case vhdxPartly:
+		return 0, fmt.Errorf("%w: it needs a parent", errVHDX)
+	case vhdxPresent:
+		if at <= 0 || at >= v.file {
+			return 0, fmt.Errorf("a block of this VHDX lies at byte %d of %d: %w", at, v.file, disk.ErrTruncated)
+		}
+		return at, nil
+	}
+	return 0, nil
+}
+
+// copyTo fills dst with the disk's data.
+func (v *vhdx) copyTo(ctx context.Context, dst, src *os.File, progress func(done, total int64)) error {
+	table := make([]byte, v.ratio*8) // the part between two entries of another kind
+	for at := int64(0); at < v.size; at += v.ratio * v.block {
+		n := min(v.ratio, (v.size-at+v.block-1)/v.block)
+		chunk := at / (v.ratio * v.block)
+		if _, err := v.r.ReadAt(table[:n*8], v.table+chunk*(v.ratio+1)*8); err != nil {
+			return fmt.Errorf("read the table of blocks: %w", err)
+		}
+		for i := range n {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			from, err := v.place(table, i)
+			if err != nil {
+				return err
+			}
+			to := at + i*v.block
+			if from > 0 {
+				if err := copyBlocks(dst, src, from, to, min(v.block, v.size-to)); err != nil {
+					return fmt.Errorf("copy block at byte %d: %w", to, err)
+				}
+				progress(to, v.size)
+			}
+		}
+	}
+	progress(v.size, v.size)
+	return nil
+}
