@@ -16,7 +16,6 @@ $GO vet -tags root,boot ./...
 
 say "base images"
 test/base/debian.sh debian12-efi >/dev/null
-test/base/rpm.sh repo >/dev/null
 
 say "unit tests, and real tools on plain files"
 $GO test ./...

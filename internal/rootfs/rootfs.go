@@ -179,8 +179,21 @@ func (r *Root) ReadDir(name string) ([]fs.DirEntry, error) {
 	defer f.Close()
 	list, err := f.ReadDir(-1)
 	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	for i, e := range list {
+		list[i] = entry{e, r, path.Join(name, e.Name())}
+	}
 	return list, err
 }
+
+// entry is an item of a folder whose Info looks inside the root; that of package os would look up the
+// path on the host.
+type entry struct {
+	fs.DirEntry
+	root *Root
+	path string
+}
+
+func (e entry) Info() (fs.FileInfo, error) { return e.root.Lstat(e.path) }
 
 // MkdirAll makes a folder and its missing parents with exactly this mode, owned by root.
 func (r *Root) MkdirAll(name string, mode fs.FileMode) error {

@@ -129,3 +129,18 @@ func TestMkdirAllRemoveRename(t *testing.T) {
 		}
 	}
 }
+
+func TestReadDirLooksInsideTheRoot(t *testing.T) {
+	t.Parallel()
+	r, _ := tree(t)
+	if err := r.WriteFile("/etc/only-in-the-image", []byte("12345"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := r.ReadDir("/etc")
+	if err != nil || len(entries) != 1 {
+		t.Fatal(entries, err)
+	}
+	if fi, err := entries[0].Info(); err != nil || fi.Size() != 5 {
+		t.Errorf("Info: %v, %v", fi, err)
+	}
+}
