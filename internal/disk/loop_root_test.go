@@ -4,6 +4,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +26,7 @@ func attach(t testing.TB, name string, sector int) *Loop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
+	t.Cleanup(func() { _ = f.Close() })
 	l, err := AttachLoop(f, "/dev", sector)
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +133,9 @@ func TestManyAtOnce(t *testing.T) {
 				if err := l.Detach(); err != nil {
 					t.Error(err)
 				}
-				f.Close()
+				if err := f.Close(); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
@@ -246,7 +249,9 @@ func TestUnmountNamesWhoIsInTheWay(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	end()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	if err := Unmount(dir + "/a b"); err != nil {
 		t.Error(err)
 	}
@@ -269,7 +274,7 @@ func TestTrimWaitsForWriters(t *testing.T) {
 	if err := Trim(dir); err == nil || !strings.Contains(err.Error(), "make read-only "+dir) || !strings.Contains(err.Error(), "by "+dir+"/open") {
 		t.Errorf("got %v", err)
 	}
-	time.AfterFunc(300*time.Millisecond, func() { f.Close() })
+	time.AfterFunc(300*time.Millisecond, func() { _ = f.Close() })
 	if err := Trim(dir); err != nil {
 		t.Error(err)
 	}

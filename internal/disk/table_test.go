@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,7 +99,11 @@ func sfdisk(t testing.TB, name string) []Partition {
 	var list []Partition
 	for _, p := range doc.Table.Partitions {
 		q := Partition{Start: p.Start * 512, Size: p.Size * 512, Type: strings.ToLower(p.Type), UUID: strings.ToLower(p.UUID), Name: p.Name}
-		fmt.Sscanf(strings.TrimPrefix(p.Node, name), "%d", &q.Number)
+		number, err := strconv.Atoi(strings.TrimPrefix(p.Node, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Number = number
 		if q.UUID == "" {
 			q.Type = fmt.Sprintf("0x%02s", q.Type)
 			q.UUID = fmt.Sprintf("%s-%02x", strings.TrimPrefix(doc.Table.ID, "0x"), q.Number)
@@ -186,10 +191,10 @@ func TestTruncatedWithBigSectors(t *testing.T) {
 	}
 }
 
-// reseal gives a GPT header, changed by the test, right checksums again.
-func reseal(disk []byte, header, entries int) {
-	h := disk[header:]
-	binary.LittleEndian.PutUint32(h[88:], crc32.ChecksumIEEE(disk[entries:entries+128*128]))
+// reseal gives the primary GPT, changed by the test, right checksums again.
+func reseal(disk []byte) {
+	h := disk[512:]
+	binary.LittleEndian.PutUint32(h[88:], crc32.ChecksumIEEE(disk[1024:1024+128*128]))
 	clear(h[16:20])
 	binary.LittleEndian.PutUint32(h[16:], crc32.ChecksumIEEE(h[:92]))
 }
@@ -198,7 +203,7 @@ func reseal(disk []byte, header, entries int) {
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	good := readFile(t, partitioned(t, 32*mib, gptScript))
-	const main, entries, entry2 = 512, 1024, 1024 + 128
+	const main, entry2 = 512, 1024 + 128
 	backup := len(good) - 512
 	for name, c := range map[string]struct {
 		change  func(d []byte) []byte
@@ -213,34 +218,34 @@ func TestDamage(t *testing.T) {
 		"backup gone":     {func(d []byte) []byte { clear(d[backup:]); return d }, "the backup GPT is damaged or missing: no partition table", ""},
 		"both":            {func(d []byte) []byte { d[main+60]++; d[backup+60]++; return d }, "", "the GPT of the image cannot be read, nor can its backup: the checksum of its header is wrong"},
 		"both gone":       {func(d []byte) []byte { clear(d[main : main+512]); clear(d[backup:]); return d }, "", "neither of them is there"},
-		"disagreement":    {func(d []byte) []byte { d[entry2+57]++; reseal(d, main, entries); return d }, "lists other partitions", ""},
+		"disagreement":    {func(d []byte) []byte { d[entry2+57]++; reseal(d); return d }, "lists other partitions", ""},
 		"grown file":      {func(d []byte) []byte { return append(d, make([]byte, mib)...) }, "", ""},
 		"grown, damaged":  {func(d []byte) []byte { d[main+60]++; return append(d, make([]byte, mib)...) }, "", "the checksum of its header is wrong"},
 		"truncated":       {func(d []byte) []byte { return d[:16*mib] }, "", "the image is truncated: its protective MBR covers"},
 		"truncated by 1":  {func(d []byte) []byte { return d[:len(d)-512] }, "", "the image is truncated: its protective MBR covers"},
 		"moved header": {func(d []byte) []byte {
 			binary.LittleEndian.PutUint64(d[main+24:], 7)
-			reseal(d, main, entries)
+			reseal(d)
 			return d
 		}, "its header is that of sector 7, but lies at 1", ""},
 		"many entries": {func(d []byte) []byte {
 			binary.LittleEndian.PutUint32(d[main+80:], 1<<30)
-			reseal(d, main, entries)
+			reseal(d)
 			return d
 		}, "1073741824 entries", ""},
 		"overlap": {func(d []byte) []byte {
 			binary.LittleEndian.PutUint64(d[entry2+32:], 5000)
-			reseal(d, main, entries)
+			reseal(d)
 			return d
 		}, "", "partitions 3 and 2 of the image overlap"},
 		"backwards": {func(d []byte) []byte {
 			binary.LittleEndian.PutUint64(d[entry2+32:], 60000)
-			reseal(d, main, entries)
+			reseal(d)
 			return d
 		}, "", "partition 2 of the image has an impossible place: sectors 60000 to 16383"},
 		"outside": {func(d []byte) []byte {
 			binary.LittleEndian.PutUint64(d[entry2+40:], 1<<61)
-			reseal(d, main, entries)
+			reseal(d)
 			return d
 		}, "", "partition 2 of the image has an impossible place"},
 		"no MBR":  {func(d []byte) []byte { clear(d[:512]); return d }, "", "no partition table"},

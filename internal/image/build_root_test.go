@@ -53,7 +53,7 @@ func build(t testing.TB, label string, sector int, parts []part) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(t.TempDir(), "disk.raw"), os.O_CREATE|os.O_RDWR, 0o600)
 	must(t, err)
-	t.Cleanup(func() { f.Close() })
+	t.Cleanup(func() { _ = f.Close() })
 	must(t, f.Truncate(1600<<20))
 	l, err := disk.AttachLoop(f, "/dev", sector)
 	must(t, err)

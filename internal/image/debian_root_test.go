@@ -52,7 +52,7 @@ func openCopy(t *testing.T, base string) *Disk {
 	must(t, err)
 	file, err := os.Create(filepath.Join(t.TempDir(), "copy.raw"))
 	must(t, err)
-	t.Cleanup(func() { file.Close() })
+	t.Cleanup(func() { _ = file.Close() })
 	must(t, Convert(t.Context(), base, format, file, func(_, _ int64) {}))
 	d, err := open(t, file)
 	must(t, err)

@@ -28,9 +28,19 @@ const footerSize = 512
 
 // unsupported are formats known by their first bytes and not read by this program.
 var unsupported = []struct{ magic, name string }{
-	{"KDMV", "vmdk"}, {"COWD", "vmdk"}, {"# Disk Descriptor", "vmdk"}, {"<<< ", "vdi"}, {"QED\x00", "qed"},
-	{"WithoutFreeSpace", "parallels"}, {"WithouFreSpacExt", "parallels"}, {"LUKS\xba\xbe", "luks"},
-	{"\x1f\x8b", "gzip"}, {"\xfd7zXZ\x00", "xz"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"BZh", "bzip2"}, {"PK\x03\x04", "zip"},
+	{"KDMV", "vmdk"},
+	{"COWD", "vmdk"},
+	{"# Disk Descriptor", "vmdk"},
+	{"<<< ", "vdi"},
+	{"QED\x00", "qed"},
+	{"WithoutFreeSpace", "parallels"},
+	{"WithouFreSpacExt", "parallels"},
+	{"LUKS\xba\xbe", "luks"},
+	{"\x1f\x8b", "gzip"},
+	{"\xfd7zXZ\x00", "xz"},
+	{"\x28\xb5\x2f\xfd", "zstd"},
+	{"BZh", "bzip2"},
+	{"PK\x03\x04", "zip"},
 }
 
 // Probe tells the format of an image file and checks that the file is whole, as far as its headers

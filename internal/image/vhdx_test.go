@@ -61,7 +61,6 @@ func TestVHDXFaults(t *testing.T) {
 			t.Errorf("fault in %s: the disk is not the same", fault)
 		}
 	}
-
 }
 
 func fullLog(header []byte) {

@@ -118,9 +118,13 @@ func (c *Serial) match(re *regexp.Regexp) (before string, groups []string) {
 	return string(unread[:at[0]]), groups
 }
 
-// waitBriefly is WaitFor with a limit of its own. No match in that time gives no groups and no error.
-func (c *Serial) waitBriefly(ctx context.Context, limit time.Duration, re *regexp.Regexp) ([]string, error) {
-	brief, cancel := context.WithTimeout(ctx, limit)
+// promptTime bounds one answer of login or the shell, before it is asked again. Without KVM, on a
+// busy host, a guest is slow.
+const promptTime = 30 * time.Second
+
+// waitBriefly is WaitFor for promptTime. No match in that time gives no groups and no error.
+func (c *Serial) waitBriefly(ctx context.Context, re *regexp.Regexp) ([]string, error) {
+	brief, cancel := context.WithTimeout(ctx, promptTime)
 	defer cancel()
 	groups, err := c.WaitFor(brief, re)
 	if err != nil && ctx.Err() == nil && brief.Err() != nil {

@@ -15,6 +15,7 @@ import (
 // Firmware is what starts the boot loader.
 type Firmware string
 
+// The firmwares that QEMU can use.
 const (
 	UEFI Firmware = "uefi" // OVMF
 	BIOS Firmware = "bios" // SeaBIOS, part of QEMU

@@ -91,7 +91,7 @@ func TestStartErrors(t *testing.T) {
 	} {
 		m, err := Start(t.Context(), c.o)
 		if err == nil {
-			m.Close()
+			_ = m.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)

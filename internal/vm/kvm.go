@@ -57,7 +57,7 @@ func trialBoot(ctx context.Context, accel, cpu string) bool {
 		return false
 	}
 	defer tmp.Close()
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }()
 	sector := append(bytes.Clone(bootSector), make([]byte, 512-len(bootSector))...)
 	sector[510], sector[511] = 0x55, 0xaa
 	if _, err := tmp.Write(sector); err != nil {

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // shell is the state of the command loop that Login starts in the guest.
@@ -31,10 +30,6 @@ const loop = `stty -echo; dmesg -n 1 2>/dev/null; kill -s RTMIN+21 1 2>/dev/null
 	`(eval "$(printf %s "$vm_s" | base64 -d)") </dev/null; printf " %d" $?; } | base64 -w0); vm_s=; vm_ack "$1"; }; ` +
 	`vm_show() { printf "\n@%s %s@%s@%s@%s %s@\n" begin "$1" "$vm_o" "$(vm_sum "$vm_o")" end "$1"; }; ` +
 	`vm_ack 0; while IFS= read -r vm_l; do eval "$vm_l"; done'`
-
-// promptTime bounds one answer of login or the shell, before it is asked again. Without KVM, on a
-// busy host, a guest is slow.
-const promptTime = 30 * time.Second
 
 var (
 	loginPrompt    = regexp.MustCompile(`\S+ login: `)
@@ -66,14 +61,14 @@ func (c *Serial) identify(ctx context.Context, user, password string) error {
 			return err
 		}
 		var found []string
-		if found, err = c.waitBriefly(ctx, promptTime, passwordPrompt); found != nil {
+		if found, err = c.waitBriefly(ctx, passwordPrompt); found != nil {
 			return c.authenticate(ctx, password)
 		}
 		if err == nil {
 			err = c.send("") // getty answers with a new prompt
 		}
 		if err == nil {
-			_, err = c.waitBriefly(ctx, promptTime, loginPrompt)
+			_, err = c.waitBriefly(ctx, loginPrompt)
 		}
 	}
 	return err
@@ -84,7 +79,7 @@ func (c *Serial) authenticate(ctx context.Context, password string) error {
 	if err := c.send(password); err != nil {
 		return err
 	}
-	answer, err := c.waitBriefly(ctx, promptTime, loginAnswer)
+	answer, err := c.waitBriefly(ctx, loginAnswer)
 	if answer != nil && answer[1] != "" {
 		return c.failed("the guest refuses the password", errors.New(answer[1]))
 	}
@@ -97,7 +92,7 @@ func (c *Serial) startLoop(ctx context.Context) error {
 		if err := c.send(loop); err != nil {
 			return err
 		}
-		if found, err := c.waitBriefly(ctx, promptTime, firstAck); found != nil || err != nil {
+		if found, err := c.waitBriefly(ctx, firstAck); found != nil || err != nil {
 			return err
 		}
 	}

@@ -33,7 +33,7 @@ func (g *guest) attach(t *testing.T) *Serial {
 		g.serve(ctx, bufio.NewReader(r), writerFunc(s.receive))
 	}()
 	t.Cleanup(func() {
-		w.Close()
+		_ = w.Close()
 		cancel()
 		<-done
 	})
@@ -41,14 +41,14 @@ func (g *guest) attach(t *testing.T) *Serial {
 }
 
 func (g *guest) serve(ctx context.Context, in *bufio.Reader, out io.Writer) {
-	fmt.Fprint(out, "[    1.5] Started systemd-logind.service - User Login Management.\r\n")
+	_, _ = fmt.Fprint(out, "[    1.5] Started systemd-logind.service - User Login Management.\r\n")
 	for {
-		fmt.Fprint(out, "\r\ndebian login: ")
+		_, _ = fmt.Fprint(out, "\r\ndebian login: ")
 		user, err := in.ReadString('\n')
 		if err != nil {
 			return
 		}
-		fmt.Fprintf(out, "%s\rPassword: ", user)
+		_, _ = fmt.Fprintf(out, "%s\rPassword: ", user)
 		password, err := in.ReadString('\n')
 		if err != nil {
 			return
@@ -56,11 +56,11 @@ func (g *guest) serve(ctx context.Context, in *bufio.Reader, out io.Writer) {
 		if user == "root\n" && password == g.password+"\n" {
 			break
 		}
-		fmt.Fprint(out, "\r\nLogin incorrect")
+		_, _ = fmt.Fprint(out, "\r\nLogin incorrect")
 	}
-	fmt.Fprint(out, "\r\nLast login: never\r\n\x1b[?2004hroot@debian:~# ")
+	_, _ = fmt.Fprint(out, "\r\nLast login: never\r\n\x1b[?2004hroot@debian:~# ")
 	typed, _ := in.ReadString('\n')
-	fmt.Fprint(out, strings.ReplaceAll(typed, "; ", "; \r\n> ")) // echo, torn by line editing
+	_, _ = fmt.Fprint(out, strings.ReplaceAll(typed, "; ", "; \r\n> ")) // echo, torn by line editing
 	shell := hostcmd.New("sh")
 	// Neither signals nor the kernel's log of the host are meant.
 	quiet := strings.NewReplacer("dmesg -n 1", "true", "kill -s RTMIN+21 1", "true")
@@ -212,7 +212,7 @@ func TestLoginAsksAgain(t *testing.T) {
 		if err := <-result; err != nil {
 			t.Error(err)
 		}
-		w.Close()
+		_ = w.Close()
 		<-typed
 	})
 }

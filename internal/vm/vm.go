@@ -110,7 +110,7 @@ func start(ctx context.Context, args []string, log io.Writer) (*Machine, error) 
 	cmd.Stdin, cmd.Stdout = r, writerFunc(m.receive)
 	go func() {
 		m.err = cmd.Run(ctx)
-		r.Close()
+		_ = r.Close()
 		close(m.ended)
 		m.hangUp(m.err)
 	}()

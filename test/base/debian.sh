@@ -160,7 +160,11 @@ $(each_part table_line)"
   umount -R "$root"
 }
 
-if [ "$1" = build ]; then "$@"; exit; fi
-layout "$1"
+if [ "${1:-}" = build ]; then "$@"; exit; fi
+layout "${1:?which variant: debian12-efi, -bios, -mbr, -parts, -btrfs, -xfs or -4k}"
+[ "$(id -u)" = 0 ] || die "needs root"
+for program in mmdebstrap mcopy sfdisk mkfs.xfs mkfs.btrfs; do
+  command -v $program >/dev/null || die "$program is missing: make deps installs it"
+done
 tar=$(cached "debian12-$flavour" tar "$here/debian-root.sh" -- "$here/debian-root.sh" $flavour)
 cached "$1" raw "$here"/{lib,debian-root,debian}.sh -- isolated "$0" build "$1" "$tar"

@@ -19,6 +19,7 @@ cached() {
     flock 8
     [ -e "$out" ] && exit
     find "$cache" -maxdepth 1 -name "$name-????????????.$ext*" -mtime +7 -delete
+    rm -f "$out.part" # of a build that was killed
     "$@" "$out.part" >&2 || { rm -f "$out.part"; exit 1; }
     mv "$out.part" "$out"
   ) 8>"$cache/.$name.lock"

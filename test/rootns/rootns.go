@@ -18,40 +18,39 @@ const marker = "IMAGECUSTOMIZER_TEST_IN_NAMESPACE"
 // Main is for TestMain: it runs the tests, which m.Run stands for, and returns their exit status.
 // They find a /dev like that of the product's worker: private, and without any disk.
 func Main(run func() int) int {
-	status, err := 0, error(nil)
-	if os.Getenv(marker) != "" {
-		if err = enter(); err == nil {
-			status = run()
-		}
-	} else {
-		status, err = again()
+	if os.Getenv(marker) == "" {
+		return again()
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "root tests:", err)
-		return 1
+	if err := enter(); err != nil {
+		return failed(err)
 	}
-	return status
+	return run()
+}
+
+func failed(err error) int {
+	fmt.Fprintln(os.Stderr, "root tests:", err)
+	return 1
 }
 
 // again starts this test program once more, in new namespaces, and looks for what it left behind.
-func again() (int, error) {
+func again() int {
 	tmp, err := os.MkdirTemp("", "root-tests-")
 	if err != nil {
-		return 1, err
+		return failed(err)
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), marker+"=1", "TMPDIR="+tmp)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC}
 	err = cmd.Run()
 	if leaked := loopsBelow(tmp); len(leaked) > 0 {
-		return 1, fmt.Errorf("loop devices are still attached: %s", strings.Join(leaked, ", "))
+		return failed(fmt.Errorf("loop devices are still attached: %s", strings.Join(leaked, ", ")))
 	}
-	if cmd.ProcessState != nil {
-		return cmd.ProcessState.ExitCode(), nil
+	if cmd.ProcessState == nil {
+		return failed(err)
 	}
-	return 1, err
+	return cmd.ProcessState.ExitCode()
 }
 
 // loopsBelow lists attached loop devices whose files lie below a folder.
