@@ -233,8 +233,15 @@ func formatOf(root interface{ ReadFile(string) ([]byte, error) }, name string) (
 // detect tells a format by its first bytes, as the kernel does (lib/decompress.c).
 func detect(data []byte) (string, error) {
 	for _, f := range []struct{ magic, name string }{
-		{"\x1f\x8b", "gzip"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"\xfd7zXZ", "xz"}, {"\x02\x21\x4c\x18", "lz4"},
-		{"\x5d\x00\x00", "lzma"}, {"BZh", "bzip2"}, {"\x89LZO", "lzop"}, {"070701", plain}, {"070702", plain},
+		{"\x1f\x8b", "gzip"},
+		{"\x28\xb5\x2f\xfd", "zstd"},
+		{"\xfd7zXZ", "xz"},
+		{"\x02\x21\x4c\x18", "lz4"},
+		{"\x5d\x00\x00", "lzma"},
+		{"BZh", "bzip2"},
+		{"\x89LZO", "lzop"},
+		{"070701", plain},
+		{"070702", plain},
 	} {
 		if strings.HasPrefix(string(data[:min(len(data), 8)]), f.magic) {
 			return f.name, nil

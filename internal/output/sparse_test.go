@@ -19,8 +19,13 @@ func TestReadSparse(t *testing.T) {
 		at, length int64
 		found      bool
 	}{
-		{0, 4096, true}, {0, 64 * mib, true}, {mib, mib, false}, {19*mib + 5, 2 * mib, true},
-		{frameSize - 5000, 10000, true}, {64*mib - 512, 512, true}, {50 * mib, 7*mib + 3, false},
+		{0, 4096, true},
+		{0, 64 * mib, true},
+		{mib, mib, false},
+		{19*mib + 5, 2 * mib, true},
+		{frameSize - 5000, 10000, true},
+		{64*mib - 512, 512, true},
+		{50 * mib, 7*mib + 3, false},
 	} {
 		got, want := bytes.Repeat([]byte{7}, int(c.length)), make([]byte, c.length)
 		if _, err := f.ReadAt(want, c.at); err != nil {

@@ -141,7 +141,7 @@ func (a *apt) folder(ctx context.Context, i int, dir string) error {
 // the build host may have none.
 func (a *apt) index(ctx context.Context, dir, place string) (string, error) {
 	var names []string
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(name, ".deb") {
 			rel, _ := filepath.Rel(dir, name)
 			names = append(names, rel)

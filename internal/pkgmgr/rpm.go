@@ -115,8 +115,12 @@ func (r *rpm) folder(ctx context.Context, all *strings.Builder, i int, dir strin
 	sec := &section{id: fmt.Sprintf("imagecustomizer-%02d", i)}
 	for _, kv := range [][2]string{
 		{"name", filepath.Base(dir)},
-		{"baseurl", "file://" + place}, {"enabled", "1"}, {"gpgcheck", "0"}, {"repo_gpgcheck", "0"},
-		{"priority", fmt.Sprint(sourcePriority - i)}, {"metadata_expire", "1"},
+		{"baseurl", "file://" + place},
+		{"enabled", "1"},
+		{"gpgcheck", "0"},
+		{"repo_gpgcheck", "0"},
+		{"priority", fmt.Sprint(sourcePriority - i)},
+		{"metadata_expire", "1"},
 	} {
 		sec.set(kv[0], kv[1])
 	}

@@ -193,6 +193,7 @@ type entry struct {
 	path string
 }
 
+// Info describes the item; a link is not followed.
 func (e entry) Info() (fs.FileInfo, error) { return e.root.Lstat(e.path) }
 
 // MkdirAll makes a folder and its missing parents with exactly this mode, owned by root.

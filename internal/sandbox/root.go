@@ -23,8 +23,12 @@ type device struct {
 // standardDevices are the nodes any program may expect; numbers as in the kernel's
 // Documentation/admin-guide/devices.txt.
 var standardDevices = []device{
-	{"null", 0o666, 1, 3}, {"zero", 0o666, 1, 5}, {"full", 0o666, 1, 7},
-	{"random", 0o666, 1, 8}, {"urandom", 0o666, 1, 9}, {"tty", 0o666, 5, 0},
+	{"null", 0o666, 1, 3},
+	{"zero", 0o666, 1, 5},
+	{"full", 0o666, 1, 7},
+	{"random", 0o666, 1, 8},
+	{"urandom", 0o666, 1, 9},
+	{"tty", 0o666, 5, 0},
 }
 
 // workerDevices are what the worker needs besides.

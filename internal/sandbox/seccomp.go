@@ -31,7 +31,9 @@ func filter() []unix.SockFilter {
 		errno = unix.SECCOMP_RET_ERRNO
 	)
 	prog := []unix.SockFilter{
-		{Code: load, K: dataArch}, {Code: equal, K: nativeArch, Jt: 1}, {Code: ret, K: allow},
+		{Code: load, K: dataArch},
+		{Code: equal, K: nativeArch, Jt: 1},
+		{Code: ret, K: allow},
 		{Code: load, K: dataNr},
 	}
 	for _, nr := range syncCalls {

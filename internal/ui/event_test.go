@@ -15,16 +15,26 @@ func TestEventJSON(t *testing.T) {
 		event Event
 		text  string
 	}{
-		{Event{Time: at, Kind: Start, Step: "hostname", Title: "set the host name"},
-			`{"time":"2026-01-02T03:04:05Z","kind":"start","step":"hostname","title":"set the host name"}`},
-		{Event{Time: at, Kind: Progress, Step: "output", Done: 1 << 40, Total: 1 << 41},
-			`{"time":"2026-01-02T03:04:05Z","kind":"progress","step":"output","done":1099511627776,"total":2199023255552}`},
-		{Event{Time: at, Kind: Done, Step: "hostname", Title: "t", Elapsed: 1500 * time.Millisecond},
-			`{"time":"2026-01-02T03:04:05Z","kind":"done","step":"hostname","title":"t","elapsed":1.5}`},
-		{Event{Time: at, Kind: Fail, Step: "x", Text: "bad", Hint: "mend it"},
-			`{"time":"2026-01-02T03:04:05Z","kind":"fail","step":"x","text":"bad","hint":"mend it"}`},
-		{Event{Time: at, Kind: Message, Level: "warn", Text: "odd", Attrs: map[string]any{"a": "b"}},
-			`{"time":"2026-01-02T03:04:05Z","kind":"message","level":"warn","text":"odd","attrs":{"a":"b"}}`},
+		{
+			Event{Time: at, Kind: Start, Step: "hostname", Title: "set the host name"},
+			`{"time":"2026-01-02T03:04:05Z","kind":"start","step":"hostname","title":"set the host name"}`,
+		},
+		{
+			Event{Time: at, Kind: Progress, Step: "output", Done: 1 << 40, Total: 1 << 41},
+			`{"time":"2026-01-02T03:04:05Z","kind":"progress","step":"output","done":1099511627776,"total":2199023255552}`,
+		},
+		{
+			Event{Time: at, Kind: Done, Step: "hostname", Title: "t", Elapsed: 1500 * time.Millisecond},
+			`{"time":"2026-01-02T03:04:05Z","kind":"done","step":"hostname","title":"t","elapsed":1.5}`,
+		},
+		{
+			Event{Time: at, Kind: Fail, Step: "x", Text: "bad", Hint: "mend it"},
+			`{"time":"2026-01-02T03:04:05Z","kind":"fail","step":"x","text":"bad","hint":"mend it"}`,
+		},
+		{
+			Event{Time: at, Kind: Message, Level: "warn", Text: "odd", Attrs: map[string]any{"a": "b"}},
+			`{"time":"2026-01-02T03:04:05Z","kind":"message","level":"warn","text":"odd","attrs":{"a":"b"}}`,
+		},
 	} {
 		text, err := json.Marshal(c.event)
 		if err != nil || string(text) != c.text {

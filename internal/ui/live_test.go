@@ -167,8 +167,11 @@ func TestLocale(t *testing.T) {
 		all, ctype, lang string
 		want             bool
 	}{
-		{"", "", "", false}, {"", "", "en_US.UTF-8", true}, {"C", "", "en_US.UTF-8", false},
-		{"", "de_DE.utf8", "C", true}, {"", "C", "C.UTF-8", false},
+		{"", "", "", false},
+		{"", "", "en_US.UTF-8", true},
+		{"C", "", "en_US.UTF-8", false},
+		{"", "de_DE.utf8", "C", true},
+		{"", "C", "C.UTF-8", false},
 	} {
 		env := map[string]string{"LC_ALL": c.all, "LC_CTYPE": c.ctype, "LANG": c.lang}
 		if got := isUTF8(func(n string) string { return env[n] }); got != c.want {

@@ -110,8 +110,10 @@ func TestFormatsInAndOut(t *testing.T) {
 	dir := t.TempDir()
 	all := []string{"raw", "raw.zst", "qcow2", "qcow2-zstd", "vhd", "vhd-fixed", "vhdx"}
 	for i, in := range []struct{ name, driver, options string }{
-		{"qcow2", "qcow2", "compression_type=zlib"}, {"vhdx", "vhdx", "block_size=2M"},
-		{"vhd", "vpc", "subformat=dynamic,force_size=on"}, {"vhd-fixed", "vpc", "subformat=fixed,force_size=on"},
+		{"qcow2", "qcow2", "compression_type=zlib"},
+		{"vhdx", "vhdx", "block_size=2M"},
+		{"vhd", "vpc", "subformat=dynamic,force_size=on"},
+		{"vhd-fixed", "vpc", "subformat=fixed,force_size=on"},
 	} {
 		source := convert(t, image, in.driver, "-o", in.options)
 		args := []string{"--build-dir", dir, "--image-file", source, "--config-file", writeConfig(t, small), "--checksum"}
