@@ -114,6 +114,9 @@ func TestOpenChangeClose(t *testing.T) {
 			if diff := cmp.Diff(l.mounts, got); diff != "" || d.Mounts[0].Path != "/" {
 				t.Error(diff)
 			}
+			if !d.Root.Exists("/etc/fstab") {
+				t.Error("the root is not where the fstab is")
+			}
 			must(t, d.Trim())
 			must(t, d.Unmount())
 			must(t, d.Check(t.Context()))
@@ -261,8 +264,8 @@ func TestDevicesOfTheImageDoNotWork(t *testing.T) {
 	})
 	d, err := open(t, file)
 	must(t, err)
-	run(t, "", "mknod", d.Root.Dir()+"/zero", "c", "1", "5")
-	if _, err := d.Root.ReadFile("/zero"); err == nil || !strings.Contains(err.Error(), "permission denied") {
+	run(t, "", "mknod", d.Root.Dir()+"/null", "c", "1", "3")
+	if _, err := d.Root.ReadFile("/null"); err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("got %v", err)
 	}
 	must(t, d.Close())
