@@ -2,115 +2,223 @@ package boot
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 )
 
-// SplitArgs takes a kernel command line apart as the kernel does (Documentation/admin-guide/
-// kernel-parameters.rst): at spaces outside of double quotes. The quotes are not part of an argument.
-func SplitArgs(text string) ([]string, error) {
-	var args []string
-	var b strings.Builder
-	inWord, quoted := false, false
-	for _, c := range text {
-		switch {
-		case c == '"':
-			quoted, inWord = !quoted, true
-		case (c == ' ' || c == '\t' || c == '\n') && !quoted:
-			if inWord {
-				args = append(args, b.String())
-				b.Reset()
-				inWord = false
-			}
-		default:
-			b.WriteRune(c)
-			inWord = true
+// Cmdline is a kernel command line, taken apart. An argument is a name, or a name, an equals sign
+// and a value, without the double quotes that keep blanks together.
+type Cmdline []string
+
+// Has tells whether an argument of this name is there. As for the kernel, hyphens and underscores
+// in names are the same.
+func (c Cmdline) Has(key string) bool {
+	return slices.ContainsFunc(c, func(a string) bool { return keyOf(a) == keyOf(key) })
+}
+
+// Add returns the command line with the arguments that it lacks at its end. For each name the
+// values are compared in their order, since for most names the last one holds: what c already ends
+// with is not added again, so that adding the same twice changes nothing.
+func (c Cmdline) Add(args ...string) Cmdline {
+	return slices.Concat(c, c.missing(args))
+}
+
+// Set returns the command line with the argument as the only one of its name.
+func (c Cmdline) Set(arg string) Cmdline { return append(c.Remove(keyOf(arg)), arg) }
+
+// Remove returns the command line without the arguments of this name.
+func (c Cmdline) Remove(key string) Cmdline {
+	return slices.DeleteFunc(slices.Clone(c), func(a string) bool { return keyOf(a) == keyOf(key) })
+}
+
+// missing returns the arguments that must be added for c to end, name by name, with args.
+func (c Cmdline) missing(args []string) (missing []string) {
+	done := map[string]int{} // name: how many of its arguments were seen in args
+	for _, a := range args {
+		key := keyOf(a)
+		if done[key] >= overlap(c.of(key), Cmdline(args).of(key)) {
+			missing = append(missing, a)
+		}
+		done[key]++
+	}
+	return missing
+}
+
+func (c Cmdline) of(key string) (args []string) {
+	for _, a := range c {
+		if keyOf(a) == key {
+			args = append(args, a)
 		}
 	}
-	if quoted {
-		return nil, errors.New("a double quote is not closed")
-	}
-	if inWord {
-		args = append(args, b.String())
-	}
-	return args, nil
+	return args
 }
 
-// plainArg writes an argument for a carrier that hands it to the kernel as it is: quoted only where
-// it holds a space, behind the equals sign.
-func plainArg(arg string) string {
-	if !strings.ContainsAny(arg, " \t") {
-		return arg
+// overlap is the length of the longest end of have that want begins with.
+func overlap(have, want []string) int {
+	for n := min(len(have), len(want)); ; n-- {
+		if slices.Equal(have[len(have)-n:], want[:n]) {
+			return n
+		}
 	}
-	if key, value, ok := strings.Cut(arg, "="); ok && !strings.ContainsAny(key, " \t") {
-		return key + `="` + value + `"`
-	}
-	return `"` + arg + `"`
 }
 
-// grubSpecial are the characters that mean something in a word of a GRUB script (GRUB manual,
-// "Quoting").
-const grubSpecial = " \t'\"\\$;&|<>{}#()"
+func keyOf(arg string) string {
+	key, _, _ := strings.Cut(arg, "=")
+	return strings.ReplaceAll(key, "-", "_")
+}
 
-// grubArg writes an argument as one word of a GRUB script.
-func grubArg(arg string) string {
-	if !strings.ContainsAny(arg, grubSpecial) {
-		return arg
+// SplitArgs takes a kernel command line apart as the kernel does (Documentation/admin-guide/
+// kernel-parameters.rst; next_arg in lib/cmdline.c): at blanks outside of double quotes. Quotes
+// around an argument or its value are not part of it.
+func SplitArgs(text string) ([]string, error) {
+	return splitAt(text, func(c byte) bool { return strings.IndexByte(" \t\n\v\f\r", c) >= 0 })
+}
+
+// kernelSplit also splits where the kernel does by surprise: its table of characters is Latin-1,
+// so that the byte 0xA0, which ends the UTF-8 form of à, is a blank.
+func kernelSplit(text string) ([]string, error) {
+	return splitAt(text, func(c byte) bool { return strings.IndexByte(" \t\n\v\f\r\xa0", c) >= 0 })
+}
+
+func splitAt(text string, blank func(byte) bool) (args []string, err error) {
+	for at := 0; ; {
+		for at < len(text) && blank(text[at]) {
+			at++
+		}
+		if at == len(text) {
+			return args, nil
+		}
+		end, quoted := at, false
+		for ; end < len(text) && (quoted || !blank(text[end])); end++ {
+			if text[end] == '"' {
+				quoted = !quoted
+			}
+		}
+		if quoted {
+			return nil, errors.New("a double quote is not closed")
+		}
+		if a := unquote(text[at:end]); a != "" {
+			args = append(args, a)
+		}
+		at = end
 	}
-	if !strings.Contains(arg, "'") {
-		return "'" + arg + "'"
+}
+
+// unquote drops the quotes of a word that the kernel drops: one at its beginning, one at the
+// beginning of its value, and, where there was either, one at the end.
+func unquote(word string) string {
+	word, outer := strings.CutPrefix(word, `"`)
+	key, value, _ := strings.Cut(word, "=")
+	value, inner := strings.CutPrefix(value, `"`)
+	if inner = inner && key != ""; inner {
+		word = key + "=" + value
 	}
+	if outer || inner {
+		word = strings.TrimSuffix(word, `"`)
+	}
+	return word
+}
+
+// JoinArgs writes arguments for a carrier that hands its text to the kernel as it is.
+func JoinArgs(args []string) (string, error) { return join(args, plain) }
+
+// carrier is a place that kernel arguments are written to.
+type carrier struct {
+	name  string
+	forms func(arg string) []string // ways to write an argument, the plainest first
+	reads []func(text string) ([]string, error)
+}
+
+var (
+	// plain text goes to the kernel as it is: /etc/kernel/cmdline, and boot entries read by systemd-boot.
+	plain = carrier{"a kernel command line", plainForms, []func(string) ([]string, error){kernelSplit}}
+	// grubScript is the line of a linux command.
+	grubScript = carrier{"GRUB", grubForms, []func(string) ([]string, error){throughGrub}}
+	// grubEntry is a boot entry that GRUB reads: plain text by its specification, which GRUB takes
+	// into a script. It must mean the same to both.
+	grubEntry = carrier{"a boot entry read by GRUB", plainForms, []func(string) ([]string, error){kernelSplit, throughGrub}}
+)
+
+func plainForms(arg string) []string {
+	key, value, _ := strings.Cut(arg, "=")
+	return []string{arg, key + `="` + value + `"`, `"` + arg + `"`}
+}
+
+func grubForms(arg string) []string {
+	return []string{arg, "'" + arg + "'", `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(arg) + `"`}
+}
+
+// write returns the plainest form in which the argument arrives at the kernel exactly. That is
+// tried on every reader of the carrier, with an argument behind it, which it must not swallow.
+func (c carrier) write(arg string) (string, error) {
+	const next = "x"
+	for _, form := range c.forms(arg) {
+		arrives := true
+		for _, read := range c.reads {
+			got, err := read(form + " " + next)
+			arrives = arrives && err == nil && slices.Equal(got, []string{arg, next})
+		}
+		if arrives {
+			return form, nil
+		}
+	}
+	return "", fmt.Errorf("the kernel argument %s cannot be passed on exactly by %s: %s", arg, c.name, c.obstacle(arg))
+}
+
+func (c carrier) obstacle(arg string) string {
+	switch {
+	case c.name != plain.name && strings.ContainsAny(arg, `'"\`):
+		return `GRUB puts a backslash before every quote and backslash (only \x and two hexadecimal digits pass); write it without`
+	case c.name == grubEntry.name && strings.Contains(arg, "$"):
+		return "GRUB takes $ in boot entries for a variable; write it without"
+	case strings.Contains(arg, `"`):
+		return "the kernel has no way to write a double quote there; write it without"
+	}
+	return "the kernel would take it apart, or join it to the next; use printable ASCII characters"
+}
+
+func join(args []string, c carrier) (string, error) {
+	words := make([]string, 0, len(args))
+	for _, a := range args {
+		w, err := c.write(a)
+		if err != nil {
+			return "", err
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, " "), nil
+}
+
+// throughGrub is what the kernel makes of the words of a GRUB linux command.
+func throughGrub(text string) ([]string, error) {
+	words, err := grubLine(text)
+	if err != nil {
+		return nil, err
+	}
+	var line []string
+	for _, w := range words {
+		if !w.Literal() {
+			return nil, fmt.Errorf("GRUB would expand %s", text[w.Start:w.End])
+		}
+		line = append(line, loaderWord(w.Value()))
+	}
+	return kernelSplit(strings.Join(line, " "))
+}
+
+// loaderWord is how GRUB writes a word of its linux command for the kernel (its
+// grub_create_loader_cmdline): quoted where it holds a space, with a backslash before quotes and
+// backslashes but those of \xHH.
+func loaderWord(word string) string {
 	var b strings.Builder
-	for _, c := range arg {
-		if strings.ContainsRune(grubSpecial, c) {
+	for i := 0; i < len(word); i++ {
+		if strings.IndexByte(`\'"`, word[i]) >= 0 && !hexEscape.MatchString(word[i:]) {
 			b.WriteByte('\\')
 		}
-		b.WriteRune(c)
+		b.WriteByte(word[i])
+	}
+	if strings.Contains(word, " ") {
+		return `"` + b.String() + `"`
 	}
 	return b.String()
-}
-
-// word is one word of a GRUB script line.
-type word struct {
-	start, end int    // in bytes
-	value      string // without quotes and escapes
-	raw        string
-}
-
-// grubWords splits a line of a GRUB script into words. Variables are left as they are written.
-func grubWords(line string) (words []word) {
-	var b strings.Builder
-	start, quote := -1, byte(0)
-	end := func(i int) {
-		if start >= 0 {
-			words = append(words, word{start, i, b.String(), line[start:i]})
-			b.Reset()
-			start = -1
-		}
-	}
-	for i := 0; i < len(line); i++ {
-		c := line[i]
-		switch {
-		case quote == 0 && (c == ' ' || c == '\t'):
-			end(i)
-			continue
-		case quote == 0 && c == '#' && start < 0:
-			return words
-		}
-		if start < 0 {
-			start = i
-		}
-		switch {
-		case quote != 0 && c == quote:
-			quote = 0
-		case quote == 0 && (c == '\'' || c == '"'):
-			quote = c
-		case c == '\\' && quote != '\'' && i+1 < len(line):
-			i++
-			b.WriteByte(line[i])
-		default:
-			b.WriteByte(c)
-		}
-	}
-	end(len(line))
-	return words
 }

@@ -1,92 +1,259 @@
 package boot
 
 import (
+	"errors"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-// linuxCommands are GRUB's commands that load a Linux kernel.
-var linuxCommands = []string{"linux", "linuxefi", "linux16"}
+var (
+	hexEscape    = regexp.MustCompile(`^\\x[0-9A-Fa-f]{2}`)
+	grubVariable = regexp.MustCompile(`^\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[?#*@]|\{(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[?#*@])\})`)
+)
 
-// kernelWords returns the words of a line that loads a kernel, or nil.
-func kernelWords(line string) []word {
-	words := grubWords(line)
-	if len(words) < 2 || !slices.Contains(linuxCommands, words[0].value) || strings.Contains(words[1].value, "memtest") {
+// Script is a GRUB script (GRUB manual, "Writing full configuration files directly"), taken apart
+// as far as finding and editing its commands needs. Its text is kept as it is.
+type Script struct {
+	Text     string
+	Commands []*Command
+	tokens   []token
+}
+
+// Command is one simple command of a script.
+type Command struct {
+	Words []Word
+	Line  int      // from 1
+	Entry *Command // the menuentry or submenu it stands in; nil outside of any
+}
+
+// Word is one word of a script.
+type Word struct {
+	Start, End int // in bytes of the script's text
+	parts      []part
+}
+
+// part is a piece of a word: text without quotes and escapes, or the name of a variable.
+type part struct {
+	text string
+	kind partKind
+}
+
+type partKind int
+
+const (
+	literalPart partKind = iota
+	patternPart          // an unquoted * or ?, which GRUB may expand to file names
+	variablePart
+)
+
+// Literal tells whether GRUB expands nothing in the word.
+func (w Word) Literal() bool {
+	return !slices.ContainsFunc(w.parts, func(p part) bool { return p.kind != literalPart })
+}
+
+// Value is the word without quotes and escapes; variables stand there as ${NAME}.
+func (w Word) Value() string {
+	return w.render(func(name string) string { return "${" + name + "}" })
+}
+
+// Expand is the word with the values of these variables in it; others are empty, as for GRUB.
+func (w Word) Expand(variables map[string]string) string {
+	return w.render(func(name string) string { return variables[name] })
+}
+
+func (w Word) render(variable func(name string) string) string {
+	var b strings.Builder
+	for _, p := range w.parts {
+		if p.kind == variablePart {
+			p.text = variable(p.text)
+		}
+		b.WriteString(p.text)
+	}
+	return b.String()
+}
+
+// Name is the command's name: its first word.
+func (c *Command) Name() string { return c.Words[0].Value() }
+
+// Find returns the commands of these names, wherever they stand.
+func (s *Script) Find(names ...string) (found []*Command) {
+	for _, c := range s.Commands {
+		if slices.Contains(names, c.Name()) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// kernels returns the commands that load the Linux kernel of a normal entry.
+func (s *Script) kernels() (found []*Command) {
+	for _, c := range s.Find("linux", "linuxefi", "linux16") {
+		if len(c.Words) > 1 && !strings.Contains(c.Words[1].Value(), "memtest") && !c.recovery() {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// recovery tells whether a command stands in an entry for mending a system, which keeps its own
+// arguments. Titles are translated, the identifiers that grub-mkconfig gives are not.
+func (c *Command) recovery() bool {
+	for e := c.Entry; e != nil; e = e.Entry {
+		for _, w := range e.Words {
+			if v := strings.ToLower(w.Value()); strings.Contains(v, "recovery") || strings.Contains(v, "rescue") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// args are the words of a kernel command that are arguments of the kernel.
+func (c *Command) args() []Word { return c.Words[2:] }
+
+// literalArgs are the kernel arguments that no variable decides.
+func literalArgs(words []Word) (args Cmdline) {
+	for _, w := range words {
+		if w.Literal() {
+			args = append(args, w.Value())
+		}
+	}
+	return args
+}
+
+// insertArgs puts arguments that a kernel command lacks before its $kernelopts, which boot-time
+// settings of the image go into and which must stay last, or at its end.
+func (c *Command) insertArgs(text string, args []string) (string, error) {
+	missing, err := join(literalArgs(c.args()).missing(args), grubScript)
+	if err != nil || missing == "" {
+		return text, err
+	}
+	for _, w := range c.args() {
+		if w.Value() == "${kernelopts}" && !w.Literal() {
+			return text[:w.Start] + missing + " " + text[w.Start:], nil
+		}
+	}
+	end := c.Words[len(c.Words)-1].End
+	return text[:end] + " " + missing + text[end:], nil
+}
+
+// tokenKind is the kind of a piece of a script.
+type tokenKind int
+
+const (
+	blankToken tokenKind = iota
+	commentToken
+	operatorToken
+	newlineToken
+	wordToken
+)
+
+// token is a piece of a script; the tokens of a script, one after the other, are its text.
+type token struct {
+	kind tokenKind
+	line int
+	word Word // with its place, whatever the kind; its parts for a word
+}
+
+// ParseScript takes a GRUB script apart. Text that GRUB would refuse is an error.
+func ParseScript(text string) (*Script, error) {
+	tokens, err := grubTokens(text)
+	if err != nil {
+		return nil, err
+	}
+	p := scriptParser{text: text}
+	for _, t := range tokens {
+		if err := p.take(t); err != nil {
+			return nil, fmt.Errorf("line %d: %w", t.line, err)
+		}
+	}
+	p.end()
+	if len(p.blocks) > 0 {
+		return nil, errors.New("a { is not closed")
+	}
+	return &Script{text, p.commands, tokens}, nil
+}
+
+// grubLine returns the words of a text that must be words only.
+func grubLine(text string) (words []Word, err error) {
+	tokens, err := grubTokens(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tokens {
+		switch t.kind {
+		case blankToken:
+		case wordToken:
+			words = append(words, t.word)
+		default:
+			return nil, fmt.Errorf("GRUB would take %q for the end of a command or a comment", text[t.word.Start:t.word.End])
+		}
+	}
+	return words, nil
+}
+
+type scriptParser struct {
+	text     string
+	commands []*Command
+	current  *Command
+	blocks   []*Command // entry that each open { belongs to or stands in
+}
+
+func (p *scriptParser) take(t token) error {
+	raw := p.text[t.word.Start:t.word.End]
+	switch {
+	case t.kind == wordToken:
+		p.word(t, raw)
+	case t.kind == newlineToken:
+		p.end()
+	case t.kind == operatorToken && raw == "{":
+		p.blocks = append(p.blocks, p.opens())
+		p.end()
+	case t.kind == operatorToken && raw == "}":
+		p.end()
+		if len(p.blocks) == 0 {
+			return errors.New("a } without a {")
+		}
+		p.blocks = p.blocks[:len(p.blocks)-1]
+	case t.kind == operatorToken:
+		p.end()
+	}
+	return nil
+}
+
+// leading are the reserved words that a command may follow on the same line.
+var leading = []string{"if", "elif", "while", "until", "then", "else", "do", "!"}
+
+func (p *scriptParser) word(t token, raw string) {
+	if p.current == nil {
+		if slices.Contains(leading, raw) {
+			return
+		}
+		p.current = &Command{Line: t.line, Entry: p.entry()}
+	}
+	p.current.Words = append(p.current.Words, t.word)
+}
+
+// opens is the entry that a { opens, or the one that it stands in.
+func (p *scriptParser) opens() *Command {
+	if p.current != nil && slices.Contains([]string{"menuentry", "submenu"}, p.current.Name()) {
+		return p.current
+	}
+	return p.entry()
+}
+
+func (p *scriptParser) entry() *Command {
+	if len(p.blocks) == 0 {
 		return nil
 	}
-	return words
+	return p.blocks[len(p.blocks)-1]
 }
 
-// recovery tells whether a menu entry is one for mending a system, which keeps its own arguments.
-func recovery(line string) bool {
-	l := strings.ToLower(line)
-	return strings.Contains(l, "recovery") || strings.Contains(l, "rescue")
-}
-
-// configLines finds the kernel lines of the normal entries of a grub.cfg.
-func configLines(file, text string) (lines []bootLine) {
-	number, inRecovery := 0, false
-	for line := range strings.Lines(text) {
-		number++
-		line = strings.TrimRight(line, "\r\n")
-		if strings.HasPrefix(strings.TrimSpace(line), "menuentry ") {
-			inRecovery = recovery(line)
-		}
-		words := kernelWords(line)
-		if words == nil || inRecovery {
-			continue
-		}
-		l := bootLine{file: file, number: number, text: line}
-		for _, w := range words[2:] {
-			l.args = append(l.args, w.value)
-		}
-		lines = append(lines, l)
+func (p *scriptParser) end() {
+	if p.current != nil {
+		p.commands = append(p.commands, p.current)
 	}
-	return lines
-}
-
-// editConfig adds arguments to the kernel lines of a hand-written grub.cfg.
-func editConfig(files Files, file string, args []string) error {
-	text, err := files.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	var b strings.Builder
-	inRecovery := false
-	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(strings.TrimSpace(line), "menuentry ") {
-			inRecovery = recovery(line)
-		}
-		body := strings.TrimRight(line, "\r\n")
-		if words := kernelWords(body); words != nil && !inRecovery {
-			line = insertArgs(body, words, args) + line[len(body):]
-		}
-		b.WriteString(line)
-	}
-	return files.WriteFile(file, []byte(b.String()), 0o600)
-}
-
-// insertArgs puts the arguments that a kernel line lacks before its $kernelopts, or at its end.
-func insertArgs(line string, words []word, args []string) string {
-	at := words[len(words)-1].end
-	suffix := ""
-	for _, w := range words[2:] {
-		if w.raw == "$kernelopts" || w.raw == "${kernelopts}" {
-			at, suffix = w.start, " "
-		}
-	}
-	var missing []string
-	for _, a := range args {
-		if !slices.ContainsFunc(words[2:], func(w word) bool { return w.value == a }) {
-			missing = append(missing, grubArg(a))
-		}
-	}
-	if len(missing) == 0 {
-		return line
-	}
-	text := strings.Join(missing, " ")
-	if suffix == "" {
-		text = " " + text
-	}
-	return line[:at] + text + suffix + line[at:]
+	p.current = nil
 }

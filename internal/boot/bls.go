@@ -1,0 +1,188 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// entry is a boot loader entry file (Boot Loader Specification, type 1): lines of a key, blanks and
+// a value. Its lines are kept as they are.
+type entry struct {
+	file  string
+	lines []string // with their line breaks
+}
+
+func parseEntry(file, text string) entry {
+	return entry{file, strings.SplitAfter(text, "\n")}
+}
+
+func (e entry) text() string { return strings.Join(e.lines, "") }
+
+// find returns the numbers, from 0, of the lines with this key.
+func (e entry) find(key string) (numbers []int) {
+	for i, l := range e.lines {
+		if k, _ := keyValue(l); k == key {
+			numbers = append(numbers, i)
+		}
+	}
+	return numbers
+}
+
+func (e entry) values(key string) (values []string) {
+	for _, i := range e.find(key) {
+		_, v := keyValue(e.lines[i])
+		values = append(values, v)
+	}
+	return values
+}
+
+func keyValue(line string) (key, value string) {
+	line = strings.TrimSpace(line)
+	if strings.HasPrefix(line, "#") {
+		return "", ""
+	}
+	if i := strings.IndexAny(line, " \t"); i >= 0 {
+		return line[:i], strings.TrimSpace(line[i:])
+	}
+	return line, ""
+}
+
+// options is the number of the line whose options count. By the specification all lines together
+// do; GRUB's blscfg reads the first only. -1 where there is none.
+func (e entry) options(grub bool) int {
+	found := e.find("options")
+	switch {
+	case len(found) == 0:
+		return -1
+	case grub:
+		return found[0]
+	}
+	return found[len(found)-1]
+}
+
+// args are the arguments of the entry that its loader passes on.
+func (e entry) args(grub bool) (Cmdline, error) {
+	text := strings.Join(e.values("options"), " ")
+	if i := e.options(grub); grub && i >= 0 {
+		_, text = keyValue(e.lines[i])
+	}
+	args, err := SplitArgs(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: options: %w", e.file, err)
+	}
+	return args, nil
+}
+
+// add puts the arguments that the entry lacks at the end of its options.
+func (e entry) add(args []string, grub bool) (entry, error) {
+	have, err := e.args(grub)
+	if err != nil {
+		return e, err
+	}
+	more, err := join(have.missing(args), entryCarrier(grub))
+	if err != nil || more == "" {
+		return e, err
+	}
+	lines := append([]string(nil), e.lines...)
+	if i := e.options(grub); i >= 0 {
+		body := strings.TrimRight(lines[i], " \t\r\n")
+		lines[i] = body + " " + more + lines[i][len(body):]
+		return entry{e.file, lines}, nil
+	}
+	options := "options "
+	if grub { // what GRUB uses for an entry without options
+		options += "$default_kernelopts "
+	}
+	return parseEntry(e.file, line(e.text())+options+more+"\n"), nil
+}
+
+func entryCarrier(grub bool) carrier {
+	if grub {
+		return grubEntry
+	}
+	return plain
+}
+
+// readEntries reads the entries of a folder but those for rescue.
+func readEntries(files Files, dir string) (found []entry, err error) {
+	kernels := map[string]string{}
+	for _, f := range list(files, dir, ".conf") {
+		text, err := files.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		e := parseEntry(f, string(text))
+		if strings.Contains(strings.ToLower(strings.Join(e.values("title"), " ")), "rescue") {
+			continue
+		}
+		for _, key := range []string{"efi", "uki", "uki-url"} {
+			if len(e.find(key)) > 0 {
+				return nil, fmt.Errorf("%s boots an EFI program (key %q), whose arguments cannot be edited", f, key)
+			}
+		}
+		for _, k := range e.values("linux") {
+			if other := kernels[k]; other != "" {
+				return nil, fmt.Errorf("%s and %s are for the same kernel, %s: remove one of them", other, f, k)
+			}
+			kernels[k] = f
+		}
+		found = append(found, e)
+	}
+	return found, nil
+}
+
+const kernelCmdline = "/etc/kernel/cmdline"
+
+// entryEdits adds arguments to every entry, and to what the entries of later kernels are made
+// from: /etc/kernel/cmdline and, where GRUB makes them, /etc/default/grub.
+func entryEdits(files Files, s Scheme, args []string) (edits []edit, err error) {
+	found, err := readEntries(files, s.Entries)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range found {
+		changed, err := e.add(args, s.grub())
+		if err != nil {
+			return nil, err
+		}
+		edits = append(edits, edit{e.file, changed.text(), 0o644})
+	}
+	later, err := cmdlineEdit(files, args, s.grub())
+	if err != nil || !s.grub() {
+		return append(edits, later...), err
+	}
+	_, mkconfig := mkconfigProgram(files, s.Config)
+	d, err := readDefaults(files, mkconfig)
+	if err != nil {
+		return nil, err
+	}
+	if len(d.old) > 0 {
+		err = d.add(args)
+	}
+	return append(append(edits, later...), d.edits()...), err
+}
+
+func cmdlineEdit(files Files, args []string, grub bool) ([]edit, error) {
+	text, err := files.ReadFile(kernelCmdline)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	have, err := SplitArgs(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kernelCmdline, err)
+	}
+	more, err := join(Cmdline(have).missing(args), entryCarrier(grub))
+	if err != nil || more == "" {
+		return nil, err
+	}
+	body := strings.TrimRight(string(text), " \t\r\n")
+	if body != "" {
+		more = " " + more
+	}
+	return []edit{{kernelCmdline, body + more + "\n", 0o644}}, nil
+}

@@ -1,0 +1,191 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+)
+
+const (
+	defaultsFile = "/etc/default/grub"
+	defaultsDir  = "/etc/default/grub.d"
+)
+
+// Variables of /etc/default/grub (GRUB manual, "Simple configuration"). The first is for every
+// entry, the second comes behind it in all entries but those for recovery.
+const (
+	everyEntry  = "GRUB_CMDLINE_LINUX"
+	normalEntry = "GRUB_CMDLINE_LINUX_DEFAULT"
+)
+
+var (
+	// kernelopts is for GRUB to expand: the shell must be kept from it.
+	kernelopts        = regexp.MustCompile(`\\?\$(?:kernelopts\b|\{kernelopts\})`)
+	exposedKernelopts = regexp.MustCompile(`(^|[^\\])(\$(?:kernelopts\b|\{kernelopts\}))`)
+)
+
+// defaults are the shell files that grub-mkconfig reads, in its order.
+type defaults struct {
+	names []string
+	texts map[string]string
+	old   map[string]string // as they were; without the files that are not there
+}
+
+// readDefaults reads /etc/default/grub and, where the image's grub-mkconfig or that file itself
+// reads it, /etc/default/grub.d.
+func readDefaults(files Files, mkconfig string) (*defaults, error) {
+	d := &defaults{names: []string{defaultsFile}, texts: map[string]string{}, old: map[string]string{}}
+	if err := d.read(files, defaultsFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if !strings.Contains(mkconfig+d.texts[defaultsFile], "/default/grub.d") {
+		return d, nil
+	}
+	for _, name := range list(files, defaultsDir, ".cfg") {
+		if strings.HasPrefix(path.Base(name), ".") {
+			continue // hidden from the shell's *.cfg
+		}
+		d.names = append(d.names, name)
+		if err := d.read(files, name); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (d *defaults) read(files Files, name string) error {
+	text, err := files.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	d.texts[name], d.old[name] = string(text), string(text)
+	if _, err := assignments(string(text)); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// add adds kernel arguments. Where the variable for normal entries holds $kernelopts, as on Azure
+// Linux, they go before that. Elsewhere they go into the variable for every entry, because what a
+// kernel needs (a console, a driver's quirk) it needs for recovery too; and again into the one for
+// normal entries, which comes later, where that would otherwise overrule them.
+func (d *defaults) add(args []string) error {
+	d.repairKernelopts()
+	normal, err := d.args(normalEntry)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(d.value(normalEntry), "$kernelopts") || strings.Contains(d.value(normalEntry), "${kernelopts}") {
+		return d.append(normalEntry, normal.missing(args))
+	}
+	every, err := d.args(everyEntry)
+	if err != nil {
+		return err
+	}
+	if err := d.append(everyEntry, every.missing(args)); err != nil {
+		return err
+	}
+	return d.append(normalEntry, append(every.Add(args...), normal...).missing(args))
+}
+
+// args are the kernel arguments in a variable, whose value is text of a GRUB script.
+func (d *defaults) args(variable string) (Cmdline, error) {
+	words, err := grubLine(d.value(variable))
+	if err != nil {
+		file, _ := d.last(variable)
+		return nil, fmt.Errorf("%s: %s: %w", file, variable, err)
+	}
+	return literalArgs(words), nil
+}
+
+// value is what the variable holds when all files have been read.
+func (d *defaults) value(variable string) string {
+	values := map[string]string{}
+	for _, name := range d.names {
+		for _, a := range d.assignments(name) {
+			values[a.name] = a.evaluate(d.texts[name], values)
+		}
+	}
+	return values[variable]
+}
+
+// assignments of a file, which was found readable before.
+func (d *defaults) assignments(name string) []assignment {
+	found, _ := assignments(d.texts[name])
+	return found
+}
+
+// last is the assignment that holds in the end, and its file; without any, the main file.
+func (d *defaults) last(variable string) (file string, last *assignment) {
+	file = defaultsFile
+	for _, name := range d.names {
+		for _, a := range d.assignments(name) {
+			if a.name == variable {
+				file, last = name, &a
+			}
+		}
+	}
+	return file, last
+}
+
+func (d *defaults) append(variable string, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	more, err := join(args, grubScript)
+	if err != nil {
+		return err
+	}
+	file, a := d.last(variable)
+	text := d.texts[file]
+	switch {
+	case a == nil:
+		d.texts[file] = line(text) + variable + "=" + quoteIn(0, more) + "\n"
+	case a.conditional: // it may not be what holds: add behind it, whatever that is
+		d.texts[file] = line(text) + variable + `="$` + variable + " " + quoteIn('"', more) + "\"\n"
+	default:
+		d.texts[file] = a.insert(text, more, kernelopts)
+	}
+	return nil
+}
+
+// line is text that ends with a line break, if it is not empty.
+func line(text string) string {
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		return text + "\n"
+	}
+	return text
+}
+
+// repairKernelopts writes the backslash that old images forgot, without which the shell expands
+// $kernelopts to nothing.
+func (d *defaults) repairKernelopts() {
+	for _, name := range d.names {
+		text := d.texts[name]
+		for i, found := 0, d.assignments(name); i < len(found); i++ {
+			a := found[len(found)-1-i] // from the end, so that places stay right
+			if a.name != everyEntry && a.name != normalEntry {
+				continue
+			}
+			for j := len(a.value) - 1; j >= 0; j-- {
+				if g := a.value[j]; g.quote != '\'' {
+					text = text[:g.start] + exposedKernelopts.ReplaceAllString(text[g.start:g.end], `$1\$2`) + text[g.end:]
+				}
+			}
+		}
+		d.texts[name] = text
+	}
+}
+
+// edits are the files that changed.
+func (d *defaults) edits() (edits []edit) {
+	for _, name := range d.names {
+		if d.texts[name] != d.old[name] {
+			edits = append(edits, edit{name, d.texts[name], 0o644})
+		}
+	}
+	return edits
+}

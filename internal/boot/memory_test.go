@@ -1,0 +1,83 @@
+package boot
+
+import (
+	"context"
+	"io/fs"
+	"math/rand/v2"
+	"path"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"imagecustomizer/internal/hostcmd"
+)
+
+// memory is an image in memory.
+type memory struct{ fstest.MapFS }
+
+func (m memory) key(name string) string { return strings.TrimPrefix(path.Clean(name), "/") }
+
+func (m memory) ReadFile(name string) ([]byte, error) { return m.MapFS.ReadFile(m.key(name)) }
+
+func (m memory) ReadDir(name string) ([]fs.DirEntry, error) { return m.MapFS.ReadDir(m.key(name)) }
+
+func (m memory) WriteFile(name string, data []byte, mode fs.FileMode) error {
+	if old := m.MapFS[m.key(name)]; old != nil {
+		mode = old.Mode
+	}
+	m.MapFS[m.key(name)] = &fstest.MapFile{Data: data, Mode: mode}
+	return nil
+}
+
+func image(files map[string]string) memory {
+	m := memory{fstest.MapFS{}}
+	for name, text := range files {
+		_ = m.WriteFile(name, []byte(text), 0o644)
+	}
+	return m
+}
+
+func (m memory) text(t *testing.T, name string) string {
+	t.Helper()
+	data, err := m.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func (m memory) scheme(t *testing.T) Scheme {
+	t.Helper()
+	s, err := Detect(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// output runs a program that must be there and succeed.
+func output(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	out, err := hostcmd.New(program, args...).Output(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// awkward are arguments that a careless writer loses or changes, and that every carrier but boot
+// entries under GRUB can carry.
+var awkward = []string{
+	"plain=1", "dyndbg=file drivers/x.c +p", "memmap=10M$1G", "semi;colon", "x=`id`", "#no", "a{b}", "pipe|and&",
+	"<in>", "two  spaces", "glob=*?[a]", "unit=dev-disk\\x2dby", "tilde=~", "bang=!", "eq=a=b", "paren=(hd0)", "${x}", "k=", "$(id)", "percent=%s",
+}
+
+// randomArg makes an argument from characters that mean something to a shell, GRUB or the kernel.
+func randomArg(r *rand.Rand) string {
+	const alphabet = `abx019=-_,.:/ $` + "`" + `;|&<>(){}[]#*?!~%^@+'"\`
+	arg := "k=" // a name of its own, so that arguments do not depend on each other
+	for range 1 + r.IntN(12) {
+		arg += string(alphabet[r.IntN(len(alphabet))])
+	}
+	return arg
+}

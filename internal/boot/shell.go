@@ -1,0 +1,280 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// assignment is one VARIABLE=value of a shell file that stays when its command has ended.
+type assignment struct {
+	name        string
+	add         bool // written with +=
+	value       []segment
+	start, end  int  // of the value in the file's text, quotes included
+	conditional bool // in an if, a loop, a function, a subshell, or behind && or ||
+}
+
+// segment is a piece of a shell word between quotes of one kind, or without any.
+type segment struct {
+	start, end int  // in the file's text, without the quotes
+	quote      byte // ', " or 0
+}
+
+var (
+	assigned      = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)(\+?)=`)
+	shellVariable = regexp.MustCompile(`^\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})`)
+)
+
+const (
+	shellBlanks    = " \t\r"
+	shellOperators = ";&|()<>\n"
+)
+
+// shellScanner finds the assignments of a shell file (POSIX, "Shell Command Language").
+type shellScanner struct {
+	text    string
+	pos     int
+	depth   int          // open if, case, loops, { and (
+	chained bool         // behind && or || or |
+	leading []assignment // of the command being read
+	command string       // its first word that assigns nothing
+	found   []assignment
+}
+
+func assignments(text string) ([]assignment, error) {
+	s := &shellScanner{text: text}
+	for s.pos < len(text) {
+		switch c := text[s.pos]; {
+		case strings.IndexByte(shellBlanks, c) >= 0:
+			s.pos++
+		case c == '#':
+			s.pos += len(strings.SplitN(text[s.pos:], "\n", 2)[0])
+		case strings.IndexByte(shellOperators, c) >= 0:
+			s.operator(c)
+		default:
+			if err := s.word(); err != nil {
+				return nil, fmt.Errorf("line %d: %w", 1+strings.Count(text[:s.pos], "\n"), err)
+			}
+		}
+	}
+	s.end()
+	return s.found, nil
+}
+
+func (s *shellScanner) operator(c byte) {
+	s.pos++
+	switch c {
+	case '<', '>': // the command goes on behind a redirection
+		return
+	case '(':
+		s.depth++
+	}
+	s.end()
+	if c == ')' && s.depth > 0 {
+		s.depth--
+	}
+	s.chained = c == '|' || c == '&' && s.pos < len(s.text) && (s.text[s.pos] == '&' || s.chained)
+}
+
+// end ends a command. Assignments before a command's name hold for that command only.
+func (s *shellScanner) end() {
+	if s.command == "" || s.command == "export" || s.command == "readonly" {
+		s.found = append(s.found, s.leading...)
+	}
+	s.leading, s.command = nil, ""
+}
+
+func (s *shellScanner) word() error {
+	start := s.pos
+	var segments []segment
+	for s.pos < len(s.text) && strings.IndexByte(shellBlanks+shellOperators, s.text[s.pos]) < 0 {
+		g, err := s.segment()
+		if err != nil {
+			return err
+		}
+		segments = append(segments, g)
+	}
+	raw := s.text[start:s.pos]
+	m := assigned.FindStringSubmatch(raw)
+	switch {
+	case m != nil && (s.command == "" || s.command == "export" || s.command == "readonly"):
+		if segments[0].start += len(m[0]); segments[0].start == segments[0].end {
+			segments = segments[1:]
+		}
+		s.leading = append(s.leading, assignment{m[1], m[2] != "", segments, start + len(m[0]), s.pos, s.depth > 0 || s.chained})
+	case s.command == "":
+		s.keyword(raw)
+	}
+	return nil
+}
+
+// keyword follows the nesting. Behind some reserved words a command begins.
+func (s *shellScanner) keyword(word string) {
+	switch word {
+	case "if", "while", "until", "{":
+		s.depth++
+	case "for", "case":
+		s.depth++
+		s.command = word
+	case "fi", "done", "esac", "}":
+		s.depth = max(0, s.depth-1)
+	case "then", "else", "elif", "do", "!":
+	default:
+		s.command = word
+	}
+}
+
+// segment reads up to the next change of quotes.
+func (s *shellScanner) segment() (segment, error) {
+	g := segment{start: s.pos}
+	if q := s.text[s.pos]; q == '\'' || q == '"' {
+		g.quote = q
+		s.pos++
+		g.start++
+	}
+	for ; s.pos < len(s.text); s.pos++ {
+		c := s.text[s.pos]
+		switch {
+		case g.quote != 0 && c == g.quote:
+			g.end = s.pos
+			s.pos++
+			return g, nil
+		case g.quote == 0 && strings.IndexByte(shellBlanks+shellOperators+`'"`, c) >= 0:
+			g.end = s.pos
+			return g, nil
+		case g.quote != '\'' && strings.IndexByte("\\$`", c) >= 0:
+			if err := s.special(); err != nil {
+				return g, err
+			}
+		}
+	}
+	if g.end = s.pos; g.quote != 0 {
+		return g, fmt.Errorf("the quote %c is not closed", g.quote)
+	}
+	return g, nil
+}
+
+// special moves to the last byte of an escape, a substitution or a variable.
+func (s *shellScanner) special() error {
+	rest := s.text[s.pos:]
+	switch {
+	case strings.HasPrefix(rest, `\`):
+		s.pos = min(s.pos+1, len(s.text)-1)
+	case strings.HasPrefix(rest, "`"):
+		return s.skipTo("`")
+	case strings.HasPrefix(rest, "$("):
+		return s.skipPair('(', ')')
+	case strings.HasPrefix(rest, "${"):
+		return s.skipPair('{', '}')
+	}
+	return nil
+}
+
+func (s *shellScanner) skipTo(closing string) error {
+	i := strings.Index(s.text[s.pos+1:], closing)
+	if i < 0 {
+		return fmt.Errorf("%s is not closed", closing)
+	}
+	s.pos += 1 + i
+	return nil
+}
+
+func (s *shellScanner) skipPair(opening, closing byte) error {
+	for i, open := s.pos+1, 0; i < len(s.text); i++ {
+		switch s.text[i] {
+		case '\\':
+			i++
+		case '\'':
+			if end := strings.IndexByte(s.text[i+1:], '\''); end >= 0 && opening == '(' {
+				i += 1 + end
+			}
+		case opening:
+			open++
+		case closing:
+			if open--; open == 0 {
+				s.pos = i
+				return nil
+			}
+		}
+	}
+	return errors.New("a substitution is not closed")
+}
+
+// evaluate is the value that the shell gives the variable. What a command would print is unknown
+// here, and taken for nothing.
+func (a assignment) evaluate(text string, variables map[string]string) string {
+	var b strings.Builder
+	if a.add {
+		b.WriteString(variables[a.name])
+	}
+	for _, g := range a.value {
+		if g.quote == '\'' {
+			b.WriteString(text[g.start:g.end])
+			continue
+		}
+		g.evaluate(&b, text[:g.end], variables)
+	}
+	return b.String()
+}
+
+func (g segment) evaluate(b *strings.Builder, text string, variables map[string]string) {
+	for s := (&shellScanner{text: text, pos: g.start}); s.pos < len(text); s.pos++ {
+		at := s.pos
+		switch c := text[at]; {
+		case c == '\\' && at+1 < len(text) && (g.quote == 0 || strings.IndexByte("$`\"\\\n", text[at+1]) >= 0):
+			if s.pos++; text[s.pos] != '\n' {
+				b.WriteByte(text[s.pos])
+			}
+		case c == '$' && shellVariable.MatchString(text[at:]):
+			m := shellVariable.FindStringSubmatch(text[at:])
+			b.WriteString(variables[m[1]+m[2]])
+			s.pos += len(m[0]) - 1
+		case c == '`' || strings.HasPrefix(text[at:], "$(") || strings.HasPrefix(text[at:], "${"):
+			if s.special() != nil {
+				return // cannot be: the scanner found the end before
+			}
+		default:
+			b.WriteByte(c)
+		}
+	}
+}
+
+// quoteIn writes text for the inside of quotes of this kind; without quotes it brings its own.
+func quoteIn(quote byte, text string) string {
+	switch quote {
+	case '\'':
+		return strings.ReplaceAll(text, "'", `'\''`)
+	case '"':
+		return strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`").Replace(text)
+	}
+	return `"` + quoteIn('"', text) + `"`
+}
+
+// insert returns the file's text with more at the end of the value, or before the place that the
+// pattern matches in it. Only what is between the two is changed.
+func (a assignment) insert(text, more string, before *regexp.Regexp) string {
+	for _, g := range a.value {
+		if m := before.FindStringIndex(text[g.start:g.end]); m != nil {
+			at := g.start + m[0]
+			return text[:at] + quoteIn(g.quote, more+" ") + text[at:]
+		}
+	}
+	if len(a.value) == 0 {
+		return text[:a.start] + quoteIn(0, more) + text[a.end:]
+	}
+	last := a.value[len(a.value)-1]
+	if !strings.HasSuffix(text[last.start:last.end], " ") && text[a.start:a.end] != `""` && text[a.start:a.end] != "''" {
+		more = " " + more
+	}
+	raw := text[last.start:last.end]
+	switch {
+	case last.quote != 0:
+		return text[:last.end] + quoteIn(last.quote, more) + text[last.end:]
+	case len(a.value) == 1 && !slices.ContainsFunc([]byte(raw), func(c byte) bool { return c == '\\' || c == '`' || c == '~' }):
+		return text[:a.start] + `"` + raw + quoteIn('"', more) + `"` + text[a.end:]
+	}
+	return text[:a.end] + quoteIn(0, more) + text[a.end:]
+}
