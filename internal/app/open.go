@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/sandbox"
+)
+
+// open attaches the working disk, mounts its tree and finds out about the system on it.
+func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, error) {
+	root := sandbox.Work + "/root"
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return nil, err
+	}
+	d, err := image.Open(ctx, file, root)
+	if err != nil {
+		return nil, err
+	}
+	w.disk = d
+	w.undo.Push(d.Close)
+	i, err := sandbox.EnterImage(d.Root, d.Nodes, d.Links)
+	if err != nil {
+		return nil, err
+	}
+	w.undo.Push(i.Leave)
+	facts, err := machine.Probe(d.Root, filesystems(d))
+	if err != nil {
+		return nil, err
+	}
+	logFacts(facts)
+	scratch, err := w.openScratch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &machine.Machine{
+		Root: d.Root, Facts: facts, Image: i, Scratch: scratch, Cache: sandbox.Writable("cache"), Log: slog.Default(),
+	}, nil
+}
+
+func filesystems(d *image.Disk) (list []machine.Filesystem) {
+	m := machine.Machine{Root: d.Root}
+	for _, mounted := range d.Mounts {
+		size, free, _ := m.Space(mounted.Path) // unknown space is no reason to fail
+		list = append(list, machine.Filesystem{MountPoint: mounted.Path, Type: mounted.Volume.Content.Type, Size: size, Free: free})
+	}
+	return list
+}
+
+func logFacts(f *machine.Facts) {
+	slog.Debug("facts", "distribution", f.Distro.Name, "known", !f.Distro.Unknown, "arch", f.Arch, "packageManager", f.PackageManager,
+		"boot", f.Boot.String(), "bootTrail", strings.Join(f.Boot.Trail, "; "), "initramfs", f.Initramfs, "selinux", f.SELinux)
+	for _, k := range f.Kernels {
+		slog.Debug("kernel", "version", k.Version, "initramfs", k.Initramfs)
+	}
+	for _, fs := range f.Filesystems {
+		slog.Debug("filesystem", "mount", fs.MountPoint, "type", fs.Type, "sizeMiB", fs.Size>>20, "freeMiB", fs.Free>>20)
+	}
+	if f.Distro.Unknown {
+		slog.Warn("this distribution is not one that is tested; its package manager and boot loader are known, so it is customized all the same", "distribution", f.Distro.Name)
+	}
+}
+
+// scratchSize is the size of the scratch filesystem; its file takes only what is written.
+const scratchSize = 64 << 30
+
+// openScratch makes a filesystem for large temporary files in the unnamed file that the supervisor
+// opened in the build folder, so that they go with the worker.
+func (w *worker) openScratch(ctx context.Context) (string, error) {
+	file := sandbox.File(fileScratch)
+	if err := file.Truncate(scratchSize); err != nil {
+		return "", err
+	}
+	mkfs := hostcmd.New("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-N", "262144",
+		"-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", sandbox.Path(file))
+	if err := mkfs.Run(ctx); err != nil {
+		return "", err
+	}
+	loop, err := disk.AttachLoop(file, "/dev", 512)
+	if err != nil {
+		return "", err
+	}
+	w.undo.Push(loop.Detach)
+	dir := sandbox.Work + "/scratch"
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	if err := disk.MountVolume(loop.Node(), dir, "ext4", "", false); err != nil {
+		return "", err
+	}
+	w.undo.Push(func() error { return disk.Unmount(dir) })
+	return dir, nil
+}
