@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
@@ -35,12 +36,9 @@ func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, err
 		return nil, err
 	}
 	logFacts(facts)
-	scratch, err := w.openScratch(ctx)
-	if err != nil {
-		return nil, err
-	}
 	return &machine.Machine{
-		Root: d.Root, Facts: facts, Image: i, Scratch: scratch, Cache: sandbox.Writable("cache"), Log: slog.Default(),
+		Root: d.Root, Facts: facts, Image: i, Cache: sandbox.Writable("cache"), Log: slog.Default(),
+		Scratch: sync.OnceValues(func() (string, error) { return w.openScratch(ctx) }),
 	}, nil
 }
 

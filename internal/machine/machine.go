@@ -21,10 +21,10 @@ import (
 
 // Machine is an opened image, ready to be changed.
 type Machine struct {
-	Root    *rootfs.Root // the image's files
-	Facts   *Facts       // what was found about the image; never written after it is made
-	Scratch string       // folder of the worker for large temporary files, gone after the run
-	Cache   string       // folder shared between runs for downloads; empty when there is none
+	Root    *rootfs.Root           // the image's files
+	Facts   *Facts                 // what was found about the image; never written after it is made
+	Scratch func() (string, error) // makes, once, a folder of the worker for large temporary files, gone after the run
+	Cache   string                 // folder shared between runs for downloads; empty when there is none
 	Image   *sandbox.Image
 	Log     *slog.Logger
 }

@@ -83,7 +83,11 @@ type Session struct {
 
 // Open prepares sources and caches for the image's package manager. Close must follow.
 func Open(ctx context.Context, m *machine.Machine, o Options) (s *Session, err error) {
-	s = &Session{m: m, dir: filepath.Join(m.Scratch, "packages")}
+	scratch, err := m.Scratch()
+	if err != nil {
+		return nil, err
+	}
+	s = &Session{m: m, dir: filepath.Join(scratch, "packages")}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close(ctx))
