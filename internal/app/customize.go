@@ -4,7 +4,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/config"
@@ -20,6 +18,7 @@ import (
 	"imagecustomizer/internal/legacy"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/step"
 	"imagecustomizer/internal/ui"
 )
@@ -44,6 +43,7 @@ type CustomizeOptions struct {
 	AllowBackingFile bool
 	Checksum         bool
 	DryRun           bool
+	Seed             string // of identifiers and salts; random where empty
 }
 
 // Customize changes a base image as the config says and writes the outputs: all of them, complete, or
@@ -87,14 +87,10 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 	if err != nil {
 		return nil, nil, err
 	}
-	id, err := uuid.NewRandomFromReader(rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
 	return &job{
 		Config: doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format,
 		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
-		Now: buildTime(), Version: Version, UUID: id.String(),
+		Now: buildTime(), Version: Version, Seed: seed.New(o.Seed),
 	}, outputs, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/ui"
 )
 
@@ -31,7 +32,7 @@ type job struct {
 	DryRun     bool
 	Now        time.Time
 	Version    string
-	UUID       string // identifies the result in its release file and history
+	Seed       seed.Seed // of identifiers and salts
 }
 
 // jobOutput is one output file of a job.

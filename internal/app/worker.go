@@ -99,7 +99,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	if err := report.Err(); err != nil {
 		return nil, &Failure{Code: ExitConfig, Err: err}
 	}
-	in := step.Inputs{ToolVersion: w.Version, Now: w.Now, UUID: w.UUID, NoBaseRepos: w.NoBaseRepo, ConfigDir: filepath.Dir(w.ConfigFile)}
+	in := step.Inputs{ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed, NoBaseRepos: w.NoBaseRepo, ConfigDir: filepath.Dir(w.ConfigFile)}
 	for _, p := range append(w.RPMSources, w.DebSources...) {
 		s, err := pkgmgr.CheckSource(p)
 		if err != nil {

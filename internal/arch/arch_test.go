@@ -29,7 +29,7 @@ var layers = []layer{
 	{names: []string{"internal/distro", "internal/disk", "internal/boot", "internal/vm"}},
 	{names: []string{"internal/sandbox"}},
 	{names: []string{"internal/config", "internal/rootfs", "internal/ui", "internal/hostfs"}},
-	{names: []string{"internal/hostcmd"}},
+	{names: []string{"internal/hostcmd", "internal/seed"}},
 }
 
 type layer struct {

@@ -25,6 +25,7 @@ type customizeCmd struct {
 	AllowBackingFile bool   `help:"Accept a base image that refers to further files (a backing file or an external data file)."`
 	Checksum         bool   `help:"Write a .sha256 file beside each image."`
 	DryRun           bool   `help:"Read the image, print what would be done, step by step, and change nothing."`
+	Seed             string `help:"Make identifiers and salts from this text, not at random. With SOURCE_DATE_EPOCH set too, the same inputs give the same files." placeholder:"TEXT"`
 }
 
 // Run customizes an image.
@@ -33,7 +34,7 @@ func (c *customizeCmd) Run(s *session) error {
 		BuildDir: c.BuildDir, ConfigFile: c.ConfigFile, ImageFile: c.ImageFile,
 		OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat, Outputs: c.Output,
 		RPMSources: c.RPMSource, DebSources: c.DebSource, NoBaseRepos: c.DisableBaseImageRPMRepos,
-		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, DryRun: c.DryRun,
+		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, DryRun: c.DryRun, Seed: c.Seed,
 	}, s.ui, s.stdout)
 }
 

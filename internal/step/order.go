@@ -8,13 +8,15 @@ import (
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
+	"imagecustomizer/internal/seed"
 )
 
 // Inputs are what a plan depends on besides the config and the image's facts.
 type Inputs struct {
 	ToolVersion string
 	Now         time.Time
-	UUID        string // identifies the result
+	UUID        string    // identifies the result
+	Seed        seed.Seed // of all other identifiers and salts
 	Sources     []pkgmgr.Source
 	NoBaseRepos bool
 	ConfigDir   string // folder of the config file, on the build host

@@ -96,18 +96,18 @@ func TestUserThatExists(t *testing.T) {
 		Name: "alice", Password: &Password{Type: "plain-text", Value: "pässword"}, PasswordExpiresDays: &days,
 		SSHPublicKeys: []SSHKey{"new key", "old key"}, StartupCommand: "/bin/bash",
 	}
-	step := ChangeUser{User: user, Today: 20000}
+	step := ChangeUser{User: user, Today: 20000, Salt: "abc"}
 	if os.Getuid() != 0 {
 		t.Log("keys are given to the user only by root")
 		user.SSHPublicKeys = nil
 	}
-	mustRun(t, m, ChangeUser{User: user, Today: 20000})
+	mustRun(t, m, ChangeUser{User: user, Today: 20000, Salt: "abc"})
 	if got, want := read(t, m, "/etc/passwd"), strings.Replace(passwd, "/home/alice:/bin/sh", "/home/alice:/bin/bash", 1); got != want {
 		t.Error(cmp.Diff(want, got))
 	}
 	f := record(m.Root, "/etc/shadow", "alice")
 	digest, err := shacrypt.Decode(f[shadowHash])
-	if err != nil || !digest.Match("pässword") || digest.Match("password") || !strings.HasPrefix(f[shadowHash], "$6$") {
+	if err != nil || !digest.Match("pässword") || digest.Match("password") || !strings.HasPrefix(f[shadowHash], "$6$") || !strings.Contains(f[shadowHash], "$abc$") {
 		t.Errorf("the hash %q does not fit the password: %v", f[shadowHash], err)
 	}
 	if f[shadowLastChange] != "20000" || f[shadowMaxAge] != "90" || f[shadowExpire] != "400" {

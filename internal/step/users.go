@@ -115,7 +115,7 @@ func (p *Password) Validate(at *config.At) {
 
 func planUsers(c *Config, in Inputs) (p plan.Plan) {
 	for _, u := range c.OS.Users {
-		p = append(p, ChangeUser{User: u, Today: int(in.Now.Unix() / 86400)})
+		p = append(p, ChangeUser{User: u, Today: int(in.Now.Unix() / 86400), Salt: in.Seed.Text("salt/"+string(u.Name), shacrypt.SaltLengthMax, shacrypt.SaltCharSet)})
 	}
 	return p
 }
@@ -123,7 +123,8 @@ func planUsers(c *Config, in Inputs) (p plan.Plan) {
 // ChangeUser adds a user or changes the one that exists.
 type ChangeUser struct {
 	User  User
-	Today int // days since 1970, for shadow(5)
+	Today int    // days since 1970, for shadow(5)
+	Salt  string // of the password's hash, where we make it
 }
 
 // Name identifies the step.
@@ -245,7 +246,7 @@ func (s ChangeUser) password(m *machine.Machine, existed bool) error {
 			return err
 		}
 		if hash = text; strings.HasPrefix(string(p.Type), "plain-text") {
-			if hash, err = hashPassword(text); err != nil {
+			if hash, err = hashPassword(text, s.Salt); err != nil {
 				return err
 			}
 		}
@@ -267,12 +268,12 @@ func (p *Password) text() (string, error) {
 }
 
 // hashPassword makes a sha512-crypt hash with the rounds crypt(3) defaults to.
-func hashPassword(text string) (string, error) {
+func hashPassword(text, salt string) (string, error) {
 	h, err := shacrypt.New(shacrypt.WithSHA512(), shacrypt.WithIterations(5000))
 	if err != nil {
 		return "", err
 	}
-	digest, err := h.Hash(text)
+	digest, err := h.HashWithSalt(text, []byte(salt))
 	if err != nil {
 		return "", fmt.Errorf("hash the password: %w", err)
 	}
