@@ -1,8 +1,8 @@
 package initramfs
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -24,70 +24,67 @@ var programs = map[string]struct{ pack, unpack []string }{
 	"lzop":  {[]string{"lzop", "-c"}, []string{"lzop", "-d", "-c"}},
 }
 
-func decompress(ctx context.Context, m *machine.Machine, data []byte) ([]byte, error) {
-	format, err := detect(data)
-	if err != nil {
-		return nil, err
-	}
+// decompress reads src in a format and writes what was packed to dst.
+func decompress(ctx context.Context, m *machine.Machine, format string, dst io.Writer, src io.Reader) error {
 	switch format {
 	case plain:
-		return data, nil
+		_, err := io.Copy(dst, src)
+		return err
 	case "gzip":
-		r, err := gzip.NewReader(bytes.NewReader(data))
+		r, err := gzip.NewReader(src)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return io.ReadAll(r)
+		_, err = io.Copy(dst, r)
+		return err
 	case "zstd":
-		r, err := zstd.NewReader(bytes.NewReader(data))
+		r, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer r.Close()
-		return io.ReadAll(r)
+		_, err = io.Copy(dst, r)
+		return err
 	}
-	return filter(ctx, m, programs[format].unpack, data)
+	return filter(ctx, m, programs[format].unpack, dst, src)
 }
 
 // gzipLevel is gzip's own default: level 9 takes six times as long for half a percent.
 const gzipLevel = 6
 
-func compress(ctx context.Context, m *machine.Machine, data []byte, format string) ([]byte, error) {
-	var out bytes.Buffer
+// compress packs src in a format into dst, on all processors where the format can.
+func compress(ctx context.Context, m *machine.Machine, format string, dst io.Writer, src io.Reader) error {
 	switch format {
 	case plain:
-		return data, nil
+		_, err := io.Copy(dst, src)
+		return err
 	case "gzip":
-		w, err := pgzip.NewWriterLevel(&out, gzipLevel)
+		w, err := pgzip.NewWriterLevel(dst, gzipLevel)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if _, err := w.Write(data); err != nil {
-			return nil, err
-		}
-		err = w.Close()
-		return out.Bytes(), err
+		return copyAndClose(w, src)
 	case "zstd":
-		w, err := zstd.NewWriter(&out)
+		w, err := zstd.NewWriter(dst)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if _, err := w.Write(data); err != nil {
-			return nil, err
-		}
-		err = w.Close()
-		return out.Bytes(), err
+		return copyAndClose(w, src)
 	}
-	return filter(ctx, m, programs[format].pack, data)
+	return filter(ctx, m, programs[format].pack, dst, src)
 }
 
-// filter runs a program of the image over data.
-func filter(ctx context.Context, m *machine.Machine, argv []string, data []byte) ([]byte, error) {
+func copyAndClose(w io.WriteCloser, src io.Reader) error {
+	_, err := io.Copy(w, src)
+	return errors.Join(err, w.Close())
+}
+
+// filter runs a program of the image over src.
+func filter(ctx context.Context, m *machine.Machine, argv []string, dst io.Writer, src io.Reader) error {
 	if argv == nil {
-		return nil, fmt.Errorf("unknown compression format")
+		return fmt.Errorf("unknown compression format")
 	}
 	c := hostcmd.New(argv[0], argv[1:]...)
-	c.Stdin, c.Quiet = bytes.NewReader(data), true
-	out, err := m.Output(ctx, c)
-	return []byte(out), err
+	c.Stdin, c.Stdout, c.Quiet = src, dst, true
+	return m.Run(ctx, c)
 }

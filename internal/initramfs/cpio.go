@@ -1,8 +1,10 @@
 package initramfs
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"slices"
 	"strconv"
 )
@@ -11,77 +13,101 @@ import (
 // are made of (Documentation/driver-api/early-userspace/buffer-format.rst of the kernel).
 const headerSize = 110
 
-// member is one entry of a cpio archive.
-type member struct {
-	name string
-	end  int // offset behind it, padding included
-}
+const (
+	trailer = "TRAILER!!!"
+	maxName = 1 << 16 // bytes of a member's name that are believed
+)
 
 var errDamaged = errors.New("the cpio archive is damaged")
 
-// nextMember reads the entry at an offset.
-func nextMember(data []byte, at int) (m member, err error) {
-	if at+headerSize > len(data) || !bytes.HasPrefix(data[at:], []byte("07070")) {
+// member is one entry of a cpio archive: head is its header and name, padded; size bytes of content
+// follow, padded to a multiple of four.
+type member struct {
+	name string
+	head []byte
+	size int64
+}
+
+// readMember reads the header and name of the next entry.
+func readMember(r *bufio.Reader) (m member, err error) {
+	head := make([]byte, headerSize)
+	if _, err := io.ReadFull(r, head); err != nil || !bytes.HasPrefix(head, []byte("07070")) {
 		return m, errDamaged
 	}
-	field := func(i int) int {
-		n, err := strconv.ParseUint(string(data[at+6+8*i:at+14+8*i]), 16, 31)
+	field := func(i int) int64 {
+		n, err := strconv.ParseUint(string(head[6+8*i:14+8*i]), 16, 32)
 		if err != nil {
 			return -1
 		}
-		return int(n)
+		return int64(n)
 	}
 	size, nameSize := field(6), field(11)
-	body := align(at + headerSize + nameSize)
-	if size < 0 || nameSize < 1 || body < 0 || body+size > len(data) {
+	if size < 0 || nameSize < 1 || nameSize > maxName {
 		return m, errDamaged
 	}
-	m.name = string(data[at+headerSize : at+headerSize+nameSize-1])
-	m.end = min(align(body+size), len(data))
+	m.size, m.head = size, append(head, make([]byte, align(headerSize+nameSize)-headerSize)...)
+	if _, err := io.ReadFull(r, m.head[headerSize:]); err != nil {
+		return m, errDamaged
+	}
+	m.name = string(m.head[headerSize : headerSize+nameSize-1])
 	return m, nil
 }
 
-func align(n int) int { return (n + 3) &^ 3 }
-
-const trailer = "TRAILER!!!"
+func align(n int64) int64 { return (n + 3) &^ 3 }
 
 // mainSegment is where the last archive of an image begins. Archives before it, such as the one with
 // early microcode, are never compressed.
-func mainSegment(data []byte) int {
-	start := 0
-	for at := 0; ; {
-		m, err := nextMember(data, at)
+func mainSegment(image io.ReaderAt, size int64) int64 {
+	start, at := int64(0), int64(0)
+	r := sectionReader(image, 0, size)
+	for {
+		m, err := readMember(r)
 		if err != nil {
 			return start
 		}
-		at = m.end
+		at += int64(len(m.head)) + align(m.size)
+		if m.size > 0 { // skip the content without reading it
+			r = sectionReader(image, at, size)
+		}
 		if m.name != trailer {
 			continue
 		}
-		for at < len(data) && data[at] == 0 {
+		for b, err := r.ReadByte(); err == nil && b == 0; b, err = r.ReadByte() {
 			at++
 		}
-		if at == len(data) {
+		if at >= size {
 			return start
 		}
 		start = at
+		r = sectionReader(image, at, size)
 	}
 }
 
-// without returns an archive without the named members.
-func without(data []byte, names []string) ([]byte, error) {
-	var out []byte
-	for at := 0; ; {
-		m, err := nextMember(data, at)
+func sectionReader(image io.ReaderAt, at, size int64) *bufio.Reader {
+	return bufio.NewReaderSize(io.NewSectionReader(image, at, max(0, size-at)), 1<<12)
+}
+
+// copyWithout copies an archive but for the named members.
+func copyWithout(dst io.Writer, src io.Reader, names []string) error {
+	r := bufio.NewReaderSize(src, 1<<16)
+	for {
+		m, err := readMember(r)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if !slices.Contains(names, m.name) {
-			out = append(out, data[at:m.end]...)
+		to := dst
+		if slices.Contains(names, m.name) {
+			to = io.Discard
 		}
-		at = m.end
+		if _, err := to.Write(m.head); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(to, r, align(m.size)); err != nil {
+			return err
+		}
 		if m.name == trailer {
-			return append(out, data[at:]...), nil
+			_, err := io.Copy(dst, r)
+			return err
 		}
 	}
 }

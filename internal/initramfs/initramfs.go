@@ -8,14 +8,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
+	"os"
 	"path"
 	"regexp"
 	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
 )
 
 // confName is what our temporary configuration files are called; the last in the alphabet wins.
@@ -81,6 +85,10 @@ func Relax(m *machine.Machine) (*Relaxed, error) {
 			r.used = f
 		}
 	}
+	if !r.roomy() {
+		m.Log.Debug("initramfs images are compressed as they are built: /boot has no room for plain ones")
+		return r, nil
+	}
 	for _, b := range builders {
 		if !m.Has(b.program) || !m.Root.IsDir(path.Dir(b.conf)) {
 			continue
@@ -92,6 +100,19 @@ func Relax(m *machine.Machine) (*Relaxed, error) {
 		r.active = append(r.active, b)
 	}
 	return r, nil
+}
+
+// plainFactor is how much larger an image can be before it is compressed.
+const plainFactor = 5
+
+// roomy tells whether /boot can hold every image, and that of one more kernel, without compression.
+func (r *Relaxed) roomy() bool {
+	var largest int64
+	for _, s := range r.before {
+		largest = max(largest, s.size)
+	}
+	_, free, err := r.m.Space("/boot")
+	return err != nil || free > uint64(largest)*plainFactor*uint64(len(r.before)+1)
 }
 
 var imageName = regexp.MustCompile(`^(initramfs-.+\.img|initrd\.img-.+|initrd-.+)$`)
@@ -143,6 +164,9 @@ func (r *Relaxed) Drop() error {
 
 // Finish does what Drop does, and compresses every image that was made since Relax.
 func (r *Relaxed) Finish(ctx context.Context) error {
+	if len(r.active) == 0 {
+		return nil
+	}
 	target, members := r.target()
 	if err := r.Drop(); err != nil {
 		return err
@@ -188,29 +212,67 @@ func (r *Relaxed) target() (format string, members []string) {
 	return format, members
 }
 
-// recompress rewrites one image: early segments as they are, then the rest in the target format.
+// recompress rewrites one image: early segments as they are, then the rest in the target format. The
+// stages run side by side, so that no archive is ever held in memory; the result is gathered in a
+// file of the scratch folder.
 func recompress(ctx context.Context, m *machine.Machine, name, target string, leaveOut []string) error {
-	data, err := m.Root.ReadFile(name)
+	image, err := m.Root.Open(name, unix.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	start := mainSegment(data)
-	archive, err := decompress(ctx, m, data[start:])
+	defer image.Close()
+	scratch, err := m.Scratch()
 	if err != nil {
 		return err
 	}
-	if archive, err = without(archive, leaveOut); err != nil {
-		return err
-	}
-	packed, err := compress(ctx, m, archive, target)
+	packed, err := os.CreateTemp(scratch, "initramfs-")
 	if err != nil {
 		return err
 	}
-	fi, err := m.Root.Stat(name)
+	defer packed.Close()
+	if err := os.Remove(packed.Name()); err != nil {
+		return err
+	}
+	start, format, err := mainFormat(image)
 	if err != nil {
 		return err
 	}
-	return m.Root.WriteFile(name, append(data[:start:start], packed...), fi.Mode()&fs.ModePerm)
+	end, err := image.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	main := io.NewSectionReader(image, start, end-start)
+	unpacked := stage(main, func(dst io.Writer, src io.Reader) error { return decompress(ctx, m, format, dst, src) })
+	defer unpacked.Close()
+	kept := stage(unpacked, func(dst io.Writer, src io.Reader) error { return copyWithout(dst, src, leaveOut) })
+	defer kept.Close()
+	if err := compress(ctx, m, target, packed, kept); err != nil {
+		return err
+	}
+	return replaceTail(image, start, packed)
+}
+
+// stage runs f in the background and returns what it writes; its error is what reading ends with.
+// Closing ends f early.
+func stage(src io.Reader, f func(dst io.Writer, src io.Reader) error) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(f(w, src)) }()
+	return r
+}
+
+// replaceTail puts the content of another file behind the first bytes of a file.
+func replaceTail(f *os.File, at int64, tail *os.File) error {
+	if _, err := tail.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := f.Truncate(at); err != nil {
+		return err
+	}
+	if _, err := f.Seek(at, io.SeekStart); err != nil {
+		return err
+	}
+	_, err := io.Copy(f, tail)
+	return err
 }
 
 // programFormats maps what configurations name to formats.
@@ -222,12 +284,31 @@ var programFormats = map[string]string{
 // plain is the format of an image that is not compressed.
 const plain = "cat"
 
-func formatOf(root interface{ ReadFile(string) ([]byte, error) }, name string) (string, error) {
-	data, err := root.ReadFile(name)
+// formatOf tells the format of the image of that name.
+func formatOf(root *rootfs.Root, name string) (string, error) {
+	f, err := root.Open(name, unix.O_RDONLY, 0)
 	if err != nil {
 		return "", err
 	}
-	return detect(data[mainSegment(data):])
+	defer f.Close()
+	_, format, err := mainFormat(f)
+	return format, err
+}
+
+// mainFormat tells where the main archive of an image begins, and its format.
+func mainFormat(image *os.File) (start int64, format string, err error) {
+	fi, err := image.Stat()
+	if err != nil {
+		return 0, "", err
+	}
+	start = mainSegment(image, fi.Size())
+	head := make([]byte, 8)
+	n, err := image.ReadAt(head, start)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, "", err
+	}
+	format, err = detect(head[:n])
+	return start, format, err
 }
 
 // detect tells a format by its first bytes, as the kernel does (lib/decompress.c).
@@ -243,7 +324,7 @@ func detect(data []byte) (string, error) {
 		{"070701", plain},
 		{"070702", plain},
 	} {
-		if strings.HasPrefix(string(data[:min(len(data), 8)]), f.magic) {
+		if strings.HasPrefix(string(data), f.magic) {
 			return f.name, nil
 		}
 	}
