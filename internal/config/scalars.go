@@ -66,3 +66,55 @@ func (p Path) need(at *At, what string, ok func(fs.FileMode) bool) {
 		at.Errorf("%s is not %s", p.Text, what)
 	}
 }
+
+// Size is an amount of storage in bytes, written as a whole number with a unit, such as 512M: K, M, G
+// or T, of 1024 each. Partitions lie on whole MiB, so that sizes are whole MiB too.
+type Size int64
+
+// MiB is the unit that partitions are aligned to.
+const MiB = 1 << 20
+
+var size = regexp.MustCompile(`^([0-9]+)([KMGT])$`)
+
+// UnmarshalScalar reads the number and its unit.
+func (s *Size) UnmarshalScalar(text string, at *At) {
+	m := size.FindStringSubmatch(text)
+	if m == nil {
+		at.Errorf("%s: %q is not a size", last(at.path), text).Hint("write a whole number and K, M, G or T, such as 512M")
+		return
+	}
+	shift := map[string]uint{"K": 10, "M": 20, "G": 30, "T": 40}[m[2]]
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	switch {
+	case err != nil || n > largestSize>>shift:
+		at.Errorf("%s: %s is too large", last(at.path), text)
+	case n == 0:
+		at.Errorf("%s: %s is nothing", last(at.path), text)
+	case n<<shift%MiB != 0:
+		at.Errorf("%s: %s is not a whole number of MiB", last(at.path), text).Hint("use a multiple of 1024K")
+	default:
+		*s = Size(n << shift)
+	}
+}
+
+// largestSize keeps sums of sizes from overflowing.
+const largestSize = 1 << 56
+
+// String writes the size with the largest unit that divides it.
+func (s Size) String() string {
+	for _, u := range []struct {
+		shift uint
+		name  string
+	}{{40, "T"}, {30, "G"}, {20, "M"}, {10, "K"}} {
+		if n := int64(s); n != 0 && n%(1<<u.shift) == 0 {
+			return strconv.FormatInt(n>>u.shift, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// Described is a scalar that tells how it is written, for the reference and the editor's schema.
+type Described interface{ Describe() (kind, pattern string) }
+
+// Describe tells how a size is written.
+func (Size) Describe() (kind, pattern string) { return "size", `^[0-9]+[KMGT]$` }

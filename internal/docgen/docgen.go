@@ -26,6 +26,7 @@ type shape struct {
 var (
 	enumType        = reflect.TypeFor[config.Enum]()
 	scalarType      = reflect.TypeFor[config.Scalar]()
+	describedType   = reflect.TypeFor[config.Described]()
 	unmarshalerType = reflect.TypeFor[config.Unmarshaler]()
 )
 
@@ -38,6 +39,9 @@ func shapeOf(t reflect.Type) shape {
 		return shape{kind: "octal permissions", schema: map[string]any{"anyOf": []any{
 			map[string]any{"type": "string", "pattern": "^0?[0-7]{3}$"}, map[string]any{"type": "integer", "minimum": 0, "maximum": 777},
 		}}}
+	case t.Implements(describedType):
+		kind, pattern := reflect.Zero(t).Interface().(config.Described).Describe()
+		return shape{kind: kind, schema: map[string]any{"type": "string", "pattern": pattern}}
 	case reflect.PointerTo(t).Implements(unmarshalerType):
 		return shape{kind: "see below", schema: map[string]any{}}
 	case reflect.PointerTo(t).Implements(scalarType):

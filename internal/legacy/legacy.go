@@ -53,11 +53,14 @@ func isToday(key string) bool {
 
 // Config is a whole config file in the schema of 2023.
 type Config struct {
+	Disks        []Disk       `yaml:"Disks" doc:"The new disk; exactly one. Needs SystemConfig.BootType."`
 	SystemConfig SystemConfig `yaml:"SystemConfig" doc:"What to change in the system."`
 }
 
 // SystemConfig is what to change in the system.
 type SystemConfig struct {
+	BootType                step.BootType      `yaml:"BootType" doc:"storage.bootType. Needs Disks."`
+	PartitionSettings       []PartitionSetting `yaml:"PartitionSettings" doc:"storage.filesystems[].mountPoint"`
 	Hostname                step.Hostname      `yaml:"Hostname" doc:"os.hostname"`
 	UpdateBaseImagePackages bool               `yaml:"UpdateBaseImagePackages" doc:"os.packages.updateExistingPackages"`
 	PackageListsInstall     []step.PackageList `yaml:"PackageListsInstall" doc:"os.packages.installLists"`
@@ -77,10 +80,7 @@ type SystemConfig struct {
 
 // unsupported maps the parts of the schema that are not supported yet to what to do without them.
 var unsupported = map[string]string{
-	"Disks":                          "the image keeps its partitions and filesystems",
-	"SystemConfig.BootType":          "the image keeps its boot loader",
-	"SystemConfig.PartitionSettings": "the image keeps its partitions and filesystems",
-	"SystemConfig.Verity":            "images with verity cannot be made yet",
+	"SystemConfig.Verity": "images with verity cannot be made yet",
 }
 
 // KernelCommandLine says what to add to the kernel's arguments.
@@ -199,7 +199,10 @@ func Lower(doc *config.Document, o config.Options) *step.Config {
 	o.Unsupported = unsupported
 	doc.Decode(&old, o)
 	s := old.SystemConfig
-	c := &step.Config{Lowered: true}
+	c := &step.Config{Lowered: true, Storage: old.storage()}
+	if len(c.Storage.Disks) > 0 {
+		c.OS.Bootloader.ResetType = step.HardReset
+	}
 	c.OS.Hostname = s.Hostname
 	c.OS.Packages = step.Packages{
 		UpdateExisting: s.UpdateBaseImagePackages, InstallLists: s.PackageListsInstall, Install: s.PackagesInstall,

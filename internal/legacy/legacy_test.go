@@ -127,6 +127,44 @@ func TestLowering(t *testing.T) {
 	}
 }
 
+// TestDisksOf2023 compares a layout in both schemas.
+func TestDisksOf2023(t *testing.T) {
+	t.Parallel()
+	old := load(t, `
+Disks:
+- PartitionTableType: gpt
+  MaxSize: 4096
+  Partitions:
+  - {ID: root, FsType: ext4, Start: 9}
+  - {ID: esp, FsType: fat32, Start: 1, End: 9, Flags: [esp, boot], Name: EFI}
+SystemConfig:
+  BootType: efi
+  PartitionSettings:
+  - {ID: root, MountPoint: /, MountIdentifier: uuid, MountOptions: "noatime"}
+  - {ID: esp, MountPoint: /boot/efi}
+`)
+	today := load(t, `
+storage:
+  bootType: efi
+  disks:
+  - partitionTableType: gpt
+    maxSize: 4G
+    partitions:
+    - {id: esp, type: esp, start: 1M, end: 9M, label: EFI}
+    - {id: root, start: 9M}
+  filesystems:
+  - {deviceId: esp, type: fat32, mountPoint: /boot/efi}
+  - {deviceId: root, type: ext4, mountPoint: {path: /, idType: uuid, options: noatime}}
+os: {bootloader: {resetType: hard-reset}}
+`)
+	if d := cmp.Diff(today.Storage, old.Storage); d != "" {
+		t.Error(d)
+	}
+	if old.OS.Bootloader.ResetType != step.HardReset {
+		t.Error("new disks without a new boot loader")
+	}
+}
+
 func TestUsersOf2023(t *testing.T) {
 	t.Parallel()
 	c := load(t, `

@@ -12,6 +12,7 @@ import (
 // Config is a whole config file in today's schema.
 type Config struct {
 	Input           Input            `yaml:"input" doc:"The base image."`
+	Storage         Storage          `yaml:"storage" doc:"Partitions and filesystems to make, to which the system is copied."`
 	OS              OS               `yaml:"os" doc:"What to change in the system."`
 	Scripts         Scripts          `yaml:"scripts" doc:"Scripts to run in the image."`
 	Output          Output           `yaml:"output" doc:"The image to write."`
@@ -32,6 +33,7 @@ type OS struct {
 	Services          Services          `yaml:"services" doc:"Services to enable and disable."`
 	Modules           []Module          `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options."`
 	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
+	Bootloader        Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
 	ImageHistory      HistoryMode       `yaml:"imageHistory" default:"\"\"" doc:"Whether the image records how it was made, in /usr/share/image-customizer/history.json."`
 }
 
@@ -39,12 +41,14 @@ type OS struct {
 // without them.
 var Unsupported = map[string]string{
 	"baseConfigs":                      "put everything into one config",
-	"storage":                          "the image keeps its partitions and filesystems",
+	"storage.verity":                   "images with verity cannot be made yet",
+	"storage.reinitializeVerity":       "images with verity cannot be customized yet",
+	"storage.resetPartitionsUuidsType": "the image keeps its identifiers",
+	"storage.resizeDisk":               "the image keeps its size",
 	"iso":                              "write a disk image instead",
 	"pxe":                              "write a disk image instead",
 	"input.image.oci":                  "download the image first and name it with input.image.path",
 	"input.image.azureLinux":           "download the image first and name it with input.image.path",
-	"os.bootloader":                    "the boot loader stays as it is",
 	"os.uki":                           "images with unified kernel images cannot be customized yet",
 	"os.selinux":                       "the SELinux mode stays as it is",
 	"os.overlays":                      "add the lines to /etc/fstab in a script",
@@ -61,6 +65,13 @@ func Decode(doc *config.Document, o config.Options) *Config {
 	o.Unsupported = Unsupported
 	doc.Decode(&c, o)
 	return &c
+}
+
+// Validate checks what concerns several sections.
+func (c *Config) Validate(at *config.At) {
+	if len(c.Storage.Disks) > 0 && c.OS.Bootloader.ResetType == "" {
+		at.Field("storage").Key("disks").Errorf("new disks need a boot loader set up from scratch").Hint("add \"os: {bootloader: {resetType: hard-reset}}\"")
+	}
 }
 
 // PreviewFeature is the name of a feature that today's Image Customizer hides behind a gate.

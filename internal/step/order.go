@@ -26,6 +26,9 @@ type Inputs struct {
 // there. It changes nothing and asks nobody.
 func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	problems := unsupported(c, f)
+	if len(c.Storage.Disks) > 0 || c.OS.Bootloader.ResetType != "" {
+		problems = append(problems, plan.Problem{Step: "storage", Text: "new disks and boot loaders cannot be made yet"})
+	}
 	packages, why := planPackages(c, f, in)
 	problems = append(problems, why...)
 	args, why := planKernelArgs(c, f)
