@@ -26,7 +26,7 @@ var layers = []layer{
 	{names: []string{"internal/pkgmgr", "internal/initramfs"}, peers: true},
 	{names: []string{"internal/machine"}},
 	{names: []string{"internal/image"}},
-	{names: []string{"internal/distro", "internal/disk", "internal/boot", "internal/vm"}},
+	{names: []string{"internal/distro", "internal/disk", "internal/boot", "internal/vm", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
 	{names: []string{"internal/config", "internal/rootfs", "internal/ui", "internal/hostfs"}},
 	{names: []string{"internal/hostcmd", "internal/seed"}},
