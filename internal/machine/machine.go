@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,8 +31,8 @@ type Machine struct {
 }
 
 // Run runs a program of the image inside the image. c.Dir is a path in the image.
-func (m *Machine) Run(ctx context.Context, c *hostcmd.Cmd) error {
-	return sandbox.Command(m.Root.Dir(), c).Run(ctx)
+func (m *Machine) Run(ctx context.Context, c *hostcmd.Cmd, options ...sandbox.Option) error {
+	return sandbox.Command(m.Root.Dir(), c, options...).Run(ctx)
 }
 
 // Output is Run that returns standard output.
@@ -88,13 +89,22 @@ func (m *Machine) makeMountPoint(src, path string) (made bool, err error) {
 }
 
 // EndLeftovers ends every process that programs of the image left running and returns their names.
-// The worker's PID namespace holds nothing but init, the worker and what they started.
+// The worker's PID namespace holds nothing but init, the worker and what they started. New ones may
+// appear while others are ended.
 func EndLeftovers() []string {
 	var names []string
-	for _, pid := range otherProcesses() {
-		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		if unix.Kill(pid, unix.SIGKILL) == nil {
-			names = append(names, strings.TrimSpace(string(comm)))
+	named := map[int]bool{}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		others := otherProcesses()
+		if len(others) == 0 {
+			break
+		}
+		for _, pid := range others {
+			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+			if unix.Kill(pid, unix.SIGKILL) == nil && !named[pid] {
+				named[pid] = true
+				names = append(names, strings.TrimSpace(string(comm)))
+			}
 		}
 	}
 	return names

@@ -2,4 +2,11 @@ package sandbox
 
 import "golang.org/x/sys/unix"
 
-const nativeArch = unix.AUDIT_ARCH_AARCH64
+// abis are the tables of an arm64 kernel: its own, and that of 32-bit ARM (arch/arm/tools/syscall.tbl).
+var abis = []abi{native(unix.AUDIT_ARCH_AARCH64, 0), {
+	arch:    unix.AUDIT_ARCH_ARM,
+	syncs:   []uint32{118, 148, 36, 373, 341, 144}, // as in native, by name
+	refused: []uint32{309, 310, 311, 386, 364, 388, 371, 128, 379, 129, 347, 401},
+	absent:  []uint32{435, 425, 426, 427},
+	clones:  []uint32{120, 337},
+}}

@@ -85,7 +85,9 @@ func Start(spec Spec) (*Process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
 		Pdeathsig:  unix.SIGKILL,
-		Setpgid:    true, // Ctrl-C reaches the supervisor alone, which then cancels in order
+		// A session of its own: Ctrl-C reaches the supervisor alone, which then cancels in order, and
+		// /dev/tty leads nowhere, so that no script can type into the user's terminal.
+		Setsid: true,
 	}
 	err = startOnLastingThread(cmd)
 	if err := errors.Join(inR.Close(), outW.Close()); err != nil {

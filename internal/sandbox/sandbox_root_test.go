@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,7 +87,12 @@ func runInImage(root, script string) (out string, err error) {
 	if err := image.Bind("/usr", "/usr", true); err != nil {
 		return "", err
 	}
-	c := sandbox.Command(root, hostcmd.New("sh", "-c", script))
+	script, alone := strings.CutPrefix(script, "alone ")
+	var options []sandbox.Option
+	if alone {
+		options = append(options, sandbox.NoNetwork)
+	}
+	c := sandbox.Command(root, hostcmd.New("sh", "-c", script), options...)
 	var b strings.Builder
 	c.Stdout, c.Stderr = &b, &b
 	_ = c.Run(context.Background())
@@ -162,6 +168,9 @@ func TestProgramsInImageAreConfined(t *testing.T) {
 		"mount -t tmpfs x /tmp":                              "denied",
 		"unshare --user --map-root-user true":                "not permitted",
 		"ls /proc/1/root/":                                   "denied",
+		"chroot / ls /etc /.mic 2>&1; ls -A /etc":            "/.mic",
+		"echo > /dev/tty":                                    "No such device",
+		"ulimit -c":                                          "0",
 		"echo 1 > /proc/sys/kernel/panic":                    "Read-only",
 		"mknod /dev/evil b 7 0":                              "Read-only",
 		"echo PID $$; sync; readlink /dev/disk/by-uuid/abcd": "../../null",
@@ -171,6 +180,31 @@ func TestProgramsInImageAreConfined(t *testing.T) {
 		if got := ask(t, sandbox.Spec{}, "image "+emptyImage(t)+" "+script); !strings.Contains(got, want) {
 			t.Errorf("%s: %q lacks %q", script, got, want)
 		}
+	}
+}
+
+// TestOnlyTheImageIsMounted: nothing of the worker's root may be reachable, by whatever way.
+func TestOnlyTheImageIsMounted(t *testing.T) {
+	t.Parallel()
+	out := ask(t, sandbox.Spec{}, "image "+emptyImage(t)+" cat /proc/self/mountinfo")
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if top := strings.SplitN(f[4], "/", 3)[1]; !slices.Contains([]string{"", "dev", "proc", "sys", "run", "tmp", "usr"}, top) {
+			t.Errorf("the image sees the mount at %s", f[4])
+		}
+	}
+	if !strings.Contains(out, " / / ") && !strings.Contains(out, " /usr ") {
+		t.Errorf("no mounts seen: %q", out)
+	}
+}
+
+func TestNoNetwork(t *testing.T) {
+	t.Parallel()
+	const interfaces = " cut -d: -f1 /proc/net/dev"
+	host := strings.Count(ask(t, sandbox.Spec{}, "image "+emptyImage(t)+interfaces), "\n")
+	alone := ask(t, sandbox.Spec{}, "image "+emptyImage(t)+" alone"+interfaces)
+	if !strings.Contains(alone, "lo") || strings.Count(alone, "\n") >= host {
+		t.Errorf("%d lines with the host's network, and without %q", host, alone)
 	}
 }
 

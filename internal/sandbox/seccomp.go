@@ -13,37 +13,87 @@ const (
 	dataArg0 = 16
 )
 
-// syncCalls only make data durable, which matters once, for the finished file.
-var syncCalls = []uint32{
-	unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC,
+// abi is one table of system calls that a machine's kernel serves, with the numbers in it of those
+// that are treated specially. An image may hold 32-bit programs, so all tables are filtered.
+type abi struct {
+	arch uint32
+	// first is where another table begins within this one (x32, linux/unistd_x32.h), which is said
+	// not to exist; 0 means none.
+	first uint32
+	// syncs only make data durable, which matters once, for the finished file: answered with success.
+	syncs []uint32
+	// refused reach kernel state that is not divided by namespaces: keyrings (the caller's session
+	// keyring is the user's), modules, tracing; or turn an identifier into a file of the host.
+	refused []uint32
+	// absent are said not to exist, so that programs do without. io_uring does what other calls do
+	// past this filter; clone3 hides its flags in memory, and libc falls back to clone.
+	absent []uint32
+	// clones take flags as their first argument; a new user namespace, in which a program would get
+	// every capability back, is refused.
+	clones []uint32
 }
 
-// filter answers sync calls with success and refuses new user namespaces, in which a program would
-// get every capability back. clone3 hides its flags in memory, so it is said not to exist and libc
-// falls back to clone.
-func filter() []unix.SockFilter {
-	const (
-		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
-		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		bits  = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
-		ret   = unix.BPF_RET | unix.BPF_K
-		allow = unix.SECCOMP_RET_ALLOW
-		errno = unix.SECCOMP_RET_ERRNO
-	)
-	prog := []unix.SockFilter{
-		{Code: load, K: dataArch},
-		{Code: equal, K: nativeArch, Jt: 1},
-		{Code: ret, K: allow},
-		{Code: load, K: dataNr},
+const (
+	load    = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+	equal   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	atLeast = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+	bits    = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
+	ret     = unix.BPF_RET | unix.BPF_K
+
+	allow   = unix.SECCOMP_RET_ALLOW
+	succeed = unix.SECCOMP_RET_ERRNO // with errno 0
+	refuse  = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+	unknown = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+)
+
+// filter is the program for all tables of this machine. A table that is not known here is said to be
+// empty.
+func filter() (prog []unix.SockFilter) {
+	prog = append(prog, unix.SockFilter{Code: load, K: dataArch})
+	for _, a := range abis {
+		body := a.filter()
+		prog = append(prog, unix.SockFilter{Code: equal, K: a.arch, Jf: uint8(len(body))})
+		prog = append(prog, body...)
 	}
-	for _, nr := range syncCalls {
-		prog = append(prog, unix.SockFilter{Code: equal, K: nr, Jf: 1}, unix.SockFilter{Code: ret, K: errno})
+	return append(prog, unix.SockFilter{Code: ret, K: unknown})
+}
+
+// filter decides about the calls of one table; it never falls through.
+func (a abi) filter() (prog []unix.SockFilter) {
+	prog = append(prog, unix.SockFilter{Code: load, K: dataNr})
+	if a.first != 0 {
+		prog = append(prog, unix.SockFilter{Code: atLeast, K: a.first, Jf: 1}, unix.SockFilter{Code: ret, K: unknown})
+	}
+	for _, rule := range []struct {
+		numbers []uint32
+		answer  uint32
+	}{{a.syncs, succeed}, {a.refused, refuse}, {a.absent, unknown}} {
+		for _, nr := range rule.numbers {
+			prog = append(prog, unix.SockFilter{Code: equal, K: nr, Jf: 1}, unix.SockFilter{Code: ret, K: rule.answer})
+		}
+	}
+	for i, nr := range a.clones {
+		prog = append(prog, unix.SockFilter{Code: equal, K: nr, Jt: uint8(len(a.clones) - i)})
 	}
 	return append(prog,
-		unix.SockFilter{Code: equal, K: unix.SYS_CLONE3, Jf: 1}, unix.SockFilter{Code: ret, K: errno | uint32(unix.ENOSYS)},
-		unix.SockFilter{Code: equal, K: unix.SYS_CLONE, Jt: 1}, unix.SockFilter{Code: equal, K: unix.SYS_UNSHARE, Jf: 3},
+		unix.SockFilter{Code: ret, K: allow},
 		unix.SockFilter{Code: load, K: dataArg0}, unix.SockFilter{Code: bits, K: unix.CLONE_NEWUSER, Jf: 1},
-		unix.SockFilter{Code: ret, K: errno | uint32(unix.EPERM)}, unix.SockFilter{Code: ret, K: allow})
+		unix.SockFilter{Code: ret, K: refuse}, unix.SockFilter{Code: ret, K: allow})
+}
+
+// native is the table this program itself was built for.
+func native(arch, first uint32) abi {
+	return abi{
+		arch: arch, first: first,
+		syncs: []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC},
+		refused: []uint32{
+			unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
+			unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE,
+			unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD,
+		},
+		absent: []uint32{unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER},
+		clones: []uint32{unix.SYS_CLONE, unix.SYS_UNSHARE},
+	}
 }
 
 func installFilter() error {

@@ -13,6 +13,7 @@ import (
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
+	"imagecustomizer/internal/sandbox"
 )
 
 // Scripts are the user's own programs, run in the image.
@@ -29,11 +30,18 @@ type Script struct {
 	Interpreter          string            `yaml:"interpreter" default:"/bin/sh" doc:"Program of the image that runs the script."`
 	Arguments            []string          `yaml:"arguments" doc:"Arguments of the script."`
 	EnvironmentVariables map[string]string `yaml:"environmentVariables" doc:"The script's environment; nothing else is in it."`
+	Network              ScriptNetwork     `yaml:"network" default:"host" doc:"What the script reaches: host (the build host's network) or none (nothing but a loopback interface of its own)."`
 	Label                string            `yaml:"name" doc:"What messages call the script."`
 
 	// ShellLine is set for scripts of the 2023 schema, whose arguments are one text for the shell.
 	ShellLine string `yaml:"-"`
 }
+
+// ScriptNetwork is what a script can reach.
+type ScriptNetwork string
+
+// Values are the kinds of network.
+func (ScriptNetwork) Values() []string { return []string{"host", "none"} }
 
 // Validate checks that there is one script, below the config's folder.
 func (s *Script) Validate(at *config.At) {
@@ -119,10 +127,17 @@ func (s RunScript) Run(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	if err := m.WithBind(s.ConfigDir, configMount, true, func() error { return m.Run(ctx, c) }); err != nil {
+	if err := m.WithBind(s.ConfigDir, configMount, true, func() error { return m.Run(ctx, c, s.options()...) }); err != nil {
 		return err
 	}
 	return m.Root.Remove(inlineScript)
+}
+
+func (s RunScript) options() []sandbox.Option {
+	if s.Script.Network == "none" {
+		return []sandbox.Option{sandbox.NoNetwork}
+	}
+	return nil
 }
 
 func (s RunScript) command(m *machine.Machine) (*hostcmd.Cmd, error) {
