@@ -9,7 +9,7 @@ BIN      = bin/imagecustomizer
 export CGO_ENABLED = 0
 export PATH := $(dir $(GO)):$(PATH)
 
-.PHONY: help deps build check test test-full demo bench lint generate clean
+.PHONY: help deps build check test test-full demo torture bench lint generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-full: deps build ## As test, with the whole matrix instead of a sample (roo
 
 demo: deps build ## Customize a real image with the README's command and boot it (root)
 	$(GO) run ./test/demo
+
+torture: deps build ## Kill 300 runs and interrupt 50; writes docs/torture.md (root; hours)
+	TORTURE=$${TORTURE:-300,50} TORTURE_REPORT=docs/torture.md $(GO) test -tags root -run TestTorture -timeout 10h ./test/fault
 
 bench: deps build ## Speed against a plain script, as ratios taken in one run (root)
 	$(GO) run ./test/bench

@@ -5,75 +5,29 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"imagecustomizer/internal/vm"
+	"imagecustomizer/test/fixture"
 )
-
-// moduleRoot is the repository, seen from this package's folder.
-const moduleRoot = "../.."
-
-// binary builds the program once a test run and returns its path.
-var binary = sync.OnceValues(func() (string, error) {
-	out, err := filepath.Abs(moduleRoot + "/bin/imagecustomizer")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-trimpath", "-o", out, "./cmd/imagecustomizer")
-	cmd.Dir = moduleRoot
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", errors.Join(err, errors.New(string(text)))
-	}
-	return out, nil
-})
-
-var bases sync.Map // name -> func() (string, error)
 
 // base returns the cached base image of that name, building it where needed.
 func base(t *testing.T, name string) string {
 	t.Helper()
-	builder := "debian.sh"
-	switch name {
-	case "azl3", "mariner2", "repo":
-		builder = "rpm.sh"
-	}
-	build, _ := bases.LoadOrStore(name, sync.OnceValues(func() (string, error) {
-		cmd := exec.Command("test/base/"+builder, name)
-		cmd.Dir = moduleRoot
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			return "", errors.Join(err, errors.New(stderr.String()))
-		}
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		return lines[len(lines)-1], nil
-	}))
-	path, err := build.(func() (string, error))()
-	if err != nil {
-		t.Fatalf("base image %s: %v", name, err)
-	}
-	return path
+	return fixture.Base(t, name)
 }
 
 // run starts the program and returns its exit status and everything it printed.
 func run(t *testing.T, args ...string) (status int, out string) {
 	t.Helper()
-	bin, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, args...)
+	cmd := exec.Command(fixture.Binary(t), args...)
 	text, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -12,7 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"imagecustomizer/test/fixture"
 )
 
 // small is a config whose run needs no network and a second.
@@ -158,10 +159,7 @@ func TestConvertNeedsNoRoot(t *testing.T) {
 	if err := os.WriteFile(small, bytes.Repeat([]byte("data"), 1<<18), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	bin, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := fixture.Binary(t)
 	own := filepath.Join(dir, "imagecustomizer")
 	data, _ := os.ReadFile(bin)
 	if err := os.WriteFile(own, data, 0o755); err != nil {
@@ -334,103 +332,4 @@ func files(t *testing.T, dir string) (list []string) {
 		t.Fatal(err)
 	}
 	return list
-}
-
-// traces lists what a run could leave on the host: loop devices with deleted files of dir, mounts and
-// processes that name it.
-func traces(t *testing.T, dir string) (found []string) {
-	t.Helper()
-	backing, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
-	for _, b := range backing {
-		if text, err := os.ReadFile(b); err == nil && strings.Contains(string(text), dir) {
-			found = append(found, "loop device: "+strings.TrimSpace(string(text)))
-		}
-	}
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, dir) || strings.Contains(line, "/.mic") {
-			found = append(found, "mount: "+line)
-		}
-	}
-	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, p := range processes {
-		if text, err := os.ReadFile(p); err == nil && strings.Contains(string(text), dir) {
-			found = append(found, "process: "+strings.ReplaceAll(string(text), "\x00", " "))
-		}
-	}
-	return found
-}
-
-// TestTracesAreFound plants what traces looks for.
-func TestTracesAreFound(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "planted")
-	if err := os.WriteFile(file, make([]byte, 1<<20), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command("losetup", "--find", "--show", file).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer exec.Command("losetup", "-d", strings.TrimSpace(string(out))).Run()
-	cmd := exec.Command("sh", "-c", "sleep 30; : "+dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	if err := syscall.Mount("planted", dir, "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Unmount(dir, 0)
-	if got := traces(t, dir); len(got) != 3 {
-		t.Errorf("planted a loop device, a mount and a process, found %q", got)
-	}
-}
-
-// TestKilledRunsLeaveNothing kills runs at points spread over their time, and interrupts others.
-func TestKilledRunsLeaveNothing(t *testing.T) {
-	t.Parallel()
-	image := base(t, "debian12-efi")
-	before := sum(t, image)
-	dir := t.TempDir()
-	bin, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := writeConfig(t, small+"  - content: sleep 1\n    environmentVariables: {PATH: /bin}\n")
-	out := filepath.Join(dir, "out.vhdx")
-	for i := range 12 {
-		cmd := exec.Command(bin, "--build-dir", dir+"/build", "--image-file", image, "--output", "vhdx="+out, "--output", "raw="+out+".raw", "--config-file", config)
-		var text bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &text, &text
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(50+200*i) * time.Millisecond)
-		sig := syscall.SIGKILL
-		if i%3 == 2 {
-			sig = syscall.SIGINT
-		}
-		_ = cmd.Process.Signal(sig)
-		_ = cmd.Wait()
-		if sig == syscall.SIGINT && cmd.ProcessState.ExitCode() != 130 {
-			t.Errorf("interrupted run %d: exit %d\n%s", i, cmd.ProcessState.ExitCode(), text.String())
-		}
-		var left []string
-		for range 100 {
-			if left = traces(t, dir); len(left) == 0 {
-				break
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		if left = append(left, files(t, dir)...); len(left) > 0 {
-			t.Errorf("run %d, %v: left behind: %q", i, sig, left)
-		}
-	}
-	if sum(t, image) != before {
-		t.Error("the base image was changed")
-	}
-	customize(t, image, small, out, "vhdx")
 }
