@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/legacy"
@@ -20,6 +18,7 @@ import (
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/step"
+	"imagecustomizer/internal/tempfile"
 	"imagecustomizer/internal/ui"
 )
 
@@ -147,7 +146,7 @@ func (f *files) open(o CustomizeOptions, targets []target, inputs []string) (err
 	if f.cache, err = cacheFolder(o.PackageCache); err != nil {
 		return err
 	}
-	if f.scratch, err = unnamed(o.BuildDir); err != nil {
+	if f.scratch, err = tempfile.Scratch(o.BuildDir); err != nil {
 		return err
 	}
 	if o.DryRun {
@@ -164,22 +163,9 @@ func (f *files) open(o CustomizeOptions, targets []target, inputs []string) (err
 		}
 	}
 	if f.disk == nil {
-		f.disk, err = unnamed(o.BuildDir)
+		f.disk, err = tempfile.Scratch(o.BuildDir)
 	}
 	return err
-}
-
-// unnamed makes a temporary file that no folder lists, so that it cannot be left behind.
-func unnamed(dir string) (*os.File, error) {
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		return os.NewFile(uintptr(fd), filepath.Join(dir, "(unnamed)")), nil
-	}
-	f, err := os.CreateTemp(dir, ".imagecustomizer-")
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a temporary file in %s: %w", dir, err)
-	}
-	return f, os.Remove(f.Name())
 }
 
 // cacheFolder is where package downloads are kept between runs.

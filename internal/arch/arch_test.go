@@ -29,7 +29,7 @@ var layers = []layer{
 	{names: []string{"internal/distro", "internal/disk", "internal/boot", "internal/vm", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
 	{names: []string{"internal/config", "internal/rootfs", "internal/ui", "internal/hostfs"}},
-	{names: []string{"internal/hostcmd", "internal/seed"}},
+	{names: []string{"internal/hostcmd", "internal/seed", "internal/tempfile"}},
 }
 
 type layer struct {

@@ -50,7 +50,7 @@ func sha256File(ctx context.Context, p *Pending, progress func(done, total int64
 	h, buffer := sha256.New(), make([]byte, mib)
 	for at := int64(0); at < fi.Size(); at += mib {
 		piece := buffer[:min(mib, fi.Size()-at)]
-		found, err := readSparse(p.file, piece, at)
+		found, err := readSparse(p.File(), piece, at)
 		if err != nil {
 			return "", err
 		}

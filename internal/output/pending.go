@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/tempfile"
 )
 
 // Pending is an output file that has no name yet: its folder is known, its content is being written.
 // It disappears with the last process that has it open, whatever ends that process, until Publish
 // names it.
 type Pending struct {
-	file  *os.File
+	file  *tempfile.File
 	dir   *os.File // folder, kept open so that renaming it or changing directory does not matter
 	name  string   // final name in dir
 	path  string   // final path as the user gave it, for messages
-	temp  string   // name in dir where the filesystem has no unnamed files, else empty
 	made  []string // folders made for it, outermost first
 	owner owner
 }
@@ -53,11 +53,7 @@ func (p *Pending) create(inputs []string) error {
 	if p.dir, err = os.OpenFile(folder, unix.O_DIRECTORY, 0); err != nil {
 		return err
 	}
-	removeStale(p.dir)
-	p.file, err = openUnnamed(p.dir)
-	if noUnnamed(err) {
-		p.temp, p.file, err = openNamed(p.dir)
-	}
+	p.file, err = tempfile.Create(p.dir)
 	if err != nil {
 		return fmt.Errorf("cannot create a file in the folder %q: %w", folder, err)
 	}
@@ -65,7 +61,7 @@ func (p *Pending) create(inputs []string) error {
 }
 
 // File is the output, open for reading and writing. It is closed by Publish and Discard.
-func (p *Pending) File() *os.File { return p.file }
+func (p *Pending) File() *os.File { return p.file.File }
 
 // Path is where the output will appear, as the user gave it.
 func (p *Pending) Path() string { return p.path }
@@ -94,50 +90,25 @@ func Publish(outputs ...*Pending) error {
 
 // finish hands the file to the user who called sudo and syncs it.
 func (p *Pending) finish() error {
-	if err := p.owner.chown(p.file); err != nil {
+	if err := p.owner.chown(p.file.File); err != nil {
 		return err
 	}
 	return p.file.Sync()
 }
 
-// giveName links the file to its name. Where the name is taken the file is linked beside it and
-// renamed over it, since no call replaces a name by an unnamed file.
 func (p *Pending) giveName() error {
-	if p.temp == "" {
-		err := p.link(p.name)
-		if errors.Is(err, fs.ErrExist) {
-			p.temp = tempName()
-			err = p.link(p.temp)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if p.temp != "" {
-		if err := unix.Renameat(p.fd(), p.temp, p.fd(), p.name); err != nil {
-			return err
-		}
-		p.temp = ""
+	if err := p.file.Publish(p.name); err != nil {
+		return err
 	}
 	p.made = nil
 	return p.dir.Sync()
 }
 
-func (p *Pending) link(name string) error {
-	return unix.Linkat(unix.AT_FDCWD, sandbox.Path(p.file), p.fd(), name, unix.AT_SYMLINK_FOLLOW)
-}
-
-func (p *Pending) fd() int { return int(p.dir.Fd()) }
-
 // Discard forgets an output that was not published, and the folders made for it. After Publish it
 // does nothing.
 func (p *Pending) Discard() {
-	if p.temp != "" {
-		_ = unix.Unlinkat(p.fd(), p.temp, 0)
-		p.temp = ""
-	}
 	if p.file != nil {
-		_ = p.file.Close()
+		p.file.Discard()
 	}
 	if p.dir != nil {
 		_ = p.dir.Close()

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"imagecustomizer/internal/tempfile"
 )
 
 func create(t *testing.T, path string) *Pending {
@@ -72,7 +74,7 @@ func TestPublishGivesTheName(t *testing.T) {
 	p.Discard()
 	wantTree(t, dir, map[string]string{"a": "", "a/b": "", "a/b/out.raw": "new"})
 	fi, err := os.Stat(dir + "/a/b/out.raw")
-	if err != nil || fi.Mode() != fileMode&^currentUmask(t) {
+	if err != nil || fi.Mode() != tempfile.Mode&^currentUmask(t) {
 		t.Errorf("mode %v, %v", fi.Mode(), err)
 	}
 }
@@ -180,63 +182,6 @@ func TestCreateRefuses(t *testing.T) {
 	wantTree(t, dir, before)
 }
 
-func TestNamedFallback(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	write(t, dir+"/out", "old")
-	p := create(t, dir+"/out")
-	_ = p.file.Close()
-	var err error
-	if p.temp, p.file, err = openNamed(p.dir); err != nil {
-		t.Fatal(err)
-	}
-	fill(t, p, "new")
-	wantTree(t, dir, map[string]string{"out": "old", p.temp: "new"})
-	if err := Publish(p); err != nil {
-		t.Fatal(err)
-	}
-	wantTree(t, dir, map[string]string{"out": "new"})
-
-	p = create(t, dir+"/out")
-	_ = p.file.Close()
-	if p.temp, p.file, err = openNamed(p.dir); err != nil {
-		t.Fatal(err)
-	}
-	p.Discard()
-	wantTree(t, dir, map[string]string{"out": "new"})
-}
-
-func TestStaleFilesAreRemoved(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	const gone = 1 << 30 // above the kernel's largest process number
-	stale := fmt.Sprintf(".imagecustomizer-%d-ABCD.tmp", gone)
-	locked := fmt.Sprintf(".imagecustomizer-%d-LOCKED.tmp", gone)
-	alive := fmt.Sprintf(".imagecustomizer-%d-ABCD.tmp", os.Getpid())
-	keep := map[string]string{locked: "", alive: "", ".imagecustomizer-x-ABCD.tmp": "", "imagecustomizer-7-A.tmp": ""}
-	write(t, filepath.Join(dir, stale), "")
-	for name := range keep {
-		write(t, filepath.Join(dir, name), "")
-	}
-	holder, err := os.OpenFile(filepath.Join(dir, locked), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer holder.Close()
-	if err := lock(holder); err != nil {
-		t.Fatal(err)
-	}
-	create(t, dir+"/out").Discard()
-	wantTree(t, dir, keep)
-}
-
-func TestTempNameIsRecognised(t *testing.T) {
-	t.Parallel()
-	if name := tempName(); !tempPattern.MatchString(name) {
-		t.Errorf("%q would never be cleaned up", name)
-	}
-}
-
 func TestParseOwner(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -287,17 +232,5 @@ func TestChecksumLine(t *testing.T) {
 		if got := checksumLine("00", name); got != want {
 			t.Errorf("%q gives %q, want %q", name, got, want)
 		}
-	}
-}
-
-func TestFilesystemWithoutUnnamedFilesIsRecognised(t *testing.T) {
-	t.Parallel()
-	dir, err := os.Open("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	if f, err := openUnnamed(dir); err == nil || !noUnnamed(err) {
-		t.Errorf("an unnamed file in /proc: %v, %v", f, err)
 	}
 }

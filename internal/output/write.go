@@ -15,6 +15,7 @@ import (
 
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/tempfile"
 )
 
 // parallelRequests is how many reads and writes qemu-img keeps in flight; 16 is its maximum.
@@ -49,7 +50,7 @@ func Write(ctx context.Context, f Format, disk string, size int64, out string, p
 // QEMU "json:" description. For raw.zst, which is made from plain bytes, a disk in another format is
 // first copied to an unnamed file in the output's folder.
 func WriteFrom(ctx context.Context, f Format, source string, size int64, p *Pending, progress func(done, total int64)) error {
-	out := sandbox.Path(p.file)
+	out := sandbox.Path(p.File())
 	if f.driver != "" {
 		return Write(ctx, f, source, size, out, progress)
 	}
@@ -57,9 +58,9 @@ func WriteFrom(ctx context.Context, f Format, source string, size int64, p *Pend
 		return Write(ctx, f, plain, size, out, progress)
 	}
 	progress = paced(progress)
-	raw, err := openScratch(p.dir)
+	raw, err := tempfile.Scratch(sandbox.Path(p.dir))
 	if err != nil {
-		return fmt.Errorf("cannot make a temporary file for the disk: %w", err)
+		return err
 	}
 	defer raw.Close()
 	disk := sandbox.Path(raw)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/tempfile"
 )
 
 // SourceKind is what a source of packages is.
@@ -239,16 +240,18 @@ func publish(src, dst string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.CreateTemp(filepath.Dir(dst), ".new-")
+	dir, err := os.Open(filepath.Dir(dst))
 	if err != nil {
 		return err
 	}
-	_, err = out.ReadFrom(in)
-	if err = errors.Join(err, out.Chmod(0o644), out.Close()); err == nil {
-		err = os.Rename(out.Name(), dst)
-	}
+	defer dir.Close()
+	out, err := tempfile.Create(dir)
 	if err != nil {
-		return errors.Join(err, os.Remove(out.Name()))
+		return err
 	}
-	return nil
+	defer out.Discard()
+	if _, err := out.ReadFrom(in); err != nil {
+		return err
+	}
+	return out.Publish(filepath.Base(dst))
 }
