@@ -22,7 +22,7 @@ var layers = []layer{
 	{names: []string{"internal/app"}},
 	{names: []string{"internal/legacy"}},
 	{names: []string{"internal/step", "internal/engine"}},
-	{names: []string{"internal/plan", "internal/output"}},
+	{names: []string{"internal/plan", "internal/output", "internal/verify"}},
 	{names: []string{"internal/pkgmgr", "internal/initramfs"}, peers: true},
 	{names: []string{"internal/machine"}},
 	{names: []string{"internal/image"}},

@@ -182,20 +182,28 @@ func bootLines(files Files, s Scheme) ([]bootLine, error) {
 
 func configLines(config string, script *Script, variables map[string]string) (lines []bootLine, err error) {
 	for _, c := range script.kernels() {
-		last := c.Words[len(c.Words)-1]
-		l := bootLine{file: config, number: c.Line, text: script.Text[c.Words[0].Start:last.End]}
-		for _, w := range c.args() {
-			args := []string{w.Value()}
-			if !w.Literal() {
-				if args, err = SplitArgs(w.Expand(variables)); err != nil {
-					return nil, fmt.Errorf("%s:%d: %w", config, c.Line, err)
-				}
-			}
-			l.args = append(l.args, args...)
+		l, err := configLine(config, script.Text, c, variables)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", config, c.Line, err)
 		}
 		lines = append(lines, l)
 	}
 	return lines, nil
+}
+
+func configLine(config, text string, c *Command, variables map[string]string) (l bootLine, err error) {
+	last := c.Words[len(c.Words)-1]
+	l = bootLine{file: config, number: c.Line, text: text[c.Words[0].Start:last.End]}
+	for _, w := range c.args() {
+		args := []string{w.Value()}
+		if !w.Literal() {
+			if args, err = SplitArgs(w.Expand(variables)); err != nil {
+				return l, err
+			}
+		}
+		l.args = append(l.args, args...)
+	}
+	return l, nil
 }
 
 func entryLines(files Files, s Scheme, variables map[string]string) (lines []bootLine, err error) {
@@ -204,21 +212,12 @@ func entryLines(files Files, s Scheme, variables map[string]string) (lines []boo
 		return nil, err
 	}
 	for _, e := range entries {
-		args, err := e.args(s.grub())
+		args, err := entryArgs(e, variables, s.grub())
 		if err != nil {
 			return nil, err
 		}
-		l := bootLine{file: e.file, number: e.options(s.grub()) + 1, text: strings.Join(e.values("options"), " ")}
-		for _, a := range args {
-			expanded := []string{a}
-			if value, known := variables[strings.TrimPrefix(a, "$")]; known && s.grub() && strings.HasPrefix(a, "$") {
-				if expanded, err = SplitArgs(value); err != nil {
-					return nil, fmt.Errorf("%s: %s: %w", e.file, a, err)
-				}
-			}
-			l.args = append(l.args, expanded...)
-		}
-		lines = append(lines, l)
+		text := strings.Join(e.values("options"), " ")
+		lines = append(lines, bootLine{e.file, e.options(s.grub()) + 1, text, args})
 	}
 	return lines, nil
 }

@@ -161,3 +161,16 @@ func Space(target string) (size, free uint64, err error) {
 	}
 	return s.Blocks * uint64(s.Bsize), s.Bfree * uint64(s.Bsize), nil
 }
+
+// MountedRoot is the path, inside its filesystem, of what is mounted at a folder: "/", or that of a
+// btrfs subvolume. Empty where nothing is mounted.
+func MountedRoot(target string) string {
+	root := ""
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 4 && unescape(f[4]) == target {
+			root = unescape(f[3]) // the last one covers those before it
+		}
+	}
+	return root
+}

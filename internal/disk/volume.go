@@ -2,6 +2,7 @@ package disk
 
 import (
 	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,24 +14,36 @@ type Volume struct {
 	Content
 }
 
-// Find returns the volume that an fstab source names, by UUID, PARTUUID, LABEL, PARTLABEL, a
-// /dev/disk/by- link, or a device path such as /dev/sda2. More than one is an error.
+// Volumes reads what the partitions of a disk hold.
+func Volumes(r io.ReaderAt, t *Table) (list []Volume) {
+	for _, p := range t.Partitions {
+		list = append(list, Volume{p, Probe(io.NewSectionReader(r, p.Start, p.Size))})
+	}
+	return list
+}
+
+// Find returns the volume that an fstab source names, see Named. More than one is an error.
 func Find(volumes []Volume, source string) (*Volume, error) {
+	switch found := Named(volumes, source); len(found) {
+	case 0:
+		return nil, fmt.Errorf("fstab names %s, but no partition of the image is that", source)
+	case 1:
+		return found[0], nil
+	default:
+		return nil, fmt.Errorf("fstab names %s, which both partition %d and partition %d of the image are", source, found[0].Number, found[1].Number)
+	}
+}
+
+// Named lists the volumes that go by a name: UUID, PARTUUID, LABEL, PARTLABEL, a /dev/disk/by- link,
+// or a device path such as /dev/sda2.
+func Named(volumes []Volume, source string) (found []*Volume) {
 	match := matcher(source)
-	var found *Volume
 	for i := range volumes {
-		switch {
-		case !match(volumes[i]):
-		case found != nil:
-			return nil, fmt.Errorf("fstab names %s, which both partition %d and partition %d of the image are", source, found.Number, volumes[i].Number)
-		default:
-			found = &volumes[i]
+		if match(volumes[i]) {
+			found = append(found, &volumes[i])
 		}
 	}
-	if found == nil {
-		return nil, fmt.Errorf("fstab names %s, but no partition of the image is that", source)
-	}
-	return found, nil
+	return found
 }
 
 // tags are the ways to name a volume by what it is, as fstab writes them; in lower case they are the

@@ -81,9 +81,8 @@ func (d *Disk) read(file *os.File) error {
 	for _, w := range d.Table.Warnings {
 		slog.Warn(w)
 	}
-	for _, p := range d.Table.Partitions {
-		v := disk.Volume{Partition: p, Content: disk.Probe(io.NewSectionReader(file, p.Start, p.Size))}
-		d.Volumes = append(d.Volumes, v)
+	d.Volumes = disk.Volumes(file, d.Table)
+	for _, v := range d.Volumes {
 		slog.Debug("partition", "number", v.Number, "start", v.Start, "size", v.Size, "holds", v.Content.Type, "uuid", v.Content.UUID, "partuuid", v.Partition.UUID)
 	}
 	return nil

@@ -1,0 +1,125 @@
+package boot
+
+import (
+	"bytes"
+	"debug/pe"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+)
+
+// EFIProgram is what an EFI program says of itself.
+type EFIProgram struct {
+	Machine uint16 // of its code, as in a PE header
+	Shim    bool
+	GRUB    *EFIGRUB // nil for other programs
+	SBAT    []SBAT
+	// Of a unified kernel image:
+	Cmdline   string
+	HasKernel bool
+	HasInitrd bool
+}
+
+// EFIGRUB is how a GRUB was built.
+type EFIGRUB struct {
+	Prefix   string // folder of its configuration, perhaps with a device; empty for the program's own
+	Embedded string // script that it runs first; empty without
+}
+
+// SBAT is a line of a program's revocation metadata (shim's SBAT.md): a component and its version.
+type SBAT struct{ Component, Package, Version string }
+
+// maxSection bounds what is read of a section.
+const maxSection = 64 << 20
+
+// ReadEFIProgram reads the headers and the describing sections of an EFI program.
+func ReadEFIProgram(r io.ReaderAt) (*EFIProgram, error) {
+	f, err := pe.NewFile(r)
+	if err != nil {
+		return nil, errors.New("it is no EFI program")
+	}
+	p := &EFIProgram{Machine: f.Machine}
+	for _, s := range f.Sections {
+		switch s.Name {
+		case "mods":
+			p.GRUB = readMods(s)
+		case ".sbat":
+			p.SBAT = parseSBAT(sectionText(s))
+		case ".cmdline":
+			p.Cmdline = strings.TrimSpace(sectionText(s))
+		case ".linux":
+			p.HasKernel = true
+		case ".initrd":
+			p.HasInitrd = true
+		}
+	}
+	for _, s := range p.SBAT {
+		p.Shim = p.Shim || s.Component == "shim"
+	}
+	return p, nil
+}
+
+func sectionText(s *pe.Section) string {
+	data, _ := s.Data()
+	if n := s.VirtualSize; n > 0 && int(n) < len(data) {
+		data = data[:n]
+	}
+	text, _, _ := strings.Cut(string(data), "\x00")
+	return text
+}
+
+func parseSBAT(text string) (found []SBAT) {
+	for line := range strings.Lines(text) {
+		if f := strings.Split(strings.TrimSpace(line), ","); len(f) >= 5 {
+			found = append(found, SBAT{f[0], f[3], f[4]})
+		}
+	}
+	return found
+}
+
+// Objects behind a GRUB's code (its include/grub/kernel.h).
+const (
+	grubConfigObject = 2
+	grubPrefixObject = 3
+)
+
+// readMods reads the objects that GRUB was built with: a header ("mimg", 4 bytes, the place and the
+// size of the objects as 64-bit numbers), and for each its kind, its size and its content. nil where
+// there are none.
+func readMods(s *pe.Section) *EFIGRUB {
+	head := make([]byte, 24)
+	if _, err := s.ReadAt(head, 0); err != nil || string(head[:4]) != "mimg" {
+		return nil
+	}
+	at, size := int64(binary.LittleEndian.Uint64(head[8:])), int64(binary.LittleEndian.Uint64(head[16:]))
+	if size < 0 || size > maxSection || at < 0 || at > maxSection {
+		return nil
+	}
+	g := &EFIGRUB{}
+	object := make([]byte, 8)
+	for at < size {
+		if _, err := s.ReadAt(object, at); err != nil {
+			return g
+		}
+		kind, n := binary.LittleEndian.Uint32(object), int64(binary.LittleEndian.Uint32(object[4:]))
+		if n < 8 {
+			return g
+		}
+		switch kind {
+		case grubConfigObject:
+			g.Embedded = objectText(s, at+8, n-8)
+		case grubPrefixObject:
+			g.Prefix = objectText(s, at+8, n-8)
+		}
+		at += n
+	}
+	return g
+}
+
+func objectText(r io.ReaderAt, at, size int64) string {
+	data := make([]byte, min(size, 1<<16))
+	n, _ := r.ReadAt(data, at)
+	text, _, _ := bytes.Cut(data[:n], []byte{0})
+	return string(text)
+}

@@ -1,0 +1,114 @@
+package verify
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path"
+	"slices"
+
+	"imagecustomizer/internal/boot"
+)
+
+// initramfsMagic are the beginnings of an initramfs: a cpio archive, in the compressions of the
+// kernel (its lib/decompress.c), or microcode before it.
+var initramfsMagic = [][]byte{
+	[]byte("070701"), []byte("070702"), {0x1f, 0x8b}, []byte("BZh"), {0x5d, 0, 0}, {0xfd, '7', 'z', 'X', 'Z', 0},
+	{0x89, 'L', 'Z', 'O', 0}, {0x02, 0x21, 0x4c, 0x18}, {0x28, 0xb5, 0x2f, 0xfd},
+}
+
+// kernels checks that every installed kernel has its modules, an initramfs and a boot entry, and
+// that these are what they should be.
+func kernels(s *system) []Finding {
+	var found list
+	if len(s.kernels) == 0 && s.scheme.Kind != boot.UKI {
+		found.at("/boot", 0, "there is no kernel (vmlinuz-VERSION)")
+	}
+	for _, k := range s.kernels {
+		s.kernelFiles(&found, k)
+		if !s.booted(k) {
+			// A hand-written menu boots one kernel, whichever its variables name.
+			found.add(Finding{File: k.Image, Text: "no boot entry loads this kernel", Warning: s.scheme.Kind == boot.Legacy})
+		}
+	}
+	for _, e := range s.menu.Entries {
+		for _, r := range e.Initrds {
+			if file, err := s.find(r); err == nil {
+				s.initramfs(&found, file)
+			}
+		}
+	}
+	return found
+}
+
+func (s *system) kernelFiles(found *list, k boot.Kernel) {
+	if size := len(s.head(k.Image)); size < headSize {
+		found.at(k.Image, 0, "the kernel is only %d bytes long", size)
+	}
+	switch {
+	case k.Modules == "":
+		found.at(k.Image, 0, "the modules of this kernel are missing: there is no /lib/modules/%s, or it is empty", k.Version)
+	case !s.Root.Exists(path.Join(k.Modules, "modules.dep")):
+		found.at(k.Modules, 0, "there is no modules.dep: the kernel finds none of its modules")
+		found.hint("depmod %s makes it", k.Version)
+	}
+	if k.Initramfs == "" {
+		// Not wrong where its entries load none and need none: see arguments.
+		found.add(Finding{File: k.Image, Text: "this kernel has no initramfs", Warning: s.bootsWithout(k)})
+		return
+	}
+	s.initramfs(found, k.Initramfs)
+}
+
+// entriesOf are the boot entries of a kernel.
+func (s *system) entriesOf(k boot.Kernel) (entries []boot.Entry) {
+	for _, e := range s.menu.Entries {
+		if file, err := s.find(e.Kernel); err == nil && s.sameFile(file, k.Image) {
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
+func (s *system) booted(k boot.Kernel) bool {
+	return s.scheme.Kind == boot.UKI || len(s.menu.Entries) == 0 || len(s.entriesOf(k)) > 0
+}
+
+func (s *system) bootsWithout(k boot.Kernel) bool {
+	entries := s.entriesOf(k)
+	return len(entries) > 0 && !slices.ContainsFunc(entries, func(e boot.Entry) bool {
+		return slices.ContainsFunc(e.Args, func(a string) bool { return len(a) > 5 && a[:5] == "root=" && !kernelFinds(a[5:]) })
+	})
+}
+
+// sameFile tells whether two paths lead to the same file, as where one is a link to the other.
+func (s *system) sameFile(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errX := s.Root.Stat(a)
+	y, errY := s.Root.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+// initramfs checks that a file begins like one.
+func (s *system) initramfs(found *list, file string) {
+	head := s.head(file)
+	if !slices.ContainsFunc(initramfsMagic, func(m []byte) bool { return bytes.HasPrefix(head, m) }) {
+		found.at(file, 0, "is no initramfs: it begins with %q", head[:min(len(head), 8)])
+	}
+}
+
+const headSize = 4096
+
+// head is the beginning of a file.
+func (s *system) head(name string) []byte {
+	f, err := s.Root.Open(name, 0, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	head := make([]byte, headSize)
+	n, _ := io.ReadFull(f, head)
+	return head[:n]
+}

@@ -1,0 +1,48 @@
+package verify
+
+import (
+	"errors"
+
+	"imagecustomizer/internal/boot"
+)
+
+// menu checks what the configuration of the boot loader searches for and loads.
+func menu(s *system) []Finding {
+	found := append(list(nil), s.broken...)
+	if len(s.menu.Entries) == 0 && len(s.broken) == 0 && s.scheme.Kind != boot.UKI {
+		found.at(s.scheme.Config, 0, "the image has no boot entry (%s)", s.scheme)
+	}
+	s.references(&found, s.menu)
+	for _, e := range s.menu.Entries {
+		s.loads(&found, e.Kernel, "the kernel")
+		for _, i := range e.Initrds {
+			s.loads(&found, i, "the initramfs")
+		}
+	}
+	return found
+}
+
+// references checks the filesystems that a configuration searches for, and where it goes on.
+func (s *system) references(found *list, m *boot.Menu) {
+	for _, r := range m.Searches {
+		if _, err := s.volumeOf(r.Place.Device, r.File); err != nil {
+			found.at(r.File, r.Line, "%v", err)
+			found.hint("GRUB cannot find its files without")
+		}
+	}
+	for _, r := range m.Configs {
+		s.loads(found, r, "its configuration")
+	}
+}
+
+// loads checks one file that the boot loader reads.
+func (s *system) loads(found *list, r boot.Ref, what string) {
+	_, err := s.find(r)
+	switch {
+	case err == nil:
+	case errors.Is(err, errUnseen):
+		found.warn(r.File, r.Line, "%s %s cannot be looked for: %v", what, r.Place.Path, err)
+	default:
+		found.at(r.File, r.Line, "%s: %v", what, err)
+	}
+}

@@ -1,0 +1,202 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/rootfs"
+)
+
+// Image is what is checked: a disk, and the tree of the system on it, mounted.
+type Image struct {
+	Disk    io.ReaderAt
+	Size    int64             // of the disk in bytes
+	Mounts  []image.Mounted   // root first
+	Subvols map[string]string // mount point: its subvolume, where it has one; see image.Disk
+	Root    *rootfs.Root
+	Arch    string // as uname -m says it
+}
+
+// system is an image while it is checked, with what more than one check needs.
+type system struct {
+	Image
+	Volumes  []disk.Volume
+	table    *disk.Table // never nil
+	tableErr error
+	fstab    disk.Fstab
+	scheme   boot.Scheme
+	menu     *boot.Menu // never nil
+	kernels  []boot.Kernel
+	efi      *esp // nil without an EFI system partition
+	broken   list // what could not be read
+}
+
+func newSystem(i Image) *system {
+	s := &system{Image: i, menu: &boot.Menu{}}
+	s.readDisk()
+	if text, err := i.Root.ReadFile(fstabFile); err == nil {
+		s.fstab = disk.ParseFstab(string(text))
+	}
+	var err error
+	if s.scheme, err = boot.Detect(i.Root); err != nil {
+		s.broken.at("", 0, "%v", err)
+	}
+	if m, err := boot.ReadMenu(i.Root, s.scheme); err != nil {
+		s.broken.at("", 0, "the boot configuration cannot be read: %v", err)
+	} else {
+		s.menu = m
+	}
+	if s.kernels, err = boot.Kernels(i.Root); err != nil {
+		s.broken.at("", 0, "%v", err)
+	}
+	s.efi = s.findESP()
+	return s
+}
+
+// text is the content of a file; "" where it cannot be read.
+func (s *system) text(name string) string {
+	data, _ := s.Root.ReadFile(name)
+	return string(data)
+}
+
+// mountOf is the mount that a path of the tree lies on.
+func (s *system) mountOf(name string) (best image.Mounted) {
+	for _, m := range s.Mounts {
+		if within(name, m.Path) && len(m.Path) >= len(best.Path) {
+			best = m
+		}
+	}
+	return best
+}
+
+func within(name, dir string) bool {
+	return dir == "/" || name == dir || strings.HasPrefix(name, dir+"/")
+}
+
+// named is the one volume that a name means; otherwise it says what is wrong with the name.
+func (s *system) named(source string) (*disk.Volume, error) {
+	switch found := disk.Named(s.Volumes, source); len(found) {
+	case 0:
+		return nil, fmt.Errorf("names %s, but no partition of the image is that", source)
+	case 1:
+		return found[0], nil
+	default:
+		return nil, fmt.Errorf("names %s, which both partition %d and partition %d are", source, found[0].Number, found[1].Number)
+	}
+}
+
+// errUnseen is why a file cannot be looked for.
+var errUnseen = errors.New("its partition is not mounted")
+
+// volumeOf is the volume that a boot loader means by a device. config is the file that names it.
+func (s *system) volumeOf(device, config string) (*disk.Volume, error) {
+	file, byFile := strings.CutPrefix(device, "file:")
+	switch {
+	case device == "":
+		return s.volume(s.mountOf(config).Volume.Number), nil
+	case byFile:
+		for _, m := range s.Mounts {
+			if _, err := s.treePath(&m.Volume, file); err == nil {
+				return s.volume(m.Volume.Number), nil
+			}
+		}
+		return nil, fmt.Errorf("searches for a partition with the file %s, which none has", file)
+	case strings.HasPrefix(device, "hd"):
+		n := strings.TrimLeft(device[strings.LastIndexByte(device, ',')+1:], "gptmsdo")
+		if number, err := strconv.Atoi(n); err == nil && s.volume(number) != nil {
+			return s.volume(number), nil
+		}
+		return nil, fmt.Errorf("names the partition (%s), which the image does not have", device)
+	}
+	return s.named(device)
+}
+
+func (s *system) volume(number int) *disk.Volume {
+	i := slices.IndexFunc(s.Volumes, func(v disk.Volume) bool { return v.Number == number })
+	if i < 0 {
+		return nil
+	}
+	return &s.Volumes[i]
+}
+
+// find returns where in the tree a file lies that a boot loader names, which sees one filesystem at a
+// time.
+func (s *system) find(r boot.Ref) (string, error) {
+	if r.Unset != "" && r.Place.Path != "" && strings.HasSuffix(r.Place.Path, "/") || r.Place.Path == "/" {
+		return "", fmt.Errorf("names no file: the variable %s is not set", r.Unset)
+	}
+	v, err := s.volumeOf(r.Place.Device, r.File)
+	if err != nil {
+		return "", err
+	}
+	if v == nil {
+		return "", errUnseen
+	}
+	return s.treePath(v, r.Place.Path)
+}
+
+// treePath is the path in the tree of a file of a volume that must be there.
+func (s *system) treePath(v *disk.Volume, name string) (string, error) {
+	seen := false
+	for _, m := range s.Mounts {
+		if m.Volume.Number != v.Number {
+			continue
+		}
+		seen = true
+		rel, ok := below(name, s.Subvols[m.Path])
+		full := path.Join(m.Path, rel)
+		if !ok || s.mountOf(full).Path != m.Path {
+			continue
+		}
+		if v.Content.Type == "vfat" {
+			full = s.fold(full)
+		}
+		if fi, err := s.Root.Stat(full); err == nil && fi.Mode().IsRegular() {
+			return full, nil
+		}
+	}
+	if !seen {
+		return "", errUnseen
+	}
+	return "", fmt.Errorf("names %s, which is not on partition %d", name, v.Number)
+}
+
+// below cuts the path of a subvolume off a path.
+func below(name, subvol string) (rel string, ok bool) {
+	if subvol == "" || subvol == "/" {
+		return name, true
+	}
+	if !within(name, subvol) {
+		return "", false
+	}
+	return strings.TrimPrefix(name, subvol), true
+}
+
+// fold returns the path of a file whose name may be written in capitals or not, as on a FAT; the path
+// itself where there is none.
+func (s *system) fold(name string) string {
+	dir, base := path.Split(name)
+	if name == "/" || name == "" || s.Root.Exists(name) {
+		return name
+	}
+	dir = s.fold(path.Clean(dir))
+	entries, _ := s.Root.ReadDir(dir)
+	for _, e := range entries {
+		if strings.EqualFold(e.Name(), base) {
+			return path.Join(dir, e.Name())
+		}
+	}
+	return name
+}
+
+// missing tells whether an error says that there is no such file.
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
