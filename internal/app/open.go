@@ -36,6 +36,8 @@ func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, err
 		return nil, err
 	}
 	logFacts(facts)
+	w.arch = facts.Arch
+	w.before = w.findings(w.arch)
 	return &machine.Machine{
 		Root: d.Root, Facts: facts, Image: i, Cache: sandbox.Writable("cache"), Log: slog.Default(),
 		Scratch: sync.OnceValues(func() (string, error) { return w.openScratch(ctx) }),

@@ -16,6 +16,7 @@ import (
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/ui"
+	"imagecustomizer/internal/verify"
 )
 
 // job is what the supervisor asks the worker to do. Files are named by their index in the worker's
@@ -30,6 +31,7 @@ type job struct {
 	DebSources []string
 	NoBaseRepo bool
 	DryRun     bool
+	Verify     bool // only look for what is wrong with the image
 	Now        time.Time
 	Version    string
 	Seed       seed.Seed // of identifiers and salts
@@ -70,6 +72,8 @@ type result struct {
 	Error string     `json:"error,omitempty"`
 	Hint  string     `json:"hint,omitempty"`
 	Plan  []planLine `json:"plan,omitempty"`
+
+	Findings []verify.Finding `json:"findings,omitempty"`
 }
 
 // planLine is one step of a plan that is only shown.

@@ -21,6 +21,7 @@ import (
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/step"
+	"imagecustomizer/internal/verify"
 )
 
 // Worker is the privileged half of the program: it reads one job, does it, and sends the result. An
@@ -40,9 +41,16 @@ func Worker(in, out *os.File) int {
 	slog.SetDefault(slog.New(send))
 	hostcmd.HostEnv = []string{"TMPDIR=" + sandbox.Work + "/tmp"}
 	w := &worker{job: &j, sender: send}
-	p, err := w.customize(ctx)
+	var p []planLine
+	var found []verify.Finding
+	var err error
+	if j.Verify {
+		found, err = w.verifyImage(ctx)
+	} else {
+		p, err = w.customize(ctx)
+	}
 	res := resultOf(err)
-	res.Plan = p
+	res.Plan, res.Findings = p, found
 	send.send(message{Result: res})
 	return 0
 }
@@ -51,8 +59,10 @@ func Worker(in, out *os.File) int {
 type worker struct {
 	*job
 	*sender
-	disk *image.Disk
-	undo disk.Stack // what closing the image takes
+	disk   *image.Disk
+	undo   disk.Stack       // what closing the image takes
+	arch   string           // of the image's programs
+	before []verify.Finding // what was wrong with the base image
 }
 
 // customize does the job: it fills the working disk, opens it, plans, carries the plan out, closes

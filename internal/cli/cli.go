@@ -25,6 +25,7 @@ type commandLine struct {
 	Customize customizeCmd `cmd:"" default:"withargs" help:"Change an image as a config file says. This is the command that runs when none is named."`
 	Convert   convertCmd   `cmd:"" help:"Write an image in another format, unchanged. Needs neither root nor a config file."`
 	Validate  validateCmd  `cmd:"" name:"validate-config" help:"Check a config file without touching any image. Needs no root."`
+	Verify    verifyCmd    `cmd:"" help:"Look for reasons why an image would not boot: names that nothing in it has, missing files, damage. Customize does the same before it publishes an image."`
 	Doctor    doctorCmd    `cmd:"" help:"Say what this host can and cannot do, and what mends it."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`

@@ -67,6 +67,20 @@ func (c *validateCmd) Run(s *session) error {
 	return app.Validate(app.ValidateOptions{ConfigFile: c.ConfigFile, Resources: c.ValidateResources, BuildDir: c.BuildDir}, s.ui, s.stdout)
 }
 
+type verifyCmd struct {
+	Image            string `arg:"" help:"Image to look into: vhd, vhdx, qcow2 or raw. It is copied, never modified." placeholder:"IMAGE"`
+	BuildDir         string `help:"Folder for the copy. Default: the system's temporary folder." placeholder:"DIR"`
+	Format           string `default:"text" enum:"text,json" help:"Form of what is found: text, or json (one finding a line)." placeholder:"FORMAT"`
+	AllowBackingFile bool   `help:"Accept an image that refers to further files."`
+}
+
+// Run verifies an image.
+func (c *verifyCmd) Run(s *session) error {
+	return app.Verify(s.ctx, app.VerifyOptions{
+		ImageFile: c.Image, BuildDir: c.BuildDir, Format: c.Format, AllowBackingFile: c.AllowBackingFile,
+	}, s.ui, s.stdout)
+}
+
 type doctorCmd struct{}
 
 // Run examines the host.

@@ -1,0 +1,155 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/ui"
+	"imagecustomizer/internal/verify"
+)
+
+// VerifyOptions are the flags of the verify command.
+type VerifyOptions struct {
+	ImageFile        string
+	BuildDir         string // for a copy of the image; empty for the system's temporary folder
+	Format           string // of what is printed: text or json
+	AllowBackingFile bool
+}
+
+// Verify looks for reasons why an image would not boot. It works on a copy. What it finds goes to
+// stdout; an error is among it, or the image cannot be opened, when the returned error is not nil.
+func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Writer) error {
+	var bad usage
+	bad.check(regularFile("image", o.ImageFile))
+	if err := bad.err(); err != nil {
+		return err
+	}
+	format, err := image.Probe(ctx, o.ImageFile, o.AllowBackingFile)
+	if err != nil {
+		return err
+	}
+	if o.BuildDir == "" {
+		o.BuildDir = os.TempDir()
+	}
+	if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
+		return fmt.Errorf("cannot make the build folder: %w", err)
+	}
+	disk, err := unnamed(o.BuildDir)
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
+	j := &job{Image: abs(o.ImageFile), Format: format, Verify: true, Version: Version, Now: buildTime()}
+	res, err := runWorker(ctx, j, sandbox.Spec{Files: []*os.File{disk}}, screen.Handle)
+	if err != nil {
+		return err
+	}
+	return report(o, res.Findings, stdout)
+}
+
+// report prints findings, errors first.
+func report(o VerifyOptions, findings []verify.Finding, stdout io.Writer) error {
+	errs, warnings := verify.New(nil, findings)
+	if err := printFindings(o.Format, append(errs, warnings...), stdout); err != nil {
+		return err
+	}
+	if len(errs) > 0 {
+		return &Shown{Failure{Code: ExitFailed, Err: fmt.Errorf("%d findings", len(errs))}}
+	}
+	if o.Format == "json" {
+		return nil
+	}
+	_, err := fmt.Fprintf(stdout, "%s: nothing wrong was found (%d warnings)\n", o.ImageFile, len(warnings))
+	return err
+}
+
+func printFindings(format string, findings []verify.Finding, stdout io.Writer) error {
+	for _, f := range findings {
+		if format == "json" {
+			if err := json.NewEncoder(stdout).Encode(f); err != nil {
+				return err
+			}
+			continue
+		}
+		level, hint := "error", ""
+		if f.Warning {
+			level = "warning"
+		}
+		if f.Hint != "" {
+			hint = "\n  " + f.Hint
+		}
+		if _, err := fmt.Fprintf(stdout, "%s: %s%s\n", level, f, hint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyImage is the worker's part of the verify command.
+func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err error) {
+	file := sandbox.File(fileDisk)
+	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error {
+		return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
+	}); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.undo.Undo()) }()
+	if err := w.phase(ctx, "open", "open the image", func(ctx context.Context) error {
+		_, err := w.open(ctx, file)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	found = w.before
+	return found, w.phase(ctx, "check", "check the filesystems", func(ctx context.Context) error {
+		if err := w.unmount(func() error { return nil }); err != nil {
+			return err
+		}
+		if err := w.disk.Check(ctx); err != nil {
+			found = append(found, verify.Finding{Check: "filesystems", Text: ui.Describe(err)})
+		}
+		return nil
+	})
+}
+
+// findings are what is wrong with the opened image. arch is that of its programs.
+func (w *worker) findings(arch string) []verify.Finding {
+	file := sandbox.File(fileDisk)
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return []verify.Finding{{Check: "disk", Text: err.Error()}}
+	}
+	return verify.Run(verify.Image{
+		Disk: file, Size: size, Mounts: w.disk.Mounts, Subvols: w.disk.Subvolumes(), Root: w.disk.Root, Arch: arch,
+	})
+}
+
+// verify fails when something is wrong with the image that was not wrong with the base image.
+func (w *worker) verify() error {
+	wrong, known := verify.New(w.before, w.findings(w.arch))
+	for _, f := range known {
+		slog.Warn(f.String(), "check", f.Check)
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	var lines, hints []string
+	for _, f := range wrong {
+		lines = append(lines, f.String())
+		if f.Hint != "" {
+			hints = append(hints, f.Hint)
+		}
+	}
+	return &Failure{
+		Code: ExitFailed, Hint: strings.Join(hints, "; "),
+		Err: errors.New("the image is not fit to be published:\n  " + strings.Join(lines, "\n  ")),
+	}
+}

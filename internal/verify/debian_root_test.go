@@ -1,0 +1,176 @@
+//go:build root
+
+package verify
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/image"
+	"imagecustomizer/test/rootns"
+)
+
+func TestMain(m *testing.M) { os.Exit(rootns.Main(m.Run)) }
+
+// open opens a copy of a base image.
+func open(t *testing.T, variant string) Image {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := hostcmd.New("../../test/base/debian.sh", variant).Output(t.Context())
+	must(err)
+	base := strings.TrimSpace(out)
+	format, err := image.Probe(t.Context(), base, false)
+	must(err)
+	file, err := os.Create(filepath.Join(t.TempDir(), "copy.raw"))
+	must(err)
+	t.Cleanup(func() { _ = file.Close() })
+	must(image.Convert(t.Context(), base, format, file, func(_, _ int64) {}))
+	dir := t.TempDir()
+	d, err := image.Open(t.Context(), file, dir)
+	must(err)
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return Image{Disk: file, Size: format.Size, Mounts: d.Mounts, Subvols: d.Subvolumes(), Root: d.Root, Arch: "x86_64"}
+}
+
+// TestBases: every base image passes.
+func TestBases(t *testing.T) {
+	if os.Getenv("FULL") == "" {
+		t.Skip("the one of every test run is in TestBrokenDebian")
+	}
+	for _, v := range []string{"bios", "mbr", "4k", "xfs", "btrfs", "parts"} {
+		t.Run(v, func(t *testing.T) { newPatient(t, open(t, "debian12-"+v)).sound(t, "as it is") })
+	}
+}
+
+const (
+	grubCfg = "/boot/grub/grub.cfg"
+	stubCfg = "/boot/efi/EFI/debian/grub.cfg"
+	wrong   = "01234567-89ab-cdef-0123-456789abcdef"
+)
+
+// TestBrokenDebian breaks a real image in many ways, one at a time.
+func TestBrokenDebian(t *testing.T) {
+	p := newPatient(t, open(t, "debian12-efi"))
+	table, err := disk.ReadTable(p.Disk, p.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	volumes := disk.Volumes(p.Disk, table)
+	esp, root := volumes[0], volumes[1]
+	kernel, initrd := p.glob("/boot", "vmlinuz-"), p.glob("/boot", "initrd.img-")
+	version := strings.TrimPrefix(kernel, "/boot/vmlinuz-")
+	rootID := root.Content.UUID
+	gone := func(name string) func(*patient) { return func(p *patient) { p.hide(name) } }
+	p.check(t, []mutation{
+		{"fstab: root's UUID", func(p *patient) { p.edit(fstabFile, rootID, wrong) }, `/etc/fstab:3: names UUID=` + wrong + `, but no partition of the image is that`, false},
+		{"fstab: ESP's UUID", func(p *patient) { p.edit(fstabFile, "UUID=1", "UUID=2") }, `/etc/fstab:2: names UUID=2.*, but no partition of the image is that`, false},
+		{"fstab: optional", func(p *patient) { p.insert(fstabFile, "LABEL=data /data ext4 nofail 0 2") }, `/etc/fstab:4: names LABEL=data, but no .*`, true},
+		{"fstab: type", func(p *patient) { p.edit(fstabFile, " ext4 ", " xfs ") }, `/etc/fstab:3: says that UUID=.* is xfs, but partition 2 holds ext4`, false},
+		{"fstab: root is the ESP", func(p *patient) { p.edit(fstabFile, "UUID="+rootID+" / ext4", "UUID="+esp.Content.UUID+" / vfat") }, `/etc/fstab:3: names partition 1 as the root, but this file lies on partition 2`, false},
+		{"fstab: swap", func(p *patient) { p.insert(fstabFile, "UUID="+wrong+" none swap sw 0 0") }, `/etc/fstab:4: names UUID=` + wrong + `, but .*`, false},
+		{"fstab: swap file", func(p *patient) { p.insert(fstabFile, "/swapfile none swap sw 0 0") }, `/etc/fstab:4: swaps to the file /swapfile, which .*`, false},
+		{"fstab: loop device", func(p *patient) { p.insert(fstabFile, "/dev/loop3p1 /mnt ext4 nofail 0 0") }, `/etc/fstab:4: names /dev/loop3p1, a device of the machine .*`, false},
+		{"fstab: bind", func(p *patient) { p.insert(fstabFile, "/srv/none /mnt none bind 0 0") }, `/etc/fstab:4: binds /srv/none, which .*`, false},
+		{"fstab: overlay", func(p *patient) {
+			p.insert(fstabFile, "overlay /etc overlay lowerdir=/sysroot/etc,upperdir=/sysroot/var/up,workdir=/sysroot/var/work 0 0")
+		}, `/etc/fstab:4: the overlay's upperdir /sysroot/var/up is not a folder .*`, false},
+		{"fstab: verity", func(p *patient) { p.edit(fstabFile, "UUID="+rootID, "/dev/mapper/root") }, `/etc/fstab:3: mounts /dev/mapper/root, but /boot/grub/grub.cfg:\d+ passes no roothash= .*`, false},
+		{"fstab: twice", func(p *patient) { p.insert(fstabFile, "tmpfs /boot/efi tmpfs defaults 0 0") }, `/etc/fstab:4: /boot/efi is mounted by line 2 already`, true},
+
+		{"grub.cfg: search", func(p *patient) { p.edit(grubCfg, "--set=root "+rootID, "--set=root "+wrong) }, `/boot/grub/grub.cfg:\d+: names UUID=` + wrong + `, but .*`, false},
+		{"grub.cfg: root=", func(p *patient) { p.edit(grubCfg, "root=UUID="+rootID, "root=UUID="+wrong) }, `/boot/grub/grub.cfg:\d+: root=UUID=` + wrong + `: names UUID=.*`, false},
+		{"grub.cfg: root= of another partition", func(p *patient) { p.edit(grubCfg, "root=UUID="+rootID, "root=PARTUUID="+esp.Partition.UUID) }, `.*grub.cfg:\d+: root=PARTUUID=.* is partition 1, but the root of the system is partition 2`, false},
+		{"grub.cfg: root= without initramfs", func(p *patient) { p.edit(grubCfg, "\tinitrd\t"+initrd, "") }, `.*grub.cfg:\d+: root=UUID=.* needs an initramfs, .*`, false},
+		{"grub.cfg: resume=", func(p *patient) { p.edit(grubCfg, " quiet", " quiet resume=UUID="+wrong) }, `.*grub.cfg:\d+: resume=UUID=.*: names .*`, false},
+		{"grub.cfg: kernel", func(p *patient) { p.edit(grubCfg, "linux\t"+kernel, "linux\t/boot/vmlinuz-5.0") }, `.*grub.cfg:\d+: the kernel: names /boot/vmlinuz-5.0, which is not on partition 2`, false},
+		{"grub.cfg: kernel as on a boot partition", func(p *patient) { p.edit(grubCfg, "linux\t/boot/", "linux\t/") }, `.*grub.cfg:\d+: the kernel: names /vmlinuz-\S+, which is not on partition 2`, false},
+		{"grub.cfg: initramfs", func(p *patient) { p.edit(grubCfg, "initrd\t"+initrd, "initrd\t/boot/initrd.img-5.0") }, `.*grub.cfg:\d+: the initramfs: names /boot/initrd.img-5.0, which .*`, false},
+		{"grub.cfg: recovery entry", func(p *patient) { p.edit(grubCfg, rootID+" ro single", wrong+" ro single") }, `.*grub.cfg:\d+: root=UUID=` + wrong + `: .*`, false},
+		{"grub.cfg: loop device", func(p *patient) { p.edit(grubCfg, "root=UUID="+rootID, "root=/dev/loop0p2") }, `.*grub.cfg:\d+: names /dev/loop0p2, a device of the machine .*`, false},
+		{"grub.cfg: host path", func(p *patient) { p.edit(grubCfg, "linux\t/boot/", "linux\t/.mic/root/boot/") }, `.*grub.cfg:\d+: names /.mic/root/boot/\S+, a path of the machine .*`, false},
+		{"grub.cfg: device name", func(p *patient) { p.edit(grubCfg, "root=UUID="+rootID, "root=/dev/vda2") }, `.*grub.cfg:\d+: root=/dev/vda2 is a name that differs .*`, true},
+		{"grub.cfg: syntax", func(p *patient) { p.edit(grubCfg, "submenu 'Adv", "submenu Adv") }, `the boot configuration cannot be read: /boot/grub/grub.cfg: .*`, false},
+		{"grub.cfg: empty", func(p *patient) { p.write(grubCfg, "# It is automatically generated by grub-mkconfig\n") }, `/boot/grub/grub.cfg: the image has no boot entry .*`, false},
+		{"default/grub: loop device", func(p *patient) { p.edit("/etc/default/grub", `"quiet"`, `"quiet root=/dev/loop0p2"`) }, `/etc/default/grub:\d+: names /dev/loop0p2, .*`, false},
+
+		{"stub: UUID", func(p *patient) { p.edit(stubCfg, rootID, wrong) }, stubCfg + `:1: names UUID=` + wrong + `, but .*`, false},
+		{"stub: prefix", func(p *patient) { p.edit(stubCfg, "/boot/grub'", "/grub'") }, stubCfg + `:3: its configuration: names /grub/grub.cfg, which is not on partition 2`, false},
+		{"stub: gone", gone(stubCfg), `/boot/efi/EFI/BOOT/grubx64.efi: this GRUB looks for grub.cfg in /EFI/debian of its partition, where there is none`, false},
+		{"EFI: no loader", gone("/boot/efi/EFI/BOOT/bootx64.efi"), `/boot/efi/EFI/BOOT/BOOTX64.EFI: there is no such file: .*`, false},
+		{"EFI: no GRUB", gone("/boot/efi/EFI/BOOT/grubx64.efi"), `/boot/efi/EFI/BOOT/grubx64.efi: there is no such file: .*`, false},
+		{"EFI: no program", func(p *patient) { p.write("/boot/efi/EFI/BOOT/bootx64.efi", "MZ?") }, `/boot/efi/EFI/BOOT/bootx64.efi: it is no EFI program`, false},
+		{"EFI: another machine", func(p *patient) { p.breakMachine("/boot/efi/EFI/BOOT/bootx64.efi") }, `/boot/efi/EFI/BOOT/bootx64.efi: is a program for another machine .*`, false},
+		{"EFI: no FAT", func(p *patient) { p.poke(esp.Start+54, make([]byte, 64)...) }, `partition 1 is the EFI system partition, but holds .*`, false},
+
+		{"kernel: no initramfs", gone(initrd), `.*grub.cfg:\d+: the initramfs: names ` + initrd + `, which is not on partition 2`, false},
+		{"kernel: empty initramfs", func(p *patient) { p.write(initrd, "") }, initrd + `: is no initramfs: it begins with ""`, false},
+		{"kernel: gone", gone(kernel), `.*grub.cfg:\d+: the kernel: names ` + kernel + `, which .*`, false},
+		{"kernel: short", func(p *patient) { p.write(kernel, "MZ") }, kernel + `: the kernel is only 2 bytes long`, false},
+		{"kernel: no modules", gone("/usr/lib/modules/" + version), kernel + `: the modules of this kernel are missing: .*`, false},
+		{"kernel: no modules.dep", gone("/usr/lib/modules/" + version + "/modules.dep"), `/lib/modules/` + version + `: there is no modules.dep: .*`, false},
+		{"kernel: no entry", func(p *patient) {
+			p.write("/boot/vmlinuz-7.0", strings.Repeat("MZ", 4096))
+		}, `/boot/vmlinuz-7.0: no boot entry loads this kernel`, false},
+
+		{"GPT: backup", func(p *patient) { p.poke(p.Size-512, 'X') }, `partition table: the backup GPT is damaged or missing: .*`, false},
+		{"GPT: primary", func(p *patient) { p.poke(512, 'X') }, `partition table: the primary GPT is damaged .*`, false},
+		{"GPT: not at the end", func(p *patient) {
+			p.Size += 1 << 20
+			p.undo = append(p.undo, func() { p.Size -= 1 << 20 })
+		}, `partition table: the backup GPT lies at sector \d+, but the disk ends with sector \d+`, false},
+		{"ext4: too new for everybody", func(p *patient) { p.poke(root.Start+1024+96+3, 0x40) }, `the ext4 filesystem of / \(partition 2\) has the feature with the number 0x40000000, which the kernel .* cannot use`, false},
+		{"ext4: not for GRUB", func(p *patient) { p.setBit(root.Start+1024+97, 0x80) }, `the ext4 filesystem of / \(partition 2\), which GRUB reads \S+ from, has the feature inline_data; the image's GRUB 2\.06 cannot read it`, false},
+		{"ext4: not for an old kernel", func(p *patient) {
+			p.write("/boot/vmlinuz-3.2", strings.Repeat("MZ", 4096))
+		}, `the ext4 filesystem of / \(partition 2\) has the feature metadata_csum, which the kernel 3.2 cannot use`, false},
+
+		{"left: /_imageconfigs", func(p *patient) { p.write("/_imageconfigs", "") }, `/_imageconfigs: is left over from customizing`, false},
+		{"left: dracut", func(p *patient) { p.write("/etc/dracut.conf.d/zz-imagecustomizer.conf", "") }, `/etc/dracut.conf.d/zz-imagecustomizer.conf: is left over from customizing`, false},
+		{"left: policy-rc.d", func(p *patient) { p.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n") }, `/usr/sbin/policy-rc.d: keeps packages from starting .*`, false},
+		{"left: resolv.conf", func(p *patient) { p.hide("/etc/resolv.conf"); p.write("/etc/resolv.conf", hostResolv(p.t)) }, `/etc/resolv.conf: is that of the machine .*`, true},
+		{"systemd: default.target", func(p *patient) { p.symlink("/usr/lib/systemd/system/gone.target", "/etc/systemd/system/default.target") }, `/etc/systemd/system/default.target: leads to .*gone.target, which .*`, false},
+		{"systemd: enabled unit", func(p *patient) {
+			p.symlink("/usr/lib/systemd/system/gone.service", "/etc/systemd/system/multi-user.target.wants/gone.service")
+		}, `/etc/systemd/system/multi-user.target.wants/gone.service: this unit is enabled, .*`, true},
+	})
+}
+
+// breakMachine says in a program's header that it is for another machine.
+func (p *patient) breakMachine(name string) {
+	data, err := p.Root.ReadFile(name)
+	p.must(err)
+	at := strings.Index(string(data), "PE\x00\x00") + 4
+	changed := append([]byte(nil), data...)
+	copy(changed[at:], "\x64\xaa")
+	p.write(name, string(changed))
+}
+
+// setBit sets bits of a byte of the disk.
+func (p *patient) setBit(at int64, bits byte) {
+	b := make([]byte, 1)
+	_, err := p.Disk.ReadAt(b, at)
+	p.must(err)
+	p.poke(at, b[0]|bits)
+}
+
+func hostResolv(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil || !strings.Contains(string(data), "nameserver") {
+		t.Skip("this machine has no name server to find")
+	}
+	return string(data)
+}

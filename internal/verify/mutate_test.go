@@ -1,0 +1,164 @@
+package verify
+
+import (
+	"io"
+	"io/fs"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// patient is an image that tests break, one thing at a time, and mend again.
+type patient struct {
+	Image
+	t      *testing.T
+	undo   []func()
+	writes map[int64][]byte // to the disk
+}
+
+func newPatient(t *testing.T, i Image) *patient {
+	p := &patient{Image: i, t: t, writes: map[int64][]byte{}}
+	p.Disk = &patchedDisk{i.Disk, p.writes}
+	return p
+}
+
+// patchedDisk is a disk some of whose bytes are others.
+type patchedDisk struct {
+	io.ReaderAt
+	writes map[int64][]byte
+}
+
+func (p *patchedDisk) ReadAt(b []byte, at int64) (int, error) {
+	n, err := p.ReaderAt.ReadAt(b, at)
+	for from, data := range p.writes {
+		for i, c := range data {
+			if o := from + int64(i) - at; o >= 0 && o < int64(n) {
+				b[o] = c
+			}
+		}
+	}
+	return n, err
+}
+
+func (p *patient) must(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *patient) poke(at int64, data ...byte) {
+	p.writes[at] = data
+	p.undo = append(p.undo, func() { delete(p.writes, at) })
+}
+
+// write gives a file a content.
+func (p *patient) write(name, text string) {
+	p.t.Helper()
+	old, err := p.Root.ReadFile(name)
+	if missing(err) {
+		p.undo = append(p.undo, func() { p.must(p.Root.Remove(name)) })
+	} else {
+		p.must(err)
+		p.undo = append(p.undo, func() { p.must(p.Root.WriteFile(name, old, 0o644)) })
+	}
+	p.must(p.Root.WriteFile(name, []byte(text), 0o644))
+}
+
+// edit replaces the first occurrence of a text in a file, which must have it.
+func (p *patient) edit(name, from, to string) {
+	p.t.Helper()
+	text, err := p.Root.ReadFile(name)
+	p.must(err)
+	if !strings.Contains(string(text), from) {
+		p.t.Fatalf("%s does not hold %q:\n%s", name, from, text)
+	}
+	p.write(name, strings.Replace(string(text), from, to, 1))
+}
+
+// insert puts a line at the end of a file.
+func (p *patient) insert(name, line string) {
+	p.t.Helper()
+	text, err := p.Root.ReadFile(name)
+	p.must(err)
+	p.write(name, string(text)+line+"\n")
+}
+
+// hide moves a file or folder away.
+func (p *patient) hide(name string) {
+	p.t.Helper()
+	aside := name + ".aside"
+	if _, err := p.Root.Lstat(name); err != nil {
+		p.t.Fatal(err)
+	}
+	p.must(p.Root.Rename(name, aside))
+	p.undo = append(p.undo, func() { p.must(p.Root.Rename(aside, name)) })
+}
+
+func (p *patient) symlink(target, name string) {
+	p.t.Helper()
+	p.must(p.Root.Symlink(target, name))
+	p.undo = append(p.undo, func() { p.must(p.Root.Remove(name)) })
+}
+
+// glob is the only file of a folder whose name begins so.
+func (p *patient) glob(dir, prefix string) string {
+	p.t.Helper()
+	entries, err := p.Root.ReadDir(dir)
+	p.must(err)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) && e.Type()&fs.ModeSymlink == 0 {
+			return dir + "/" + e.Name()
+		}
+	}
+	p.t.Fatalf("no %s* in %s", prefix, dir)
+	return ""
+}
+
+// mutation breaks one thing. want is a regular expression for the finding in one line, and warning
+// tells whether the system would boot all the same.
+type mutation struct {
+	name    string
+	do      func(p *patient)
+	want    string
+	warning bool
+}
+
+// check breaks a sound image in each way, and looks for the finding that says so.
+func (p *patient) check(t *testing.T, mutations []mutation) {
+	p.sound(t, "as it is")
+	for _, m := range mutations {
+		t.Run(m.name, func(t *testing.T) {
+			p.t = t
+			p.undo = nil
+			m.do(p)
+			found := Run(p.Image)
+			for i := len(p.undo) - 1; i >= 0; i-- {
+				p.undo[i]()
+			}
+			expect(t, found, m)
+			p.sound(t, "mended")
+		})
+	}
+}
+
+func (p *patient) sound(t *testing.T, when string) {
+	t.Helper()
+	for _, f := range Run(p.Image) {
+		t.Errorf("%s: %s", when, f)
+	}
+}
+
+func expect(t *testing.T, found []Finding, m mutation) {
+	t.Helper()
+	want := regexp.MustCompile("^" + m.want + "$")
+	for _, f := range found {
+		if want.MatchString(f.String()) {
+			if f.Warning != m.warning {
+				t.Errorf("warning: %v\n%s", f.Warning, f)
+			}
+			return
+		}
+	}
+	t.Errorf("not found: %s\nfound: %v", m.want, found)
+}
