@@ -12,6 +12,7 @@ import (
 
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/tempfile"
 	"imagecustomizer/internal/ui"
 	"imagecustomizer/internal/verify"
 )
@@ -42,7 +43,7 @@ func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Write
 	if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the build folder: %w", err)
 	}
-	disk, err := unnamed(o.BuildDir)
+	disk, err := tempfile.Scratch(o.BuildDir)
 	if err != nil {
 		return err
 	}
