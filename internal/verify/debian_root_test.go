@@ -141,7 +141,9 @@ func TestBrokenDebian(t *testing.T) {
 		{"left: dracut", func(p *patient) { p.write("/etc/dracut.conf.d/zz-imagecustomizer.conf", "") }, `/etc/dracut.conf.d/zz-imagecustomizer.conf: is left over from customizing`, false},
 		{"left: policy-rc.d", func(p *patient) { p.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n") }, `/usr/sbin/policy-rc.d: keeps packages from starting .*`, false},
 		{"left: resolv.conf", func(p *patient) { p.hide("/etc/resolv.conf"); p.write("/etc/resolv.conf", hostResolv(p.t)) }, `/etc/resolv.conf: is that of the machine .*`, true},
-		{"systemd: default.target", func(p *patient) { p.symlink("/usr/lib/systemd/system/gone.target", "/etc/systemd/system/default.target") }, `/etc/systemd/system/default.target: leads to .*gone.target, which .*`, false},
+		{"systemd: default.target", func(p *patient) {
+			p.symlink("/usr/lib/systemd/system/gone.target", "/etc/systemd/system/default.target")
+		}, `/etc/systemd/system/default.target: leads to .*gone.target, which .*`, false},
 		{"systemd: enabled unit", func(p *patient) {
 			p.symlink("/usr/lib/systemd/system/gone.service", "/etc/systemd/system/multi-user.target.wants/gone.service")
 		}, `/etc/systemd/system/multi-user.target.wants/gone.service: this unit is enabled, .*`, true},
