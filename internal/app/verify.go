@@ -111,7 +111,7 @@ func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err e
 	}
 	found = w.before
 	return found, w.phase(ctx, "check", "check the filesystems", func(ctx context.Context) error {
-		if err := w.unmount(func() error { return nil }); err != nil {
+		if err := w.unmount(); err != nil {
 			return err
 		}
 		if err := w.disk.Check(ctx); err != nil {
@@ -129,13 +129,20 @@ func (w *worker) findings(arch string) []verify.Finding {
 		return []verify.Finding{{Check: "disk", Text: err.Error()}}
 	}
 	return verify.Run(verify.Image{
-		Disk: file, Size: size, Mounts: w.disk.Mounts, Subvols: w.disk.Subvolumes(), Root: w.disk.Root, Arch: arch,
+		Disk: file, Size: size, Mounts: w.disk.Mounts, Root: w.disk.Root, Arch: arch,
 	})
 }
 
-// verify fails when something is wrong with the image that was not wrong with the base image.
-func (w *worker) verify() error {
-	wrong, known := verify.New(w.before, w.findings(w.arch))
+// verify fails when something is wrong with the unmounted disk that was not wrong with the base image.
+func (w *worker) verify(ctx context.Context) error {
+	var after []verify.Finding
+	if err := w.disk.Look(ctx, func() error {
+		after = w.findings(w.arch)
+		return nil
+	}); err != nil {
+		return err
+	}
+	wrong, known := verify.New(w.before, after)
 	for _, f := range known {
 		slog.Warn(f.String(), "check", f.Check)
 	}

@@ -79,17 +79,3 @@ func check(ctx context.Context, v disk.Volume) error {
 	}
 	return nil
 }
-
-// Subvolumes maps the mount points of btrfs subvolumes to their paths in their filesystems.
-func (d *Disk) Subvolumes() map[string]string {
-	found := map[string]string{}
-	for _, m := range d.Mounts {
-		if m.Volume.Content.Type != "btrfs" {
-			continue
-		}
-		if target, err := d.mountPoint(m.Path); err == nil {
-			found[m.Path] = disk.MountedRoot(target)
-		}
-	}
-	return found
-}

@@ -26,6 +26,8 @@ type Mounted struct {
 	Path   string // inside the image
 	Volume disk.Volume
 	Staged bool // a copy that is written back when it is unmounted, see disk.FAT
+
+	Subvolume string // path of the btrfs subvolume; empty on other filesystems. Known when all is mounted.
 }
 
 // Disk is an opened image: attached to a loop device, its tree mounted read-write.
@@ -145,7 +147,7 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 		return err
 	}
 	d.undo.Push(d.Root.Close)
-	d.Mounts = []Mounted{{"/", root.volume, false}}
+	d.Mounts = []Mounted{{Path: "/", Volume: root.volume}}
 	entries := root.fstab.Entries()
 	slices.SortStableFunc(entries, func(a, b disk.Entry) int {
 		return cmp.Compare(strings.Count(a.Target, "/"), strings.Count(b.Target, "/"))
@@ -159,6 +161,7 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 			return fmt.Errorf("mount %s: %w", e.Target, err)
 		}
 	}
+	d.noteSubvolumes()
 	return nil
 }
 
@@ -191,7 +194,7 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Entry) error {
 	if v.Content.Type == "vfat" {
 		return d.mountFAT(ctx, e.Target, *v, target)
 	}
-	d.Mounts = append(d.Mounts, Mounted{e.Target, *v, false})
+	d.Mounts = append(d.Mounts, Mounted{Path: e.Target, Volume: *v})
 	return d.mountVolume(*v, target, disk.KeptOptions(v.Content.Type, e.Options))
 }
 
@@ -208,7 +211,7 @@ func (d *Disk) mountFAT(ctx context.Context, path string, v disk.Volume, target 
 	if err != nil {
 		return fmt.Errorf("partition %d: %w", v.Number, err)
 	}
-	d.Mounts = append(d.Mounts, Mounted{path, v, f.Staged})
+	d.Mounts = append(d.Mounts, Mounted{Path: path, Volume: v, Staged: f.Staged})
 	// Writing back must not be cut short by a cancelled run: the disk is thrown away then anyway.
 	d.undo.Push(func() error { return f.Close(context.WithoutCancel(ctx)) })
 	return nil

@@ -71,13 +71,13 @@ func (s *system) source(found *list, line int, e disk.Entry) {
 
 // subvolume compares the subvolume that a line names with the one that is mounted there.
 func (s *system) subvolume(found *list, line int, e disk.Entry) {
-	if e.Type != "btrfs" || !slices.ContainsFunc(s.Mounts, func(m mounted) bool { return m.Path == e.Target }) {
+	is := s.mountOf(e.Target)
+	if is.Path != e.Target || is.Subvolume == "" {
 		return
 	}
 	for _, o := range e.Options {
-		named, ok := strings.CutPrefix(o, "subvol=")
-		if is := path.Clean("/" + s.Subvols[e.Target]); ok && path.Clean("/"+named) != is && s.Subvols != nil {
-			found.at(fstabFile, line, "names the subvolume %s, but the files of %s lie in %s", named, e.Target, is)
+		if named, ok := strings.CutPrefix(o, "subvol="); ok && path.Clean("/"+named) != is.Subvolume {
+			found.at(fstabFile, line, "names the subvolume %s, but the files of %s lie in %s", named, e.Target, is.Subvolume)
 		}
 	}
 }

@@ -18,12 +18,11 @@ import (
 
 // Image is what is checked: a disk, and the tree of the system on it, mounted.
 type Image struct {
-	Disk    io.ReaderAt
-	Size    int64             // of the disk in bytes
-	Mounts  []image.Mounted   // root first
-	Subvols map[string]string // mount point: its subvolume, where it has one; see image.Disk
-	Root    *rootfs.Root
-	Arch    string // as uname -m says it
+	Disk   io.ReaderAt
+	Size   int64           // of the disk in bytes
+	Mounts []image.Mounted // root first
+	Root   *rootfs.Root
+	Arch   string // as uname -m says it
 }
 
 // system is an image while it is checked, with what more than one check needs.
@@ -152,7 +151,7 @@ func (s *system) treePath(v *disk.Volume, name string) (string, error) {
 			continue
 		}
 		seen = true
-		rel, ok := below(name, s.Subvols[m.Path])
+		rel, ok := below(name, m.Subvolume)
 		full := path.Join(m.Path, rel)
 		if !ok || s.mountOf(full).Path != m.Path {
 			continue
