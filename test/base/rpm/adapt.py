@@ -36,6 +36,10 @@ def gawk(p: Package):
     p.link("/usr/bin/awk", "gawk")
 
 
+def iproute(p: Package):
+    p.path("/usr/lib/x86_64-linux-gnu/tc/q_atm.so").unlink()  # its library is not a dependency
+
+
 def iputils(p: Package):
     p.attributes["/usr/bin/ping"] = "%attr(0755,root,root) %caps(cap_net_raw=ep)"
 
@@ -50,6 +54,7 @@ def ca_certificates(p: Package):
     p.path("/etc/ca-certificates.conf").write_text("\n".join(names) + "\n")
     p.config.add("/etc/ca-certificates.conf")
     p.link("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt")
+    p.requires += ["coreutils", "debianutils", "openssl"]
 
 
 def openssh_server(p: Package):
@@ -59,7 +64,6 @@ def openssh_server(p: Package):
     units = "/usr/lib/systemd/system/"
     for kind in ("service", "socket"):
         p.path(f"{units}ssh.{kind}").rename(p.path(f"{units}sshd.{kind}"))
-        p.edit(f"{units}sshd.{kind}", r"\bssh\.(service|socket)", r"sshd.\1")
     p.edit(f"{units}sshd.service", "^Alias=.*\n", "")
     p.edit(f"{units}sshd.service", "^After=", "Wants=sshd-keygen.service\nAfter=sshd-keygen.service ")
 
@@ -140,7 +144,7 @@ def grub2(p: Package):
             found.unlink()
     tool = re.compile(r"\bgrub-(%s)\b(?!_lib)" % "|".join(sorted(map(re.escape, names), key=len, reverse=True)))
     for found in p.tree.rglob("*"):
-        if found.is_file() and found.read_bytes()[:4] != b"\x7fELF":
+        if found.is_file() and b"\0" not in found.read_bytes():  # a text
             text = tool.sub(r"grub2-\1", found.read_text())
             found.write_text(text.replace("/boot/grub/", "/boot/grub2/"))
     p.edit("/etc/grub.d/10_linux", r'OS="\$\{GRUB_DISTRIBUTOR\} GNU/Linux"', 'OS="${GRUB_DISTRIBUTOR}"')
@@ -150,8 +154,8 @@ def grub2(p: Package):
 
 
 # mkconfig asks whether a is gt or ge b; sort knows versions too
-_COMPARE = r"""  test "$version_test_gt_cmp$version_test_gt_a" != "gt$version_test_gt_b" &&
-  test "$(printf '%s\\n' "$version_test_gt_a" "$version_test_gt_b" | LC_ALL=C sort -V | tail -n 1)" = "$version_test_gt_a"""
+_COMPARE = r'''  test "$version_test_gt_cmp$version_test_gt_a" != "gt$version_test_gt_b" &&
+  test "$(printf '%s\\n' "$version_test_gt_a" "$version_test_gt_b" | LC_ALL=C sort -V | tail -n 1)" = "$version_test_gt_a"'''
 
 
 def split_grub(grub: Package, modules: Package, work: Path) -> list[Package]:

@@ -77,7 +77,7 @@ def packages(debs: list[Deb], names: Names, work: Path, dist: str) -> list[Packa
 def _package(name: str, debs: list[Deb], names: Names, work: Path, dist: str) -> Package:
     main = next((deb for deb in debs if deb.name == GROUPS.get(name, [name])[0]), debs[0])
     version, revision = main.version()
-    release = f"{revision}.{dist}" if name == "kernel" else f"1.{dist}"
+    release = f"{revision}.{dist}" if name.startswith("kernel") else f"1.{dist}"
     arch = "noarch" if all(deb.fields["Architecture"] == "all" for deb in debs) else "x86_64"
     package = Package(work, name, version, release, arch)
     package.summary = main.fields["Description"].replace("%", "%%")
@@ -90,6 +90,6 @@ def _package(name: str, debs: list[Deb], names: Names, work: Path, dist: str) ->
         package.add(unpacked, LEFT_OUT)
         package.config |= deb.config_files()
         _run("rm", "-r", unpacked)
-    if name == "kernel":
+    if name.startswith("kernel"):
         package.substitutions["UNAME"] = main.name.removeprefix("linux-image-")
     return package

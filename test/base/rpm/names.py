@@ -5,7 +5,7 @@ DROP = frozenset("""
 adduser base-files debconf debugedit dirmngr dpkg gettext-base gnupg gnupg-l10n gnupg-utils gpg-agent
 gpg-wks-client gpg-wks-server gpgsm gpgv init-system-helpers kpartx libfile-find-rule-perl libfreetype6 libfuse2
 libgdbm-compat4 libgdbm6 libksba8 libnumber-compare-perl libperl5.36 libpng16-16 libtext-glob-perl linux-base
-linux-image-6.12-cloud-amd64 linux-image-cloud-amd64 lsb-base media-types mokutil perl perl-base perl-modules-5.36
+linux-image-6.12-cloud-amd64 linux-image-amd64 linux-image-cloud-amd64 lsb-base media-types mokutil perl perl-base perl-modules-5.36
 pinentry-curses python3-dbus python3-distutils python3-lib2to3 runit-helper sensible-utils
 shim-helpers-amd64-signed shim-signed-common shim-unsigned sqlite3 sysvinit-utils ucf usrmerge
 """.split())
@@ -66,7 +66,7 @@ rpm-libs: librpm9 librpmio9 librpmbuild9 librpmsign9
 shadow-utils: passwd login
 shim: shim-signed
 sqlite-libs: libsqlite3-0
-systemd: systemd systemd-sysv libnss-systemd libpam-systemd libsystemd-shared libsystemd0
+systemd: systemd systemd-sysv libnss-systemd libpam-systemd libsystemd-shared libsystemd0 systemd-resolved
 systemd-udev: udev libudev1
 util-linux: util-linux util-linux-extra mount bsdutils fdisk
 util-linux-libs: libblkid1 libmount1 libuuid1 libsmartcols1 libfdisk1
@@ -90,4 +90,6 @@ LEFT_OUT = (
 
 def rpm_name(deb: str) -> str:
     """The RPM that a Debian package becomes part of."""
-    return "kernel" if deb.startswith("linux-image-") else _RPM_OF.get(deb, deb)
+    if deb.startswith("linux-image-"):
+        return "kernel" if "-cloud-" in deb else "kernel-generic"
+    return _RPM_OF.get(deb, deb)

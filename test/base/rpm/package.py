@@ -32,6 +32,7 @@ class Package:
         self.tree.mkdir(parents=True)
         self.summary = name
         self.requires, self.provides, self.config, self.attributes = [], [], set(), {}
+        self.scripts = ""
         self.substitutions = substitutions
 
     def add(self, source: Path, leave_out=None):
@@ -68,6 +69,11 @@ class Package:
         self.path(path).parent.mkdir(parents=True, exist_ok=True)
         self.path(path).symlink_to(target)
 
+    def write(self, path: str, text: str, mode=0o644):
+        self.path(path).parent.mkdir(parents=True, exist_ok=True)
+        self.path(path).write_text(text)
+        self.path(path).chmod(mode)
+
     def edit(self, path: str, pattern: str, replacement: str):
         """Replaces in a file; that there is nothing to replace is an error."""
         file = self.path(path)
@@ -103,7 +109,7 @@ class Package:
         lines += ["BuildArch: noarch"] if self.arch == "noarch" else []
         lines += [f"Requires: {r}" for r in self.requires] + [f"Provides: {p}" for p in self.provides]
         lines += [tags, "%description", self.summary, "%install",
-                  f"rmdir %{{buildroot}} || :; mv {self.tree} %{{buildroot}}", scripts, "%files", *self.file_list(shared)]
+                  f"rmdir %{{buildroot}} || :; mv {self.tree} %{{buildroot}}", scripts, self.scripts, "%files", *self.file_list(shared)]
         return "\n".join(lines) + "\n"
 
     def build(self, out: Path, shared: frozenset):
