@@ -283,7 +283,7 @@ func (f *follower) ref(c *Command, w Word) Ref {
 	text := w.Expand(f.variables)
 	r := Ref{File: f.file, Line: c.Line, Place: Place{f.variables["root"], text}}
 	for _, p := range w.parts {
-		if p.kind == variablePart && f.variables[p.text] == "" && p.text != "root" {
+		if _, set := f.variables[p.text]; p.kind == variablePart && !set && p.text != "root" {
 			r.Unset = p.text
 		}
 	}

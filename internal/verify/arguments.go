@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -21,11 +22,14 @@ var otherRoots = []string{"live:", "tmpfs", "nfs", "dhcp", "iscsi:", "nbd:", "zf
 // arguments checks the devices that the kernel's arguments name.
 func arguments(s *system) []Finding {
 	var found list
-	for _, e := range s.menu.Entries {
+	for _, e := range append(s.menu.Entries[:len(s.menu.Entries):len(s.menu.Entries)], s.laterKernels(&found)...) {
 		for _, a := range e.Args {
 			key, value, _ := strings.Cut(a, "=")
 			if slices.Contains(deviceArgs, key) && value != "" {
 				s.device(&found, e, key, value)
+			}
+			if named, ok := strings.CutPrefix(value, "subvol="); ok && key == "rootflags" {
+				s.rootSubvolume(&found, e, named)
 			}
 		}
 		if !e.Args.Has("root") && !s.discovers(e) {
@@ -33,6 +37,26 @@ func arguments(s *system) []Finding {
 		}
 	}
 	return found
+}
+
+// laterKernels is the command line that the entries of later kernels are made with, as an entry.
+func (s *system) laterKernels(found *list) []boot.Entry {
+	const file = "/etc/kernel/cmdline"
+	args, err := boot.SplitArgs(s.text(file))
+	if err != nil {
+		found.at(file, 1, "%v", err)
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	return []boot.Entry{{File: file, Line: 1, Args: append(args, "root"), Initrds: []boot.Ref{{}}}}
+}
+
+func (s *system) rootSubvolume(found *list, e boot.Entry, named string) {
+	named, _, _ = strings.Cut(named, ",")
+	if is := s.mountOf("/").Subvolume; is != "" && path.Clean("/"+named) != is {
+		found.at(e.File, e.Line, "rootflags= names the subvolume %s, but the files of / lie in %s", named, is)
+	}
 }
 
 func (s *system) device(found *list, e boot.Entry, key, value string) {

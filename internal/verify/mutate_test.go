@@ -11,28 +11,33 @@ import (
 // patient is an image that tests break, one thing at a time, and mend again.
 type patient struct {
 	Image
-	t      *testing.T
-	undo   []func()
-	writes map[int64][]byte // to the disk
+	t    *testing.T
+	undo []func()
+	disk *patchedDisk
 }
 
 func newPatient(t *testing.T, i Image) *patient {
-	p := &patient{Image: i, t: t, writes: map[int64][]byte{}}
-	p.Disk = &patchedDisk{i.Disk, p.writes}
+	p := &patient{Image: i, t: t, disk: &patchedDisk{ReaderAt: i.Disk}}
+	p.Disk = p.disk
 	return p
 }
 
-// patchedDisk is a disk some of whose bytes are others.
+// patchedDisk is a disk some of whose bytes are others. Later patches cover earlier ones.
 type patchedDisk struct {
 	io.ReaderAt
-	writes map[int64][]byte
+	patches []patch
 }
 
-func (p *patchedDisk) ReadAt(b []byte, at int64) (int, error) {
-	n, err := p.ReaderAt.ReadAt(b, at)
-	for from, data := range p.writes {
-		for i, c := range data {
-			if o := from + int64(i) - at; o >= 0 && o < int64(n) {
+type patch struct {
+	at   int64
+	data []byte
+}
+
+func (d *patchedDisk) ReadAt(b []byte, at int64) (int, error) {
+	n, err := d.ReaderAt.ReadAt(b, at)
+	for _, p := range d.patches {
+		for i, c := range p.data {
+			if o := p.at + int64(i) - at; o >= 0 && o < int64(n) {
 				b[o] = c
 			}
 		}
@@ -47,9 +52,11 @@ func (p *patient) must(err error) {
 	}
 }
 
+// poke writes to the disk.
 func (p *patient) poke(at int64, data ...byte) {
-	p.writes[at] = data
-	p.undo = append(p.undo, func() { delete(p.writes, at) })
+	n := len(p.disk.patches)
+	p.disk.patches = append(p.disk.patches, patch{at, data})
+	p.undo = append(p.undo, func() { p.disk.patches = p.disk.patches[:n] })
 }
 
 // write gives a file a content.

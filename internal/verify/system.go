@@ -130,9 +130,6 @@ func (s *system) volume(number int) *disk.Volume {
 // find returns where in the tree a file lies that a boot loader names, which sees one filesystem at a
 // time.
 func (s *system) find(r boot.Ref) (string, error) {
-	if r.Unset != "" && r.Place.Path != "" && strings.HasSuffix(r.Place.Path, "/") || r.Place.Path == "/" {
-		return "", fmt.Errorf("names no file: the variable %s is not set", r.Unset)
-	}
 	v, err := s.volumeOf(r.Place.Device, r.File)
 	if err != nil {
 		return "", err
@@ -140,7 +137,11 @@ func (s *system) find(r boot.Ref) (string, error) {
 	if v == nil {
 		return "", errUnseen
 	}
-	return s.treePath(v, r.Place.Path)
+	file, err := s.treePath(v, r.Place.Path)
+	if err != nil && r.Unset != "" {
+		err = fmt.Errorf("names %s, which is no file there: the variable %s is not set", r.Place.Path, r.Unset)
+	}
+	return file, err
 }
 
 // treePath is the path in the tree of a file of a volume that must be there.

@@ -37,11 +37,10 @@ func units(s *system) []Finding {
 func (s *system) defaultTarget(found *list) {
 	for _, dir := range unitDirs {
 		name := path.Join(dir, "default.target")
-		target, err := s.Root.Readlink(name)
-		if err != nil {
+		if _, err := s.Root.Lstat(name); err != nil {
 			continue
 		}
-		if !s.Root.Exists(name) {
+		if target, err := s.Root.Readlink(name); err == nil && !s.Root.Exists(name) {
 			found.at(name, 0, "leads to %s, which the image does not have: systemd would not know what to start", target)
 		}
 		return
