@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -173,4 +174,19 @@ func GUID(b [16]byte) string {
 func utf16Text(units []uint16) string {
 	text, _, _ := strings.Cut(string(utf16.Decode(units)), "\x00")
 	return text
+}
+
+// TableEnd is where the primary GPT of a disk ends: behind its last entry, in bytes.
+func TableEnd(r io.ReaderAt) (int64, error) {
+	var damage error
+	for _, sector := range []int{512, 4096} {
+		h, _, err := gptDisk{r, maxDisk, sector}.header(1)
+		if err == nil {
+			return int64(h.EntriesLBA)*int64(sector) + int64(h.EntryCount)*int64(h.EntrySize), nil
+		}
+		if !errors.Is(err, ErrNoTable) {
+			damage = err
+		}
+	}
+	return 0, fmt.Errorf("the primary GPT cannot be read: %w", cmp.Or(damage, ErrNoTable))
 }

@@ -106,3 +106,8 @@ func (t *Table) check(size int64) error {
 	}
 	return nil
 }
+
+// ByNumber lists the partitions in the order of their numbers.
+func (t *Table) ByNumber() []Partition {
+	return slices.SortedFunc(slices.Values(t.Partitions), func(a, b Partition) int { return cmp.Compare(a.Number, b.Number) })
+}

@@ -76,6 +76,14 @@ func checkFixedVHD(r io.ReaderAt, s sizes) error {
 	return f.check(s.disk, diskFixed)
 }
 
+// checkBaremetal checks a COSI that is the content of a fixed VHD.
+func checkBaremetal(r io.ReaderAt, s sizes) error {
+	if err := checkMagic("cosi-marker")(r, s); err != nil {
+		return err
+	}
+	return checkFixedVHD(r, sizes{file: s.file, disk: s.file - footerSize})
+}
+
 // The layout of a VHD footer, all numbers big endian: Microsoft's "Virtual Hard Disk Image Format
 // Specification", "Hard Disk Footer Format".
 const (

@@ -23,6 +23,8 @@ type Format struct {
 	options    []string // QEMU creation options
 	compressed bool     // have qemu-img compress clusters
 
+	cosi *COSI // for the formats that are made of partitions, not of the disk as a whole
+
 	accepts func(size int64) error             // limits on the disk's size; may be nil
 	check   func(r io.ReaderAt, s sizes) error // the written file's own structures; may be nil
 }
@@ -58,6 +60,14 @@ var formats = []Format{
 		Name: "vhdx", Extensions: []string{".vhdx"}, About: "Hyper-V",
 		driver: "vhdx", options: []string{"block_size=2097152"}, check: checkMagic("vhdxfile"),
 	},
+	{
+		Name: "cosi", Extensions: []string{".cosi"}, About: "Composable OS Image: compressed partitions, filesystems shrunk, and a description",
+		cosi: &COSI{Level: 9, windowLog: 27}, check: checkMagic("cosi-marker"),
+	},
+	{
+		Name: "baremetal-image", About: "COSI at the highest compression, with the footer of a fixed VHD",
+		cosi: &COSI{Level: 22, windowLog: 31, vhd: true}, check: checkBaremetal,
+	},
 }
 
 // Formats lists all formats.
@@ -77,6 +87,9 @@ func (f Format) String() string { return f.Name }
 
 // IsRaw tells whether the file is the disk itself, byte for byte.
 func (f Format) IsRaw() bool { return f.driver == "raw" }
+
+// InParts tells whether the format is made of a disk's partitions, by COSI, and shrinks its filesystems.
+func (f Format) InParts() bool { return f.cosi != nil }
 
 // Accepts tells whether the format can hold a disk of this size in bytes, before anything is written.
 func (f Format) Accepts(size int64) error {

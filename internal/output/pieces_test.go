@@ -1,0 +1,132 @@
+package output
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// holes makes a file of that size with a byte of data at each place.
+func holes(t *testing.T, size int64, data ...int64) *os.File {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "disk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range data {
+		if _, err := f.WriteAt([]byte{1}, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+func TestPieces(t *testing.T) {
+	t.Parallel()
+	const block = 4096
+	for _, c := range []struct {
+		name     string
+		size     int64
+		data     []int64
+		from, to int64
+		want     []piece
+	}{
+		{"all hole", 8 * mib, nil, mib, 7 * mib, []piece{{mib, 6 * mib, true}}},
+		{"small holes are data", 8 * mib, []int64{0, block * 2, mib / 2, mib}, 0, mib + block, []piece{{0, mib + block, false}}},
+		{"large holes are not", 8 * mib, []int64{0, 2 * mib, 4 * mib}, 0, 8 * mib, []piece{
+			{0, block, false}, {block, 2*mib - block, true}, {2 * mib, block, false}, {2*mib + block, 2*mib - block, true},
+			{4 * mib, block, false}, {4*mib + block, 4*mib - block, true},
+		}},
+		{"a small hole at the end is one", 2 * mib, []int64{2*mib - 2*block}, mib, 2 * mib, []piece{
+			{mib, mib - block, false}, {2*mib - block, block, true},
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := pieces(holes(t, c.size, c.data...), c.from, c.to-c.from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(c.want, got, cmp.AllowUnexported(piece{})); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestLargePiecesAreCut(t *testing.T) {
+	t.Parallel()
+	f := holes(t, 300*mib)
+	for at := int64(0); at < 300*mib; at += mib / 2 {
+		if _, err := f.WriteAt([]byte{1}, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := pieces(f, 0, 298*mib+4096)
+	want := []piece{{0, 128 * mib, false}, {128 * mib, 128 * mib, false}, {256 * mib, 42*mib + 4096, false}}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(piece{})); err != nil || d != "" {
+		t.Error(err, d)
+	}
+}
+
+// unzstd decompresses with the program, whose limit on windows is 128 MiB.
+func unzstd(t *testing.T, data []byte) []byte {
+	t.Helper()
+	c := exec.Command("zstd", "-q", "-d", "-c")
+	c.Stdin = bytes.NewReader(data)
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("zstd -d: %v", err)
+	}
+	return out
+}
+
+func TestDeflatorRoundTrip(t *testing.T) {
+	t.Parallel()
+	path := sparseDisk(t, diskSize)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		d        deflator
+		at, size int64
+	}{
+		{deflator{level: 9}, 0, diskSize},
+		{deflator{level: 3, long: true}, 7*mib + 512, 30 * mib},
+		{deflator{level: 20, long: true}, 24 * mib, mib},
+		{deflator{level: 1}, 50 * mib, 17*mib + 512},
+	} {
+		var out bytes.Buffer
+		var last int64
+		if err := c.d.write(context.Background(), f, c.at, c.size, &out, func(done int64) { last = done }); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(unzstd(t, out.Bytes()), whole[c.at:c.at+c.size]) || last != c.size {
+			t.Errorf("%+v: other bytes come back, or progress ends at %d", c, last)
+		}
+	}
+}
+
+func TestDeflatorIsCancelled(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := deflator{level: 9}.write(ctx, holes(t, 8*mib, 0, 4*mib), 0, 8*mib, &bytes.Buffer{}, func(int64) {})
+	if err == nil {
+		t.Error("a cancelled context is no error")
+	}
+}

@@ -1,0 +1,182 @@
+package output
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/machine"
+)
+
+// System is what a COSI says of the system on the disk. It is collected while the image is mounted.
+type System struct {
+	Arch       string // x86_64, arm64
+	ID         string // UUID of the image
+	OSRelease  string // text of /etc/os-release
+	Packages   []Package
+	Bootloader Bootloader
+	Mounts     []Mount
+	Verity     []Verity
+}
+
+// Package is an installed package.
+type Package struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Release string `json:"release"`
+	Arch    string `json:"arch"`
+}
+
+// Bootloader is what boots the system.
+type Bootloader struct {
+	Type        string       `json:"type"` // grub or systemd-boot
+	SystemdBoot *SystemdBoot `json:"systemdBoot,omitempty"`
+}
+
+// SystemdBoot is what systemd-boot can boot.
+type SystemdBoot struct {
+	Entries []BootEntry `json:"entries"`
+}
+
+// BootEntry is one thing that systemd-boot can boot.
+type BootEntry struct {
+	Type    string `json:"type"` // uki-standalone, uki-config or config
+	Path    string `json:"path"`
+	Cmdline string `json:"cmdline"`
+	Kernel  string `json:"kernel"`
+}
+
+// Mount is where a partition's filesystem, or a part of it, is mounted.
+type Mount struct {
+	Path      string
+	Partition int
+}
+
+// Verity is a dm-verity device of the disk. Where both partitions are the same, the hash tree lies
+// HashOffset bytes into it.
+type Verity struct {
+	DataPartition int
+	HashPartition int
+	HashOffset    int64
+	RootHash      string // hexadecimal
+}
+
+// Inspect collects what a COSI says of the mounted system.
+func Inspect(ctx context.Context, m *machine.Machine, mounts []image.Mounted, id string) (System, error) {
+	s := System{Arch: m.Facts.Arch, ID: id}
+	if s.Arch == "aarch64" {
+		s.Arch = "arm64"
+	}
+	for _, x := range mounts {
+		s.Mounts = append(s.Mounts, Mount{x.Path, x.Volume.Number})
+	}
+	text, err := m.Root.ReadFile("/etc/os-release")
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = m.Root.ReadFile("/usr/lib/os-release")
+	}
+	if err != nil {
+		return s, err
+	}
+	s.OSRelease = string(text)
+	if s.Packages, err = packages(ctx, m); err != nil {
+		return s, fmt.Errorf("list the image's packages: %w", err)
+	}
+	s.Bootloader, err = bootloader(m)
+	return s, err
+}
+
+// packages asks the image's package database. An image whose package manager was removed has none.
+func packages(ctx context.Context, m *machine.Machine) ([]Package, error) {
+	list := []Package{}
+	query := hostcmd.New("rpm", "-qa", "--queryformat", `%{NAME}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\n`)
+	switch {
+	case m.Root.Exists("/var/lib/dpkg/status"):
+		query = hostcmd.New("dpkg-query", "-W", "-f", `${Package}\t${Version}\t\t${Architecture}\t${db:Status-Abbrev}\n`)
+	case !m.Has("rpm"):
+		m.Log.Warn("the image has neither dpkg nor rpm: its list of packages is empty")
+		return list, nil
+	}
+	query.Quiet = true
+	text, err := m.Output(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(text) {
+		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
+		if len(f) < 4 || f[0] == "gpg-pubkey" || len(f) > 4 && !strings.HasPrefix(f[4], "ii") {
+			continue // a key, or a Debian package of which only the configuration is left
+		}
+		list = append(list, Package{f[0], f[1], f[2], f[3]})
+	}
+	slices.SortFunc(list, func(a, b Package) int { return strings.Compare(a.Name+" "+a.Arch, b.Name+" "+b.Arch) })
+	return list, nil
+}
+
+// bootloader tells what boots the system, by its configuration rather than by packages, of which an
+// image can have both kinds.
+func bootloader(m *machine.Machine) (Bootloader, error) {
+	scheme, err := boot.Detect(m.Root) // once more: the run may have changed it
+	switch {
+	case err != nil:
+		return Bootloader{}, err
+	case scheme.Config != "":
+		return Bootloader{Type: "grub"}, nil
+	case scheme.Kind == boot.None:
+		return Bootloader{}, fmt.Errorf("the image has no boot loader that a COSI can name: %s", strings.Join(scheme.Trail, "; "))
+	}
+	entries, err := bootEntries(m, scheme)
+	return Bootloader{Type: "systemd-boot", SystemdBoot: &SystemdBoot{entries}}, err
+}
+
+// bootEntries lists the entry files, or the unified kernel images where there are none.
+func bootEntries(m *machine.Machine, scheme boot.Scheme) ([]BootEntry, error) {
+	entries := []BootEntry{}
+	if scheme.Entries != "" {
+		files, err := m.Root.ReadDir(scheme.Entries)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			name := path.Join(scheme.Entries, f.Name())
+			if !strings.HasSuffix(name, ".conf") {
+				continue
+			}
+			text, err := m.Root.ReadFile(name)
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries, parseEntry(name, string(text)))
+		}
+		return entries, nil
+	}
+	images, err := boot.UnifiedImages(m.Root)
+	for _, u := range images {
+		entries = append(entries, BootEntry{Type: "uki-standalone", Path: u.Path, Cmdline: u.Cmdline, Kernel: u.Kernel})
+	}
+	return entries, err
+}
+
+// parseEntry reads a boot loader entry (Boot Loader Specification, type #1).
+func parseEntry(name, text string) BootEntry {
+	e := BootEntry{Type: "config", Path: name}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		value = strings.TrimSpace(value)
+		switch key {
+		case "options":
+			e.Cmdline = strings.TrimSpace(e.Cmdline + " " + value)
+		case "linux":
+			e.Kernel = value
+		case "uki", "efi":
+			e.Type, e.Kernel = "uki-config", value
+		}
+	}
+	return e
+}
