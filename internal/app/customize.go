@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -33,6 +34,10 @@ type CustomizeOptions struct {
 	OutputFile   string
 	OutputFormat string
 	Outputs      []string // FORMAT=PATH
+
+	SplitFormat       string
+	ShrinkFilesystems bool
+	COSILevel         int
 
 	RPMSources   []string
 	DebSources   []string
@@ -66,7 +71,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	if o.DryRun {
 		return printPlan(stdout, res.Plan)
 	}
-	return files.publish(ctx, outputs, screen)
+	return files.publish(ctx, files.written(outputs, res.Unwritten), screen)
 }
 
 // prepare checks the command line, the config and the kind of the base image, and writes the job.
@@ -152,13 +157,14 @@ func (f *files) open(o CustomizeOptions, targets []target, inputs []string) (err
 	if o.DryRun {
 		targets = nil
 	}
+	asIs := !slices.ContainsFunc(targets, func(t target) bool { return t.shrunk })
 	for _, t := range targets {
 		p, err := output.Create(t.path, inputs...)
 		if err != nil {
 			return err
 		}
 		f.pending = append(f.pending, p)
-		if f.disk == nil && t.format.IsRaw() {
+		if f.disk == nil && t.format.IsRaw() && asIs {
 			f.disk = p.File()
 		}
 	}
@@ -187,7 +193,10 @@ func (f *files) assign(j *job, targets []target) {
 		if p.File() == f.disk {
 			n = fileDisk
 		}
-		j.Outputs = append(j.Outputs, jobOutput{Format: targets[i].format.Name, File: n})
+		t := targets[i]
+		j.Outputs = append(j.Outputs, jobOutput{
+			Format: t.format.Name, File: n, Path: t.path, Level: t.level, Split: t.split, Partition: t.partition, Shrunk: t.shrunk,
+		})
 	}
 }
 
@@ -197,6 +206,21 @@ func (f *files) spec() sandbox.Spec {
 		s.Files = append(s.Files, p.File())
 	}
 	return s
+}
+
+// written forgets the files that the worker had nothing to write into, and returns the targets of the
+// others.
+func (f *files) written(targets []target, unwritten []int) (list []target) {
+	var kept []*output.Pending
+	for i, p := range f.pending {
+		if slices.Contains(unwritten, i) {
+			p.Discard()
+			continue
+		}
+		kept, list = append(kept, p), append(list, targets[i])
+	}
+	f.pending = kept
+	return list
 }
 
 // publish gives every output its name, now that all are complete.
@@ -217,7 +241,7 @@ func (f *files) publish(ctx context.Context, targets []target, screen *ui.UI) er
 		return err
 	}
 	for _, t := range targets {
-		screen.Note("wrote %s (%s)", t.path, t.format)
+		screen.Note("wrote %s (%s)", t.path, t)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,19 @@ type target struct {
 	format   output.Format
 	path     string // absolute
 	checksum bool
+	level    int // of compression; 0 means the format's own
+
+	split     output.Split // not empty: the file is for this partition alone, if the disk will have it
+	partition int
+	shrunk    bool // of the disk with its filesystems shrunk
+}
+
+// String names the kind of output.
+func (t target) String() string {
+	if t.split != "" {
+		return fmt.Sprintf("%s, partition %d", t.split, t.partition)
+	}
+	return t.format.Name
 }
 
 // Shown is a failure whose text the user has seen already.
@@ -59,7 +73,13 @@ func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []tar
 	if format == "" {
 		format = string(c.Output.Image.Format)
 	}
-	list := parseTargets(path, format, o.Outputs, bad)
+	image := path
+	if o.SplitFormat != "" && format == "" { // the path then only says where the partitions go
+		image = ""
+	}
+	list := parseTargets(image, format, o.Outputs, bad)
+	list = append(list, o.splitTargets(path, format, bad)...)
+	o.setLevel(list, int(c.Output.Image.COSI.Compression.Level), bad)
 	if len(list) == 0 && len(*bad) == 0 && !o.DryRun {
 		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH, or output.image in the config")
 	}
@@ -69,6 +89,57 @@ func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []tar
 	}
 	return list
 }
+
+// splitTargets lists a file for every partition that the disk can have: how many it will have, only
+// the run knows.
+func (o CustomizeOptions) splitTargets(path, format string, bad *usage) (list []target) {
+	if o.ShrinkFilesystems && o.SplitFormat == "" {
+		bad.add("--shrink-filesystems is for split partitions: give --output-split-partitions-format too")
+	}
+	if o.ShrinkFilesystems && format != "" {
+		bad.add("--shrink-filesystems cannot be combined with --output-image-format: the image keeps the sizes of its partitions")
+	}
+	if o.SplitFormat == "" {
+		return nil
+	}
+	split, err := output.ParseSplit(o.SplitFormat)
+	bad.check(err)
+	if path == "" {
+		bad.add("--output-split-partitions-format has no file name to begin those of the partitions with: give --output-image-file too")
+	}
+	if err != nil || path == "" {
+		return nil
+	}
+	for n := range output.MaxSplit {
+		list = append(list, target{split: split, path: abs(split.Path(path, n+1)), partition: n + 1, shrunk: o.ShrinkFilesystems})
+	}
+	return list
+}
+
+// setLevel sets the level of compression of those outputs that have one. The flag wins over the config.
+func (o CustomizeOptions) setLevel(list []target, config int, bad *usage) {
+	level := cmp.Or(o.COSILevel, config)
+	used := false
+	for i, t := range list {
+		if t.format.InParts() {
+			list[i].level, used = level, true
+		}
+	}
+	bad.check(checkLevel(o.COSILevel, used))
+}
+
+func checkLevel(flag int, used bool) error {
+	switch {
+	case flag < 0 || flag > maxLevel:
+		return fmt.Errorf("--cosi-compression-level %d: want a level from 1 to %d", flag, maxLevel)
+	case flag > 0 && !used:
+		return errors.New("--cosi-compression-level is for the formats cosi and baremetal-image, and neither is to be written")
+	}
+	return nil
+}
+
+// maxLevel is the highest level of compression.
+const maxLevel = 22
 
 // parseTargets turns the flags that name outputs into targets.
 func parseTargets(path, format string, more []string, bad *usage) (list []target) {
@@ -97,7 +168,7 @@ func appendTarget(list []target, format, path string, bad *usage) []target {
 		bad.check(err)
 		return list
 	}
-	return append(list, target{format: f, path: abs(path)})
+	return append(list, target{format: f, path: abs(path), shrunk: f.InParts()})
 }
 
 // checkTargets refuses outputs that would destroy the base image, each other or a folder.

@@ -12,6 +12,7 @@ import (
 
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
@@ -40,7 +41,14 @@ type job struct {
 // jobOutput is one output file of a job.
 type jobOutput struct {
 	Format string
-	File   int // index of the file to write; fileDisk means that the working disk is the output
+	Path   string // final path, for the names inside it
+	Level  int    // of compression; 0 means the format's own
+	Shrunk bool   // of the disk with its filesystems shrunk
+
+	Split     output.Split // not empty: only this partition, if there is one
+	Partition int
+
+	File int // index of the file to write; fileDisk means that the working disk is the output
 }
 
 // Indexes of the files that every worker inherits.
@@ -74,6 +82,7 @@ type result struct {
 	Plan  []planLine `json:"plan,omitempty"`
 
 	Findings []verify.Finding `json:"findings,omitempty"`
+	Unwritten []int `json:"unwritten,omitempty"` // outputs there was nothing to write into
 }
 
 // planLine is one step of a plan that is only shown.

@@ -17,6 +17,7 @@ import (
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/legacy"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
@@ -50,7 +51,7 @@ func Worker(in, out *os.File) int {
 		p, err = w.customize(ctx)
 	}
 	res := resultOf(err)
-	res.Plan, res.Findings = p, found
+	res.Plan, res.Findings, res.Unwritten = p, found, w.unwritten
 	send.send(message{Result: res})
 	return 0
 }
@@ -63,6 +64,9 @@ type worker struct {
 	undo   disk.Stack       // what closing the image takes
 	arch   string           // of the image's programs
 	before []verify.Finding // what was wrong with the base image
+
+	system    output.System // what a COSI says of the image
+	unwritten []int         // outputs there was nothing to write into
 }
 
 // customize does the job: it fills the working disk, opens it, plans, carries the plan out, closes
@@ -92,6 +96,9 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	if err := engine.Run(ctx, p, m, w.event); err != nil {
 		return nil, err
 	}
+	if err := w.inspect(ctx, m); err != nil {
+		return nil, err
+	}
 	if err := w.phase(ctx, "close", "trim, unmount and check the filesystems", w.seal); err != nil {
 		return nil, err
 	}
@@ -119,6 +126,9 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	}
 	p, problems := step.Plan(cfg, m.Facts, in)
 	problems = append(problems, p.Preflight(ctx, m)...)
+	if len(cfg.Storage.Disks) == 0 {
+		problems = append(problems, w.checkOutputs()...)
+	}
 	if len(problems) == 0 {
 		return p, nil
 	}

@@ -3,32 +3,109 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"sync"
 
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 )
 
-// write writes the outputs side by side.
+// inParts tells whether the output is a COSI of some kind.
+func (o jobOutput) inParts() bool {
+	f, err := output.Parse(o.Format)
+	return err == nil && f.InParts()
+}
+
+// checkOutputs looks for outputs that the image's partition table does not allow.
+func (w *worker) checkOutputs() (problems []plan.Problem) {
+	for _, o := range w.Outputs {
+		if o.inParts() && w.disk.Table.Kind != "gpt" {
+			problems = append(problems, plan.Problem{
+				Step: "output." + o.Format, Text: fmt.Sprintf("the output format %s describes a disk with a GPT, but the image has an MBR", o.Format),
+				Hint: "write another format, or give the image a new disk with storage.disks",
+			})
+		}
+	}
+	return problems
+}
+
+// inspect collects what a COSI says of the system, while it is mounted.
+func (w *worker) inspect(ctx context.Context, m *machine.Machine) error {
+	if !slices.ContainsFunc(w.Outputs, jobOutput.inParts) {
+		return nil
+	}
+	return w.phase(ctx, "describe", "list packages and boot entries for the output", func(ctx context.Context) (err error) {
+		w.system, err = output.Inspect(ctx, m, w.disk.Mounts, w.Seed.UUID("image"))
+		return err
+	})
+}
+
+// write writes the outputs side by side; those that shrink the filesystems of the disk come after
+// those of the disk as it is.
 func (w *worker) write(ctx context.Context, file *os.File) error {
+	parts, err := output.ReadParts(file, w.system)
+	if err != nil {
+		return err
+	}
+	if err := w.writeAll(ctx, parts, false); err != nil {
+		return err
+	}
+	return w.writeAll(ctx, parts, true)
+}
+
+func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(w.Outputs))
 	for i, o := range w.Outputs {
-		if o.File == fileDisk {
+		if o.File == fileDisk || o.Split != "" || o.Shrunk != shrunk {
 			continue
 		}
-		format, err := output.Parse(o.Format)
+		wg.Go(func() { errs[i] = w.writeOne(ctx, o, parts) })
+	}
+	err := w.writeSplit(ctx, parts, shrunk)
+	wg.Wait()
+	return errors.Join(append(errs, err)...)
+}
+
+// writeOne writes an output of the whole disk.
+func (w *worker) writeOne(ctx context.Context, o jobOutput, parts *output.Parts) error {
+	format, err := output.Parse(o.Format)
+	if err != nil {
+		return err
+	}
+	name := "output." + o.Format
+	return w.phase(ctx, name, "write "+o.Format, func(ctx context.Context) error {
+		report, to := progress(name, w.event), sandbox.File(o.File)
+		if format.InParts() {
+			return format.COSI(o.Path, o.Level, w.Now).Write(ctx, parts, to, report)
+		}
+		return output.Write(ctx, format, sandbox.Path(parts.File), w.Format.Size, sandbox.Path(to), report)
+	})
+}
+
+// writeSplit writes the partitions one after the other, each with all processors.
+func (w *worker) writeSplit(ctx context.Context, parts *output.Parts, shrunk bool) error {
+	for i, o := range w.Outputs {
+		if o.Split == "" || o.Shrunk != shrunk {
+			continue
+		}
+		n := slices.IndexFunc(parts.Table.Partitions, func(p disk.Partition) bool { return p.Number == o.Partition })
+		if n < 0 {
+			w.unwritten = append(w.unwritten, i)
+			continue
+		}
+		name := fmt.Sprintf("output.partition-%d", o.Partition)
+		err := w.phase(ctx, name, fmt.Sprintf("write partition %d as %s", o.Partition, o.Split), func(ctx context.Context) error {
+			return o.Split.Write(ctx, parts.File, parts.Table.Partitions[n], sandbox.File(o.File), progress(name, w.event))
+		})
 		if err != nil {
 			return err
 		}
-		wg.Go(func() {
-			name := "output." + o.Format
-			errs[i] = w.phase(ctx, name, "write "+o.Format, func(ctx context.Context) error {
-				return output.Write(ctx, format, sandbox.Path(file), w.Format.Size, sandbox.Path(sandbox.File(o.File)), progress(name, w.event))
-			})
-		})
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	return nil
 }

@@ -19,6 +19,10 @@ type customizeCmd struct {
 	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: output.image.format of the config." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable. All are written side by side." placeholder:"FORMAT=PATH"`
 
+	OutputSplitPartitionsFormat string `enum:",raw,raw-zstd" default:"" help:"Write each partition to a file of its own, too: raw or raw-zstd. Their names are that of --output-image-file with _1.raw, _2.raw, ... in place of its ending, by partition number." placeholder:"FORMAT"`
+	ShrinkFilesystems           bool   `help:"Shrink filesystems and their partitions before they are written with --output-split-partitions-format. Not with --output-image-format."`
+	COSICompressionLevel        int    `name:"cosi-compression-level" help:"Level of zstd for the formats cosi (default 9) and baremetal-image (default 22): 1 to 22." placeholder:"LEVEL"`
+
 	sourceFlags
 
 	PackageCacheDir  string `help:"Folder where package downloads are kept between runs. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
@@ -33,6 +37,7 @@ func (c *customizeCmd) Run(s *session) error {
 	return app.Customize(s.ctx, app.CustomizeOptions{
 		BuildDir: c.BuildDir, ConfigFile: c.ConfigFile, ImageFile: c.ImageFile,
 		OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat, Outputs: c.Output,
+		SplitFormat: c.OutputSplitPartitionsFormat, ShrinkFilesystems: c.ShrinkFilesystems, COSILevel: c.COSICompressionLevel,
 		RPMSources: c.RPMSource, DebSources: c.DebSource, NoBaseRepos: c.DisableBaseImageRPMRepos,
 		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, DryRun: c.DryRun, Seed: c.Seed,
 	}, s.ui, s.stdout)

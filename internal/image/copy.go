@@ -122,7 +122,7 @@ func copyBlocks(dst, src *os.File, from, to, size int64) error {
 			return err
 		}
 		if !zero {
-			if err := copyRange(dst, src, from+done, to+done, n); err != nil {
+			if err := CopyRange(dst, src, from+done, to+done, n); err != nil {
 				return err
 			}
 		}
@@ -150,8 +150,8 @@ func isZero(f *os.File, at, n int64) (bool, error) {
 	return true, nil
 }
 
-// copyRange copies n bytes, in the kernel where it can.
-func copyRange(dst, src *os.File, from, to, n int64) error {
+// CopyRange copies n bytes from one place to another, in the kernel where it can.
+func CopyRange(dst, src *os.File, from, to, n int64) error {
 	for n > 0 {
 		in, out := from, to
 		m, err := unix.CopyFileRange(int(src.Fd()), &in, int(dst.Fd()), &out, int(n), 0)

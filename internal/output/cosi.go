@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/sandbox"
 )
 
 // Parts is a closed disk, taken apart, and the system on it: what a COSI and split outputs are made of.
@@ -86,7 +87,7 @@ func (c COSI) Write(ctx context.Context, p *Parts, out *os.File, progress func(d
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return fmt.Errorf("cannot write the COSI: %w", explain(err, out.Name()))
+		return fmt.Errorf("cannot write the COSI: %w", explain(err, sandbox.Path(out)))
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func tmpfs(t *testing.T, size string) string {
 func TestFullFilesystem(t *testing.T) {
 	t.Parallel()
 	disk := sparseDisk(t, diskSize)
-	for _, f := range Formats() {
+	for _, f := range wholeFormats() {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
 			dir := tmpfs(t, "2M")
@@ -59,7 +59,7 @@ func TestFullFilesystem(t *testing.T) {
 func TestRoomyFilesystem(t *testing.T) {
 	t.Parallel()
 	disk := sparseDisk(t, diskSize)
-	for _, f := range Formats() {
+	for _, f := range wholeFormats() {
 		writeTo(t, f.Name, disk, tmpfs(t, "64M")+"/out")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -52,4 +53,9 @@ func sparseDisk(t *testing.T, size int64) string {
 		}
 	}
 	return f.Name()
+}
+
+// wholeFormats are the formats of a disk as a whole.
+func wholeFormats() []Format {
+	return slices.DeleteFunc(Formats(), Format.InParts)
 }

@@ -28,6 +28,9 @@ const parallelRequests = 16
 // Nothing is synced here: qemu-img runs without flushes and Pending.Publish syncs once. Writes stay
 // in order (no qemu-img -W), so that the same disk gives the same qcow2 twice.
 func Write(ctx context.Context, f Format, disk string, size int64, out string, progress func(done, total int64)) error {
+	if f.InParts() {
+		return fmt.Errorf("a %s is made of the partitions of a disk, not of the disk as a whole", f)
+	}
 	if err := f.Accepts(size); err != nil {
 		return err
 	}

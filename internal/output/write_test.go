@@ -196,7 +196,7 @@ func TestPlainFile(t *testing.T) {
 func TestWriteFailsForAMissingDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, f := range Formats() {
+	for _, f := range wholeFormats() {
 		p := create(t, dir+"/out")
 		err := Write(context.Background(), f, dir+"/missing", diskSize, sandbox.Path(p.File()), nil)
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), "no such file") {
@@ -210,7 +210,7 @@ func TestWriteFailsForAMissingDisk(t *testing.T) {
 func TestWriteNoticesAnotherSize(t *testing.T) {
 	t.Parallel()
 	disk := sparseDisk(t, diskSize)
-	for _, f := range Formats() {
+	for _, f := range wholeFormats() {
 		p := create(t, t.TempDir()+"/out")
 		if err := Write(context.Background(), f, disk, diskSize+mib, sandbox.Path(p.File()), nil); err == nil {
 			t.Errorf("%s: a disk 1 MiB shorter than said passes", f)
@@ -222,7 +222,7 @@ func TestWriteEndsWhenCancelled(t *testing.T) {
 	t.Parallel()
 	disk := sparseDisk(t, diskSize)
 	stop := errors.New("enough")
-	for _, f := range Formats() {
+	for _, f := range wholeFormats() {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		p := create(t, t.TempDir()+"/out")
 		err := Write(ctx, f, disk, diskSize, sandbox.Path(p.File()), func(int64, int64) { cancel(stop) })

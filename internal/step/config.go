@@ -56,7 +56,6 @@ var Unsupported = map[string]string{
 	"os.packages.removePackageManager": "remove its packages in a finalizeCustomization script",
 	"output.artifacts":                 "copy the files out in a later step",
 	"output.selinuxPolicyPath":         "copy the policy out in a later step",
-	"output.image.cosi":                "write a disk image instead",
 }
 
 // Decode decodes a document in today's schema.

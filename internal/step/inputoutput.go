@@ -27,6 +27,27 @@ type Output struct {
 type OutputImage struct {
 	Path   config.Path  `yaml:"path" doc:"File to write. --output-image-file wins over it." example:"out/image.vhdx"`
 	Format OutputFormat `yaml:"format" doc:"Its format. --output-image-format wins over it."`
+	COSI   COSI         `yaml:"cosi" doc:"For the formats cosi and baremetal-image."`
+}
+
+// COSI says how a COSI is written.
+type COSI struct {
+	Compression Compression `yaml:"compression" doc:"Compression of its partitions."`
+}
+
+// Compression is how hard to compress.
+type Compression struct {
+	Level CompressionLevel `yaml:"level" doc:"Level of zstd, 1 to 22. --cosi-compression-level wins over it. Default: 9 for cosi, 22 for baremetal-image." example:"9"`
+}
+
+// CompressionLevel is a level of zstd; 0 means that none is named.
+type CompressionLevel int
+
+// Validate checks the range.
+func (l *CompressionLevel) Validate(at *config.At) {
+	if *l < 1 || *l > 22 {
+		at.Errorf("%d is no level of compression", int(*l)).Hint("write a number from 1 to 22")
+	}
 }
 
 // OutputFormat is the name of an output format.

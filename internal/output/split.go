@@ -1,0 +1,89 @@
+package output
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/sandbox"
+)
+
+// Split is a way to write each partition of a disk to a file of its own.
+type Split string
+
+// The ways.
+const (
+	SplitRaw  Split = "raw"
+	SplitZstd Split = "raw-zstd"
+)
+
+// splitLevel is the level of compression of split partitions.
+const splitLevel = 9
+
+// MaxSplit is the largest partition number that a split output can have: a GPT has 128 entries.
+const MaxSplit = 128
+
+// ParseSplit returns the way of that name.
+func ParseSplit(name string) (Split, error) {
+	if s := Split(name); s == SplitRaw || s == SplitZstd {
+		return s, nil
+	}
+	return "", fmt.Errorf("unknown format of split partitions %q: allowed are %s, %s", name, SplitRaw, SplitZstd)
+}
+
+// Path is the file of the partition with that number; image is the file of the disk as a whole.
+func (s Split) Path(image string, number int) string {
+	ending := ".raw"
+	if s == SplitZstd {
+		ending = ".raw.zst"
+	}
+	return fmt.Sprintf("%s_%d%s", strings.TrimSuffix(image, filepath.Ext(image)), number, ending)
+}
+
+// Write writes a partition to an empty file. progress gets bytes of the partition.
+func (s Split) Write(ctx context.Context, from *os.File, p disk.Partition, out *os.File, progress func(done, total int64)) error {
+	report := paced(progress)
+	var err error
+	if s == SplitZstd {
+		err = deflator{level: splitLevel}.write(ctx, from, p.Start, p.Size, out, func(done int64) { report(done, p.Size) })
+	} else {
+		err = copyStretch(ctx, out, from, p.Start, p.Size, func(done int64) { report(done, p.Size) })
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write partition %d: %w", p.Number, explain(err, sandbox.Path(out)))
+	}
+	return nil
+}
+
+// copyStretch copies a stretch of a file to the beginning of an empty one, leaving holes out.
+func copyStretch(ctx context.Context, out, in *os.File, at, size int64, progress func(done int64)) error {
+	if err := out.Truncate(size); err != nil {
+		return err
+	}
+	for pos, end := at, at+size; pos < end; {
+		data, hole, err := nextData(in, pos, end)
+		if err != nil {
+			return err
+		}
+		for hole > data {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			n := min(hole-data, pieceSize)
+			if err := image.CopyRange(out, in, data, data-at, n); err != nil {
+				return err
+			}
+			data += n
+			progress(data - at)
+		}
+		pos = max(hole, data)
+	}
+	return nil
+}
