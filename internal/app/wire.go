@@ -81,8 +81,8 @@ type result struct {
 	Hint  string     `json:"hint,omitempty"`
 	Plan  []planLine `json:"plan,omitempty"`
 
-	Findings []verify.Finding `json:"findings,omitempty"`
-	Unwritten []int `json:"unwritten,omitempty"` // outputs there was nothing to write into
+	Findings  []verify.Finding `json:"findings,omitempty"`
+	Unwritten []int            `json:"unwritten,omitempty"` // outputs there was nothing to write into
 }
 
 // planLine is one step of a plan that is only shown.
