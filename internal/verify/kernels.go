@@ -33,7 +33,7 @@ func kernels(s *system) []Finding {
 	}
 	for _, e := range s.menu.Entries {
 		for _, r := range e.Initrds {
-			if file, err := s.find(r); err == nil {
+			if file, err := s.find(r); err == nil && r.Place != e.Kernel.Place { // not one unified with its kernel
 				s.initramfs(&found, file)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 // menu checks what the configuration of the boot loader searches for and loads.
 func menu(s *system) []Finding {
 	found := append(list(nil), s.broken...)
-	if len(s.menu.Entries) == 0 && len(s.broken) == 0 && s.scheme.Kind != boot.UKI {
+	if len(s.menu.Entries) == 0 && len(s.broken) == 0 {
 		found.at(s.scheme.Config, 0, "the image has no boot entry (%s)", s.scheme)
 	}
 	s.references(&found, s.menu)

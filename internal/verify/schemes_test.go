@@ -2,9 +2,14 @@ package verify
 
 import (
 	"encoding/binary"
+	"encoding/hex"
+	"io"
 	"os"
 	"strings"
 	"testing"
+
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/verity"
 )
 
 const marinerCfg = `set timeout=0
@@ -256,4 +261,85 @@ func (p *patient) punch(name string) {
 	p.must(err)
 	defer f.Close()
 	p.must(f.Truncate(1 << 20))
+}
+
+// TestBrokenVerity: a sealed root, with its tree in a partition of its own and behind the data.
+func TestBrokenVerity(t *testing.T) {
+	t.Parallel()
+	const entry = "/boot/loader/entries/a.conf"
+	hashes := part{"size=2MiB, type=linux, uuid=" + swapUUID, "", ""}
+	files := merge(kernelFiles("6.1", "initrd.img-6.1"), efiFiles("/boot"), map[string]string{
+		fstabFile:                 "/dev/mapper/root / ext4 ro 0 1\nUUID=" + bootUUID + " /boot ext4 defaults 0 2\nUUID=" + espID + " /boot/efi vfat defaults 0 2\n",
+		"/boot/grub2/grub.cfg":    "search --fs-uuid --set=root " + bootUUID + "\nblscfg\n",
+		entry:                     "",
+		"/boot/efi/boot/grub.cfg": "search -n -u " + bootUUID + " -s\nconfigfile /grub2/grub.cfg\n",
+	})
+	for name, offset := range map[string]int64{"apart": 0, "inline": 28 * mib} {
+		t.Run(name, func(t *testing.T) {
+			i := fixture(t, "gpt", []part{extRoot, bootPart, espPart, hashes}, files)
+			table, err := disk.ReadTable(i.Disk, i.Size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			root, tree := table.Partitions[0], table.Partitions[3]
+			if offset > 0 {
+				tree = root
+			}
+			d := verity.Device{Name: "root", Data: "PARTUUID=" + root.UUID, Hash: "PARTUUID=" + tree.UUID}.WithHashOffset(offset)
+			size := root.Size
+			if offset > 0 {
+				size = offset
+			}
+			sum, err := verity.Format(t.Context(), io.NewSectionReader(i.Disk, root.Start, size), io.NewOffsetWriter(i.Disk.(*os.File), tree.Start), offset, verity.Super{DataBlocks: size / verity.BlockSize})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.RootHash = hex.EncodeToString(sum)
+			p := newPatient(t, i)
+			p.write(entry, "linux /vmlinuz-6.1\ninitrd /initrd.img-6.1\noptions root=/dev/mapper/root ro "+strings.Join(verity.Args([]verity.Device{d}), " ")+"\n")
+			if found := Trees(t.Context(), p.Image); len(found) > 0 {
+				t.Errorf("the sound tree: %v", found)
+			}
+			p.check(t, []mutation{
+				{"root hash", func(p *patient) { p.edit(entry, "roothash="+d.RootHash[:2], "roothash=0f") }, entry + `:3: roothash=: partition \d: the root hash is ` + d.RootHash + `, but 0f.* was expected`, false},
+				{"no root hash", func(p *patient) { p.edit(entry, "roothash", "other") }, `/etc/fstab:1: mounts /dev/mapper/root, but .*a.conf:3 passes no roothash= .*`, false},
+				{"data", func(p *patient) { p.edit(entry, "root_data=PARTUUID="+root.UUID, "root_data=PARTUUID="+wrongUUID) }, entry + `:3: systemd.verity_root_data=.*: names .*`, false},
+				{"hash", func(p *patient) { p.edit(entry, "root_hash=PARTUUID="+tree.UUID, "root_hash=PARTUUID="+wrongUUID) }, entry + `:3: systemd.verity_root_hash=.*: names .*`, false},
+				{"data of another partition", func(p *patient) { p.edit(entry, "root_data=PARTUUID="+root.UUID, "root_data=UUID="+bootUUID) }, entry + `:3: roothash=: seals partition 2, but / is partition 1`, false},
+				{"superblock", func(p *patient) { p.poke(tree.Start+offset, 'X') }, entry + `:3: roothash=: partition \d: there is no verity superblock`, false},
+				{"top of the tree", func(p *patient) { p.poke(tree.Start+offset+verity.BlockSize+5, 0) }, entry + `:3: roothash=: partition \d: the root hash is .*`, false},
+				{"size", func(p *patient) { p.poke(tree.Start+offset+72, 0, 0, 1) }, entry + `:3: roothash=: the hash tree is for \d+ bytes of data, but partition 1 has room for \d+`, false},
+			})
+			p.undo = nil
+			p.poke(root.Start+5*mib, 'X')
+			found := Trees(t.Context(), p.Image)
+			if len(found) != 1 || !strings.Contains(found[0].Text, "partition 1: block 1280 of the data does not have the hash") {
+				t.Errorf("a flipped byte: %v", found)
+			}
+		})
+	}
+}
+
+// TestBrokenUKI: kernel, initramfs and arguments in one program.
+func TestBrokenUKI(t *testing.T) {
+	t.Parallel()
+	esp := espPart
+	esp.mount = "/efi"
+	const uki = "/efi/EFI/Linux/a.efi"
+	sections := func(cmdline string) map[string][]byte {
+		return map[string][]byte{".linux": []byte("MZ"), ".initrd": []byte(someInitramfs), ".cmdline": []byte(cmdline)}
+	}
+	p := newPatient(t, fixture(t, "gpt", []part{extRoot, esp}, map[string]string{
+		fstabFile:                   "UUID=" + rootUUID + " / ext4 defaults 0 1\nUUID=" + espID + " /efi vfat defaults 0 2\n",
+		"/efi/EFI/BOOT/BOOTX64.EFI": program(0x8664, map[string][]byte{".text": []byte("x")}),
+		uki:                         program(0x8664, sections("root=UUID="+rootUUID+" ro")),
+	}))
+	p.check(t, []mutation{
+		{"root=", func(p *patient) { p.write(uki, program(0x8664, sections("root=UUID="+wrongUUID))) }, uki + `: root=UUID=` + wrongUUID + `: names .*`, false},
+		{"no program", func(p *patient) { p.write(uki, "MZ") }, uki + `: it is no EFI program`, false},
+		{"no kernel", func(p *patient) { p.write(uki, program(0x8664, map[string][]byte{".cmdline": []byte("ro")})) }, uki + `: is no unified kernel image: .*`, false},
+		{"no initramfs", func(p *patient) {
+			p.write(uki, program(0x8664, map[string][]byte{".linux": []byte("MZ"), ".cmdline": []byte("root=UUID=" + rootUUID)}))
+		}, uki + `: root=UUID=.* needs an initramfs, .*`, false},
+	})
 }

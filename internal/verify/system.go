@@ -58,6 +58,7 @@ func newSystem(i Image) *system {
 		s.broken.at("", 0, "%v", err)
 	}
 	s.efi = s.findESP()
+	s.unified()
 	return s
 }
 

@@ -22,6 +22,7 @@ var checks = []struct {
 	{"boot sector", biosLoader},         // likewise, for a BIOS
 	{"boot menu", menu},                 // what its lines search for and load is there
 	{"kernel arguments", arguments},     // the devices that they name are there
+	{"verity", verityTrees},             // the root hashes are those of the hash trees
 	{"kernels", kernels},                // each has modules, an initramfs and a boot entry
 	{"features", features},              // file systems that the image's own programs can read
 	{"host", host},                      // nothing names a device or path of the machine it was made on

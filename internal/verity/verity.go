@@ -254,3 +254,23 @@ func (h *hasher) sum(block []byte) []byte {
 	sum := sha256.Sum256(h.input)
 	return sum[:]
 }
+
+// CheckRoot compares a root hash with the topmost block of the tree at an offset of hash. The hashes
+// in that block stand for all the rest, which only Verify reads.
+func CheckRoot(hash io.ReaderAt, at int64, root []byte) error {
+	s, err := ReadSuper(hash, at)
+	if err != nil {
+		return err
+	}
+	if len(levels(s.DataBlocks)) == 0 {
+		return nil // one block of data: it has the root hash itself
+	}
+	top := make([]byte, BlockSize)
+	if _, err := hash.ReadAt(top, at+BlockSize); err != nil {
+		return err
+	}
+	if got := s.hasher().sum(top); !bytes.Equal(got, root) {
+		return fmt.Errorf("the root hash is %s, but %s was expected", hex.EncodeToString(got), hex.EncodeToString(root))
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package verify
+
+import (
+	"path"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+)
+
+// unified adds the unified kernel images, each of which is a boot entry in one file.
+func (s *system) unified() {
+	if s.scheme.Kind != boot.UKI || s.efi == nil || s.efi.dir == "" {
+		return
+	}
+	dir := s.fold(path.Join(s.efi.dir, "EFI/Linux"))
+	entries, _ := s.Root.ReadDir(dir)
+	for _, f := range entries {
+		if strings.HasSuffix(strings.ToLower(f.Name()), ".efi") {
+			s.unifiedKernel(path.Join(dir, f.Name()))
+		}
+	}
+}
+
+func (s *system) unifiedKernel(name string) {
+	f, err := s.Root.Open(name, 0, 0)
+	if err != nil {
+		s.broken.at(name, 0, "%v", err)
+		return
+	}
+	defer f.Close()
+	p, err := boot.ReadEFIProgram(f)
+	if err != nil {
+		s.broken.at(name, 0, "%v", err)
+		return
+	}
+	if !p.HasKernel {
+		s.broken.at(name, 0, "is no unified kernel image: it has no kernel in it")
+		return
+	}
+	args, err := boot.SplitArgs(p.Cmdline)
+	if err != nil {
+		s.broken.at(name, 0, "its kernel arguments: %v", err)
+	}
+	self := boot.Ref{File: name, Place: boot.Place{Path: "/" + strings.TrimPrefix(name, strings.TrimSuffix(s.efi.dir, "/")+"/")}}
+	e := boot.Entry{File: name, Kernel: self, Args: args}
+	if p.HasInitrd {
+		e.Initrds = []boot.Ref{self}
+	}
+	s.menu.Entries = append(s.menu.Entries, e)
+}
