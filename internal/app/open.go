@@ -15,12 +15,16 @@ import (
 )
 
 // open attaches the working disk, mounts its tree and finds out about the system on it.
-func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, error) {
+func (w *worker) open(ctx context.Context, file *os.File, reseal bool) (*machine.Machine, error) {
 	root := sandbox.Work + "/root"
 	if err := os.Mkdir(root, 0o755); err != nil {
 		return nil, err
 	}
-	d, err := image.Open(ctx, file, root)
+	open := image.Open
+	if reseal {
+		open = image.OpenToReseal
+	}
+	d, err := open(ctx, file, root)
 	if err != nil {
 		return nil, err
 	}
@@ -35,6 +39,7 @@ func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, err
 	if err != nil {
 		return nil, err
 	}
+	facts.Volumes, facts.Sealed = d.Volumes, d.Sealed
 	logFacts(facts)
 	w.arch = facts.Arch
 	w.before = w.findings(w.arch)
@@ -48,7 +53,9 @@ func filesystems(d *image.Disk) (list []machine.Filesystem) {
 	m := machine.Machine{Root: d.Root}
 	for _, mounted := range d.Mounts {
 		size, free, _ := m.Space(mounted.Path) // unknown space is no reason to fail
-		list = append(list, machine.Filesystem{MountPoint: mounted.Path, Type: mounted.Volume.Content.Type, Size: size, Free: free})
+		list = append(list, machine.Filesystem{
+			MountPoint: mounted.Path, Type: mounted.Volume.Content.Type, Size: size, Free: free, Partition: mounted.Volume.Number, Kept: mounted.Kept,
+		})
 	}
 	return list
 }

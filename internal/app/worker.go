@@ -60,7 +60,9 @@ func Worker(in, out *os.File) int {
 type worker struct {
 	*job
 	*sender
+	cfg    *step.Config
 	disk   *image.Disk
+	seals  []image.Seal     // filesystems to be sealed by dm-verity
 	undo   disk.Stack       // what closing the image takes
 	arch   string           // of the image's programs
 	before []verify.Finding // what was wrong with the base image
@@ -72,6 +74,9 @@ type worker struct {
 // customize does the job: it fills the working disk, opens it, plans, carries the plan out, closes
 // the disk, checks it and writes the outputs.
 func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
+	if err := w.parse(); err != nil {
+		return nil, err
+	}
 	file := sandbox.File(fileDisk)
 	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error {
 		return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
@@ -81,7 +86,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
 	var m *machine.Machine
 	if err := w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
-		m, err = w.open(ctx, file)
+		m, err = w.open(ctx, file, w.cfg.Storage.ReinitializeVerity == step.ReinitializeAll)
 		return err
 	}); err != nil {
 		return nil, err
@@ -99,7 +104,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	if err := w.inspect(ctx, m); err != nil {
 		return nil, err
 	}
-	if err := w.phase(ctx, "close", "trim, unmount and check the filesystems", w.seal); err != nil {
+	if err := w.seal(ctx); err != nil {
 		return nil, err
 	}
 	return nil, w.write(ctx, file)
@@ -109,13 +114,18 @@ func (w *worker) phase(ctx context.Context, name, what string, f func(context.Co
 	return engine.Phase(ctx, name, what, w.event, f)
 }
 
+// parse reads the config, which the supervisor found valid.
+func (w *worker) parse() error {
+	doc, report := config.Parse(w.ConfigFile, w.Config)
+	w.cfg = legacy.Load(doc, config.Options{CheckFiles: true})
+	if err := report.Err(); err != nil {
+		return &Failure{Code: ExitConfig, Err: err}
+	}
+	return nil
+}
+
 // plan makes the plan and looks for every reason why it would fail, before anything is changed.
 func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error) {
-	doc, report := config.Parse(w.ConfigFile, w.Config)
-	cfg := legacy.Load(doc, config.Options{CheckFiles: true})
-	if err := report.Err(); err != nil {
-		return nil, &Failure{Code: ExitConfig, Err: err}
-	}
 	in := step.Inputs{ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed, NoBaseRepos: w.NoBaseRepo, ConfigDir: filepath.Dir(w.ConfigFile)}
 	for _, p := range append(w.RPMSources, w.DebSources...) {
 		s, err := pkgmgr.CheckSource(p)
@@ -124,11 +134,12 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		}
 		in.Sources = append(in.Sources, s)
 	}
-	p, problems := step.Plan(cfg, m.Facts, in)
+	p, problems := step.Plan(w.cfg, m.Facts, in)
 	problems = append(problems, p.Preflight(ctx, m)...)
-	if len(cfg.Storage.Disks) == 0 {
+	if len(w.cfg.Storage.Disks) == 0 {
 		problems = append(problems, w.checkOutputs()...)
 	}
+	w.seals = step.Seals(p)
 	if len(problems) == 0 {
 		return p, nil
 	}

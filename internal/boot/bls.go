@@ -137,7 +137,7 @@ const kernelCmdline = "/etc/kernel/cmdline"
 
 // entryEdits adds arguments to every entry, and to what the entries of later kernels are made
 // from: /etc/kernel/cmdline and, where GRUB makes them, /etc/default/grub.
-func entryEdits(files Files, s Scheme, args []string) (edits []edit, err error) {
+func entryEdits(files Files, s Scheme, args, drop []string) (edits []edit, err error) {
 	found, err := readEntries(files, s.Entries)
 	if err != nil {
 		return nil, err
@@ -159,6 +159,7 @@ func entryEdits(files Files, s Scheme, args []string) (edits []edit, err error) 
 		return nil, err
 	}
 	if len(d.old) > 0 {
+		d.remove(drop)
 		err = d.add(args)
 	}
 	return append(append(edits, later...), d.edits()...), err

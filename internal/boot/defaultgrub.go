@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,7 @@ const (
 var (
 	// kernelopts is for GRUB to expand: the shell must be kept from it.
 	kernelopts        = regexp.MustCompile(`\\?\$(?:kernelopts\b|\{kernelopts\})`)
+	plainWord         = regexp.MustCompile(`[^ \t]+`)
 	exposedKernelopts = regexp.MustCompile(`(^|[^\\])(\$(?:kernelopts\b|\{kernelopts\}))`)
 )
 
@@ -129,6 +131,42 @@ func (d *defaults) last(variable string) (file string, last *assignment) {
 		}
 	}
 	return file, last
+}
+
+// remove takes the arguments of these names out of the variables, wherever they are assigned. A word
+// that is not written plainly stays; Verify finds it where it matters.
+func (d *defaults) remove(names []string) {
+	drop := Replacement{Drop: names}
+	for _, name := range d.names {
+		text := d.texts[name]
+		for _, a := range slices.Backward(d.assignments(name)) { // from the end, so that places stay right
+			if a.name != everyEntry && a.name != normalEntry {
+				continue
+			}
+			for _, g := range slices.Backward(a.value) {
+				if g.quote != 0 {
+					text = text[:g.start] + drop.without(text[g.start:g.end]) + text[g.end:]
+				}
+			}
+		}
+		d.texts[name] = text
+	}
+}
+
+// without drops words, each with the blanks before it or, at the beginning, behind it.
+func (r Replacement) without(text string) string {
+	for _, w := range slices.Backward(plainWord.FindAllStringIndex(text, -1)) {
+		if !r.drops(keyOf(text[w[0]:w[1]])) {
+			continue
+		}
+		before, after := text[:w[0]], text[w[1]:]
+		if kept := strings.TrimRight(before, " \t"); kept != "" {
+			text = kept + after
+		} else {
+			text = before + strings.TrimLeft(after, " \t")
+		}
+	}
+	return text
 }
 
 func (d *defaults) append(variable string, args []string) error {

@@ -23,14 +23,19 @@ type edit struct {
 
 // Edit adds kernel arguments to every normal boot entry, or to what those are generated from.
 // Arguments that are there already, in this order, are not added again: the same run on its own
-// result changes nothing. All is worked out before the first file is written. After a change's
-// program has run, Verify must be asked.
-func Edit(files Files, s Scheme, args []string) (Change, error) {
+// result changes nothing. Arguments of the names in drop are removed first. After a change's program
+// has run, Verify must be asked.
+func Edit(files Files, s Scheme, args []string, drop ...string) (Change, error) {
 	if why := s.Unsupported(); why != "" {
 		return Change{}, errors.New(why)
 	}
+	if len(drop) > 0 && s.Kind != Mkconfig {
+		if err := Replace(files, s, Replacement{Drop: drop}); err != nil {
+			return Change{}, err
+		}
+	}
 	var c Change
-	edits, err := c.plan(files, s, args)
+	edits, err := c.plan(files, s, args, drop)
 	if err != nil {
 		return Change{}, err
 	}
@@ -47,10 +52,10 @@ func Edit(files Files, s Scheme, args []string) (Change, error) {
 	return c, nil
 }
 
-func (c *Change) plan(files Files, s Scheme, args []string) ([]edit, error) {
+func (c *Change) plan(files Files, s Scheme, args, drop []string) ([]edit, error) {
 	switch s.Kind {
 	case BLS:
-		return entryEdits(files, s, args)
+		return entryEdits(files, s, args, drop)
 	case Legacy:
 		return configEdits(files, s.Config, args)
 	}
@@ -63,6 +68,7 @@ func (c *Change) plan(files Files, s Scheme, args []string) ([]edit, error) {
 	c.Env = []string{"GRUB_DISABLE_OS_PROBER=true"}
 	d, err := readDefaults(files, text)
 	if err == nil {
+		d.remove(drop)
 		err = d.add(args)
 	}
 	if err != nil {

@@ -114,3 +114,12 @@ func deviceMatcher(name string) func(Volume) bool {
 		return false
 	}
 }
+
+// Named is the volume as fstab names it by one of the tags UUID, PARTUUID, LABEL and PARTLABEL.
+func (v Volume) Named(tag string) (string, error) {
+	get := tags[tag]
+	if get == nil || get(v) == "" {
+		return "", fmt.Errorf("partition %d has no %s to name it by", v.Number, tag)
+	}
+	return tag + "=" + get(v), nil
+}

@@ -12,11 +12,11 @@ import (
 )
 
 // Trim makes every filesystem read-only and punches its free blocks out of the disk. A staged copy
-// is left alone.
+// is left alone, and so are what is sealed, whose free blocks are part of its hash, and what is held.
 func (d *Disk) Trim() error {
 	var errs []error
 	for _, m := range d.Mounts {
-		if m.Staged {
+		if m.Staged || m.Kept || d.held != nil && m.Path == bootDir {
 			continue
 		}
 		p, err := d.mountPoint(m.Path)
@@ -37,7 +37,7 @@ func (d *Disk) Unmount() error {
 }
 
 // Close undoes everything that Open did.
-func (d *Disk) Close() error { return d.undo.Undo() }
+func (d *Disk) Close() error { return errors.Join(d.ReleaseBoot(), d.undo.Undo()) }
 
 // checkers are the read-only checks of filesystems.
 var checkers = map[string][]string{

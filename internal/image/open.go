@@ -26,6 +26,7 @@ type Mounted struct {
 	Path   string // inside the image
 	Volume disk.Volume
 	Staged bool // a copy that is written back when it is unmounted, see disk.FAT
+	Kept   bool // sealed by dm-verity, and neither written to nor trimmed
 
 	Subvolume string // path of the btrfs subvolume; empty on other filesystems. Known when all is mounted.
 }
@@ -36,17 +37,31 @@ type Disk struct {
 	Volumes []disk.Volume
 	Root    *rootfs.Root
 	Mounts  []Mounted         // root first
+	Sealed  []Sealed          // dm-verity devices that the image had when it was opened
 	Nodes   map[string]uint64 // device nodes for the image's /dev
 	Links   map[string]string // symbolic links there, such as disk/by-uuid/...
 
-	loop *disk.Loop
-	undo disk.Stack
+	file   *os.File
+	loop   *disk.Loop
+	undo   disk.Stack
+	held   *heldBoot
+	reseal bool
 }
 
 // Open attaches a raw disk and mounts the tree of the system on it at the folder dir. It makes nodes
 // of the disk in the worker's /dev.
 func Open(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	d := &Disk{Nodes: map[string]uint64{}, Links: map[string]string{}}
+	return openDisk(ctx, file, dir, false)
+}
+
+// OpenToReseal is Open, but filesystems sealed by dm-verity are mounted for writing: each must be
+// sealed again.
+func OpenToReseal(ctx context.Context, file *os.File, dir string) (*Disk, error) {
+	return openDisk(ctx, file, dir, true)
+}
+
+func openDisk(ctx context.Context, file *os.File, dir string, reseal bool) (*Disk, error) {
+	d := &Disk{Nodes: map[string]uint64{}, Links: map[string]string{}, file: file, reseal: reseal}
 	if err := d.open(ctx, file, dir); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -139,7 +154,8 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 	if root.volume.Content.Type == "btrfs" {
 		options = "subvol=/" + root.subvol
 	}
-	if err := d.mountVolume(root.volume, dir, options); err != nil {
+	kept := root.sealed() && !d.reseal
+	if err := d.mountVolume(root.volume, dir, options, kept); err != nil {
 		return err
 	}
 	var err error
@@ -147,14 +163,12 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 		return err
 	}
 	d.undo.Push(d.Root.Close)
-	d.Mounts = []Mounted{{Path: "/", Volume: root.volume}}
-	entries := root.fstab.Entries()
-	slices.SortStableFunc(entries, func(a, b disk.Entry) int {
-		return cmp.Compare(strings.Count(a.Target, "/"), strings.Count(b.Target, "/"))
-	})
-	for _, e := range entries {
-		if e.Target == "/" {
+	d.Mounts = []Mounted{{Path: "/", Volume: root.volume, Kept: kept}}
+	for _, e := range mountOrder(root.fstab) {
+		if e.Target == "/" && !root.sealed() {
 			d.compareRoot(e, root.volume)
+		}
+		if e.Target == "/" {
 			continue
 		}
 		if err := d.mountEntry(ctx, e); err != nil {
@@ -162,7 +176,24 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 		}
 	}
 	d.noteSubvolumes()
+	if root.sealed() {
+		return d.checkSealedRoot(root.volume)
+	}
 	return nil
+}
+
+// mountOrder lists what an fstab mounts, parents first, and /boot first of those, since it tells what
+// verity devices are.
+func mountOrder(f disk.Fstab) []disk.Entry {
+	entries := f.Entries()
+	depth := func(e disk.Entry) int {
+		if e.Target == "/boot" {
+			return 0
+		}
+		return strings.Count(e.Target, "/")
+	}
+	slices.SortStableFunc(entries, func(a, b disk.Entry) int { return cmp.Compare(depth(a), depth(b)) })
+	return entries
 }
 
 // compareRoot warns of an fstab that names another root than the one it lies on.
@@ -178,6 +209,9 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Entry) error {
 		return nil
 	case disk.Data:
 		return d.coverData(e)
+	}
+	if name, ok := sealedName(e.Source); ok {
+		return d.mountSealed(name, e)
 	}
 	v, err := disk.Find(d.Volumes, e.Source)
 	if err != nil && e.Optional() {
@@ -195,11 +229,11 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Entry) error {
 		return d.mountFAT(ctx, e.Target, *v, target)
 	}
 	d.Mounts = append(d.Mounts, Mounted{Path: e.Target, Volume: *v})
-	return d.mountVolume(*v, target, disk.KeptOptions(v.Content.Type, e.Options))
+	return d.mountVolume(*v, target, disk.KeptOptions(v.Content.Type, e.Options), false)
 }
 
-func (d *Disk) mountVolume(v disk.Volume, target, options string) error {
-	if err := disk.MountVolume(device(v), target, v.Content.Type, options, false); err != nil {
+func (d *Disk) mountVolume(v disk.Volume, target, options string, readOnly bool) error {
+	if err := disk.MountVolume(device(v), target, v.Content.Type, options, readOnly); err != nil {
 		return fmt.Errorf("partition %d: %w", v.Number, err)
 	}
 	d.undo.Push(func() error { return disk.Unmount(target) })

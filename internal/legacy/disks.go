@@ -115,6 +115,7 @@ func (c *Config) Validate(at *config.At) {
 	case len(c.Disks) == 1 && !boot:
 		at.Key("Disks").Errorf("Disks needs SystemConfig.BootType").Hint("add \"BootType: efi\" or \"BootType: legacy\" to SystemConfig")
 	case len(c.Disks) == 1:
+		c.checkVerity(system.Field("Verity"))
 		c.checkSettings(system.Field("PartitionSettings"))
 		c.checkStorage(at)
 	}

@@ -69,6 +69,7 @@ type SystemConfig struct {
 	PackagesRemove          []step.PackageName `yaml:"PackagesRemove" doc:"os.packages.remove"`
 	PackageListsUpdate      []step.PackageList `yaml:"PackageListsUpdate" doc:"os.packages.updateLists"`
 	PackagesUpdate          []step.PackageName `yaml:"PackagesUpdate" doc:"os.packages.update"`
+	Verity                  *Verity            `yaml:"Verity" doc:"storage.verity, for the root filesystem; damage makes the kernel panic."`
 	KernelCommandLine       KernelCommandLine  `yaml:"KernelCommandLine" doc:"os.kernelCommandLine"`
 	AdditionalFiles         AdditionalFiles    `yaml:"AdditionalFiles" doc:"os.additionalFiles, as a mapping from source to destination: a path, an object with Path and Permissions, or a list of these."`
 	PostInstallScripts      []Script           `yaml:"PostInstallScripts" doc:"scripts.postCustomization"`
@@ -76,11 +77,6 @@ type SystemConfig struct {
 	Users                   []User             `yaml:"Users" doc:"os.users"`
 	Services                Services           `yaml:"Services" doc:"os.services; an item is a name or an object with Name."`
 	Modules                 Modules            `yaml:"Modules" doc:"os.modules"`
-}
-
-// unsupported maps the parts of the schema that are not supported yet to what to do without them.
-var unsupported = map[string]string{
-	"SystemConfig.Verity": "images with verity cannot be made yet",
 }
 
 // KernelCommandLine says what to add to the kernel's arguments.
@@ -196,10 +192,11 @@ func (u User) lower() step.User {
 // Lower decodes a config in the schema of 2023 and returns it in today's.
 func Lower(doc *config.Document, o config.Options) *step.Config {
 	var old Config
-	o.Unsupported = unsupported
+	o.Unsupported = nil
 	doc.Decode(&old, o)
 	s := old.SystemConfig
 	c := &step.Config{Lowered: true, Storage: old.storage()}
+	old.addVerity(&c.Storage)
 	if len(c.Storage.Disks) > 0 {
 		c.OS.Bootloader.ResetType = step.HardReset
 	}

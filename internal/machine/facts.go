@@ -2,7 +2,9 @@ package machine
 
 import (
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/image"
 )
 
 // Facts is what is known of an image before it is changed. Everything in it was read from the
@@ -17,6 +19,8 @@ type Facts struct {
 	Initramfs      string            // dracut, initramfs-tools, mkinitrd, or empty
 	SELinux        string            // enforcing, permissive, disabled, or empty where there is none
 	Filesystems    []Filesystem      // mounted, root first
+	Volumes        []disk.Volume     // all partitions, with what they hold
+	Sealed         []image.Sealed    // dm-verity devices
 }
 
 // Filesystem is one mounted filesystem of the image.
@@ -25,6 +29,8 @@ type Filesystem struct {
 	Type       string // ext4, xfs, ...
 	Size       uint64 // bytes
 	Free       uint64 // bytes root can still write
+	Partition  int    // number of the partition it lies on
+	Kept       bool   // sealed by dm-verity and not to be changed
 }
 
 // FilesystemOf returns the filesystem that holds an absolute path of the image.

@@ -67,6 +67,21 @@ func (m *Machine) WithBind(src, path string, readOnly bool, f func() error) (err
 	return f()
 }
 
+// Bare shows the filesystem mounted at mountPoint, without what is mounted on it, at path in the image
+// while f runs.
+func (m *Machine) Bare(mountPoint, path string, f func() error) error {
+	p, err := m.Root.OpenPath(mountPoint)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", p.Fd()))
+	if err != nil {
+		return err
+	}
+	return m.WithBind(real, path, false, f)
+}
+
 func firstOf(a, b error) error {
 	if a != nil {
 		return a

@@ -292,6 +292,20 @@ func (r *Root) Chown(name string, uid, gid int) error {
 	return unix.Fchownat(int(f.Fd()), "", uid, gid, unix.AT_EMPTY_PATH)
 }
 
+// SetLabel sets the SELinux label of a file; a last component that is a link is not followed.
+func (r *Root) SetLabel(name, label string) error {
+	f, err := r.Open(name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = unix.Setxattr(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), "security.selinux", append([]byte(label), 0), 0)
+	if err != nil {
+		return &fs.PathError{Op: "label", Path: name, Err: err}
+	}
+	return nil
+}
+
 func unixMode(m fs.FileMode) uint32 {
 	bits := uint32(m.Perm())
 	for flag, bit := range map[fs.FileMode]uint32{fs.ModeSetuid: unix.S_ISUID, fs.ModeSetgid: unix.S_ISGID, fs.ModeSticky: unix.S_ISVTX} {

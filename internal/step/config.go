@@ -34,6 +34,8 @@ type OS struct {
 	Modules           []Module          `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options."`
 	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
 	Bootloader        Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
+	SELinux           SELinux           `yaml:"selinux" doc:"The mode of SELinux."`
+	Overlays          []Overlay         `yaml:"overlays" doc:"Overlay filesystems to mount at boot."`
 	ImageHistory      HistoryMode       `yaml:"imageHistory" default:"\"\"" doc:"Whether the image records how it was made, in /usr/share/image-customizer/history.json."`
 }
 
@@ -41,8 +43,6 @@ type OS struct {
 // without them.
 var Unsupported = map[string]string{
 	"baseConfigs":                      "put everything into one config",
-	"storage.verity":                   "images with verity cannot be made yet",
-	"storage.reinitializeVerity":       "images with verity cannot be customized yet",
 	"storage.resetPartitionsUuidsType": "the image keeps its identifiers",
 	"storage.resizeDisk":               "the image keeps its size",
 	"iso":                              "write a disk image instead",
@@ -50,8 +50,6 @@ var Unsupported = map[string]string{
 	"input.image.oci":                  "download the image first and name it with input.image.path",
 	"input.image.azureLinux":           "download the image first and name it with input.image.path",
 	"os.uki":                           "images with unified kernel images cannot be customized yet",
-	"os.selinux":                       "the SELinux mode stays as it is",
-	"os.overlays":                      "add the lines to /etc/fstab in a script",
 	"os.packages.snapshotTime":         "name a repository snapshot in a .repo file (--rpm-source)",
 	"os.packages.removePackageManager": "remove its packages in a finalizeCustomization script",
 	"output.artifacts":                 "copy the files out in a later step",
@@ -71,6 +69,7 @@ func (c *Config) Validate(at *config.At) {
 	if len(c.Storage.Disks) > 0 && c.OS.Bootloader.ResetType == "" {
 		at.Field("storage").Key("disks").Errorf("new disks need a boot loader set up from scratch").Hint("add \"os: {bootloader: {resetType: hard-reset}}\"")
 	}
+	checkOverlays(c.OS.Overlays, at.Field("os").Field("overlays"))
 }
 
 // PreviewFeature is the name of a feature that today's Image Customizer hides behind a gate.

@@ -35,7 +35,7 @@ func (a *KernelArgs) Validate(at *config.At) {
 }
 
 func planKernelArgs(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
-	var args []string
+	args, drop := c.OS.SELinux.Mode.args(), c.OS.SELinux.Mode.names()
 	for _, e := range c.OS.KernelCommandLine.Extra {
 		more, err := boot.SplitArgs(string(e))
 		if err != nil {
@@ -49,12 +49,13 @@ func planKernelArgs(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
 	if why := f.Boot.Unsupported(); why != "" {
 		return nil, []plan.Problem{{Step: "kernel-arguments", Text: "kernel arguments cannot be added: " + why}}
 	}
-	return plan.Plan{AddKernelArgs{args, f.Boot}}, nil
+	return plan.Plan{AddKernelArgs{args, drop, f.Boot}}, nil
 }
 
 // AddKernelArgs adds arguments to every boot entry.
 type AddKernelArgs struct {
 	Args   []string
+	Drop   []string // names of arguments that go
 	Scheme boot.Scheme
 }
 
@@ -68,7 +69,7 @@ func (s AddKernelArgs) String() string {
 // Run edits the boot configuration, has the image make what is generated from it, and looks whether
 // every boot entry has the arguments.
 func (s AddKernelArgs) Run(ctx context.Context, m *machine.Machine) error {
-	change, err := boot.Edit(m.Root, s.Scheme, s.Args)
+	change, err := boot.Edit(m.Root, s.Scheme, s.Args, s.Drop...)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type Inputs struct {
 // Plan turns a config into the steps for an image, or into the reasons why it cannot be carried out
 // there. It changes nothing and asks nobody.
 func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
-	problems := unsupported(c, f)
+	problems := append(unsupported(c, f), c.kept(f)...)
 	if len(c.Storage.Disks) > 0 || c.OS.Bootloader.ResetType != "" {
 		problems = append(problems, plan.Problem{Step: "storage", Text: "new disks and boot loaders cannot be made yet"})
 	}
@@ -33,24 +33,32 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	problems = append(problems, why...)
 	args, why := planKernelArgs(c, f)
 	problems = append(problems, why...)
+	sealing, why := planVerity(c, f, in)
+	problems = append(problems, why...)
 	post := planScripts(c.Scripts.PostCustomization, "postCustomization", in)
-	override, restore := planDNS(len(packages)+len(post) > 0)
+	override, restore := planDNS(len(packages)+len(post) > 0 && !f.FilesystemOf(resolvConf).Kept)
+	selinux, relabel := planSELinux(c, f)
 
 	var p plan.Plan
 	for _, part := range []plan.Plan{
-		override,          // package managers and scripts need DNS
-		packages,          // first, since they bring the programs, groups and units that the rest uses
-		planHostname(c),   // before scripts, which may read it
-		planGroups(c),     // before users, who may be in them
-		planUsers(c, in),  // before files, so that a home folder is there
-		planDirs(c),       // before files, which may replace single ones of a folder
-		planFiles(c),      // before services, which may be units just copied
-		planServices(c),   // after packages and files, which bring units
-		planModules(c),    // after packages, whose files they edit
-		planRecord(c, in), // before scripts, which may read or remove the record
-		args,              // after packages, which bring kernels, and files, which may be /etc/default/grub
-		post,              // sees everything above
-		restore,           // the image's own resolv.conf must be there at the end
+		override,                         // package managers and scripts need DNS
+		packages,                         // first, since they bring the programs, groups and units that the rest uses
+		planHostname(c),                  // before scripts, which may read it
+		planGroups(c),                    // before users, who may be in them
+		planUsers(c, in),                 // before files, so that a home folder is there
+		planDirs(c),                      // before files, which may replace single ones of a folder
+		planFiles(c),                     // before services, which may be units just copied
+		planServices(c),                  // after packages and files, which bring units
+		planModules(c),                   // after packages, whose files they edit
+		recordable(planRecord(c, in), f), // before scripts, which may read or remove the record
+		args,                             // after packages, which bring kernels, and files, which may be /etc/default/grub
+		selinux,                          // after packages, which bring policies
+		planOverlays(c, f),               // after packages, which bring fstab and semanage
+		sealing,                          // after packages and files, which bring fstab and what is needed
+		planInitramfs(c),                 // once, with the settings of what it stands behind
+		post,                             // sees everything above
+		restore,                          // the image's own resolv.conf must be there at the end
+		relabel,                          // after all that makes files
 		planScripts(c.Scripts.FinalizeCustomization, "finalizeCustomization", in), // has the last word
 		{CheckKernel{}},  // an image without a kernel does not boot
 		{WarnLowSpace{}}, // measured when everything is written
@@ -66,6 +74,9 @@ func unsupported(c *Config, f *machine.Facts) (problems []plan.Problem) {
 		"os.packages":          !c.OS.Packages.empty(),
 		"os.services":          len(c.OS.Services.Enable)+len(c.OS.Services.Disable) > 0,
 		"os.kernelCommandLine": len(c.OS.KernelCommandLine.Extra) > 0,
+		"os.selinux":           c.OS.SELinux.Mode != "",
+		"os.overlays":          len(c.OS.Overlays) > 0,
+		"storage.verity":       len(c.Storage.Verity) > 0,
 	}
 	for path, is := range used {
 		if why := f.Distro.Unsupported[path]; is && why != "" {

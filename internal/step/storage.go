@@ -16,6 +16,9 @@ type Storage struct {
 	BootType    BootType     `yaml:"bootType" doc:"How firmware starts the image: efi or legacy (BIOS). Needed with disks."`
 	Disks       []Disk       `yaml:"disks" doc:"The new disk; there is one at most. Without it the image keeps its partitions and filesystems."`
 	Filesystems []Filesystem `yaml:"filesystems" doc:"What the new partitions hold, and where it is mounted."`
+	Verity      []Verity     `yaml:"verity" doc:"Filesystems to seal with dm-verity: their content can no longer be changed without being noticed. /boot must be a filesystem of its own."`
+
+	ReinitializeVerity Reinitialize `yaml:"reinitializeVerity" default:"none" doc:"What becomes of filesystems that the base image seals with dm-verity. none: they stay as they are, and nothing can write to them; all: they can be changed and are sealed again, with the same parameters."`
 }
 
 // BootType is how firmware starts an image.
@@ -221,6 +224,7 @@ func (s *Storage) Validate(at *config.At) {
 	if len(s.Disks) == 1 {
 		s.Check(p)
 	}
+	s.checkVerity(at)
 }
 
 // StoragePlaces are the places of a config that describes a new disk, in either schema.
@@ -306,14 +310,18 @@ func (p Partition) is(name PartitionType) bool {
 
 func (s *Storage) filesystemOf(id string) (*Filesystem, int) {
 	for i := range s.Filesystems {
-		if s.Filesystems[i].DeviceID == id {
-			return &s.Filesystems[i], i
+		if f := &s.Filesystems[i]; f.DeviceID == id || s.partition(f.DeviceID) != nil && s.partition(f.DeviceID).ID == id {
+			return f, i
 		}
 	}
 	return nil, -1
 }
 
+// partition is the one with this id, or the one that the verity device with this id is made of.
 func (s *Storage) partition(id string) *Partition {
+	if v := s.verityOf(id); v != nil {
+		id = v.DataDeviceID
+	}
 	for i := range s.Disks[0].Partitions {
 		if s.Disks[0].Partitions[i].ID == id {
 			return &s.Disks[0].Partitions[i]
@@ -429,6 +437,7 @@ func (s *Storage) checkMounts(p StoragePlaces) {
 			m.at.Errorf("two filesystems are mounted at %s", m.Path)
 		}
 		seen[m.Path] = true
+		s.checkVerityMount(m)
 		part := s.partition(s.Filesystems[m.filesystem].DeviceID)
 		if m.IDType == IDPartLabel && part != nil && !s.labelTells(part.Label) {
 			m.at.Errorf("the partition %q is to be named by its label, but no label is its alone", part.ID).Hint("give the partition a label that no other has")

@@ -8,6 +8,7 @@
 #   debian12-btrfs  UEFI; /boot, a btrfs with / in subvolume @ and /home in @home
 #   debian12-xfs    UEFI; /boot, xfs root
 #   debian12-4k     as efi, with 4096-byte sectors
+#   debian12-seal   UEFI; /boot, /, /usr and /var, and empty partitions root-hash and usr-hash
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 . "$here/lib.sh"
@@ -37,6 +38,13 @@ layout() {
       $boot
       - linux btrfs / UUID subvol=@
       = linux btrfs /home UUID subvol=@home" ;;
+    debian12-seal) parts="$esp
+      $boot
+      500 linux ext4 / UUID errors=remount-ro
+      16 linux none -root-hash - -
+      1000 linux ext4 /usr PARTUUID defaults
+      16 linux none -usr-hash - -
+      - linux ext4 /var UUID defaults,x-initrd.mount" ;;
     debian12-xfs) parts="$esp
       ${boot/UUID/LABEL}
       - linux xfs / UUID defaults" ;;
@@ -49,7 +57,7 @@ each_part() {
   local n=0 size type fs at spec options name
   while read -r size type fs at spec options; do
     [ "$size" = = ] || n=$((n + 1))
-    case $at in /) name=root ;; -|none) name=$fs ;; *) name=${at##*/} ;; esac
+    case $at in /) name=root ;; -|none) name=$fs ;; -*) name=${at#-} ;; *) name=${at##*/} ;; esac
     "$1" $n "$size" "$type" "$fs" "$at" "$spec" "$options" "$name"
   done <<<"$parts"
 }
@@ -161,7 +169,7 @@ $(each_part table_line)"
 }
 
 if [ "${1:-}" = build ]; then "$@"; exit; fi
-layout "${1:?which variant: debian12-efi, -bios, -mbr, -parts, -btrfs, -xfs or -4k}"
+layout "${1:?which variant: debian12-efi, -bios, -mbr, -parts, -btrfs, -xfs, -4k or -seal}"
 [ "$(id -u)" = 0 ] || die "needs root"
 for program in mmdebstrap mcopy sfdisk mkfs.xfs mkfs.btrfs; do
   command -v $program >/dev/null || die "$program is missing: make deps installs it"

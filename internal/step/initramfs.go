@@ -1,0 +1,76 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/initramfs"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// RebuildInitramfs makes the initramfs images of all kernels anew, with the image's own builder.
+type RebuildInitramfs struct{ Why string }
+
+// Name identifies the step.
+func (RebuildInitramfs) Name() string { return "initramfs" }
+
+func (s RebuildInitramfs) String() string { return "rebuild the initramfs for " + s.Why }
+
+// Run builds without compression, and compresses all images at the end.
+func (s RebuildInitramfs) Run(ctx context.Context, m *machine.Machine) error {
+	commands, err := initramfsCommands(m)
+	if err != nil {
+		return err
+	}
+	relaxed, err := initramfs.Relax(m)
+	if err != nil {
+		return err
+	}
+	for _, c := range commands {
+		if err := m.Run(ctx, hostcmd.New(c[0], c[1:]...)); err != nil {
+			return errors.Join(err, relaxed.Drop())
+		}
+	}
+	return relaxed.Finish(ctx)
+}
+
+// initramfsCommands are the image's ways to rebuild. Mariner's mkinitrd does one kernel at a time.
+func initramfsCommands(m *machine.Machine) (commands [][]string, err error) {
+	switch {
+	case m.Has("update-initramfs"):
+		return [][]string{{"update-initramfs", "-u", "-k", "all"}}, nil
+	case m.Has("mkinitrd"):
+		kernels, err := boot.Kernels(m.Root)
+		for _, k := range kernels {
+			name := k.Initramfs
+			if name == "" {
+				name = "/boot/initrd.img-" + k.Version
+			}
+			commands = append(commands, []string{"mkinitrd", "-f", name, k.Version})
+		}
+		return commands, err
+	case m.Has("dracut"):
+		return [][]string{{"dracut", "--force", "--regenerate-all"}}, nil
+	}
+	return nil, fmt.Errorf("the image has no program that makes an initramfs (dracut, mkinitrd, update-initramfs): install one of their packages")
+}
+
+// planInitramfs rebuilds where something changes what an initramfs must hold.
+func planInitramfs(c *Config) plan.Plan {
+	var why []string
+	if len(c.Storage.Verity) > 0 {
+		why = append(why, "dm-verity")
+	}
+	if len(c.OS.Overlays) > 0 {
+		why = append(why, "overlays")
+	}
+	if len(why) == 0 {
+		return nil
+	}
+	return plan.Plan{RebuildInitramfs{strings.Join(why, " and ")}}
+}

@@ -1,0 +1,59 @@
+package step
+
+import (
+	"fmt"
+	"slices"
+
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// kept finds what the config would write to filesystems that are sealed by dm-verity and stay so.
+// What packages and scripts write cannot be known; the kernel refuses it.
+func (c *Config) kept(f *machine.Facts) (problems []plan.Problem) {
+	refuse := func(key, path string) {
+		if f.FilesystemOf(path).Kept {
+			problems = append(problems, plan.Problem{
+				Step: key, Text: fmt.Sprintf("%s lies on the filesystem of %s, which is sealed by dm-verity", path, f.FilesystemOf(path).MountPoint),
+				Hint: "seal it anew with \"storage: {reinitializeVerity: all}\"",
+			})
+		}
+	}
+	for _, x := range []struct {
+		key, path string
+		used      bool
+	}{
+		{"os.hostname", "/etc/hostname", c.OS.Hostname != ""},
+		{"os.packages", "/usr", !c.OS.Packages.empty()},
+		{"os.groups", "/etc/group", len(c.OS.Groups) > 0},
+		{"os.users", "/etc/passwd", len(c.OS.Users) > 0},
+		{"os.services", "/etc/systemd/system", len(c.OS.Services.Enable)+len(c.OS.Services.Disable) > 0},
+		{"os.modules", "/etc/modules-load.d", len(c.OS.Modules) > 0},
+		{"os.kernelCommandLine", "/etc/default/grub", len(c.OS.KernelCommandLine.Extra) > 0},
+		{"os.selinux", selinuxConfig, c.OS.SELinux.Mode != ""},
+		{"os.overlays", fstabFile, len(c.OS.Overlays) > 0},
+		{"storage.verity", fstabFile, len(c.Storage.Verity) > 0},
+	} {
+		if x.used {
+			refuse(x.key, x.path)
+		}
+	}
+	for i, d := range c.OS.AdditionalDirs {
+		refuse(fmt.Sprintf("os.additionalDirs[%d]", i), string(d.Destination))
+	}
+	for i, a := range c.OS.AdditionalFiles {
+		refuse(fmt.Sprintf("os.additionalFiles[%d]", i), string(a.Destination))
+	}
+	return problems
+}
+
+// recordable leaves out the records that would lie on a filesystem that stays sealed.
+func recordable(p plan.Plan, f *machine.Facts) plan.Plan {
+	return slices.DeleteFunc(p, func(s plan.Step) bool {
+		file := historyFile
+		if r, ok := s.(WriteRelease); ok {
+			file = r.File
+		}
+		return f.FilesystemOf(file).Kept
+	})
+}

@@ -1,0 +1,217 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// Overlay mounts an overlay filesystem at boot: one folder shows the files of others, and what is
+// changed there goes to another place. So a sealed filesystem can have writable parts.
+type Overlay struct {
+	MountPoint        OverlayPath   `yaml:"mountPoint" required:"true" doc:"Where it is mounted." example:"/etc"`
+	LowerDirs         []OverlayPath `yaml:"lowerDirs" required:"true" doc:"Folders whose files it shows, the uppermost first." example:"[/etc]"`
+	UpperDir          OverlayPath   `yaml:"upperDir" required:"true" doc:"Folder that changes go to. It is made." example:"/var/overlays/etc/upper"`
+	WorkDir           OverlayPath   `yaml:"workDir" required:"true" doc:"Folder for overlayfs itself, on the filesystem of upperDir. It is made." example:"/var/overlays/etc/work"`
+	IsInitrdOverlay   bool          `yaml:"isInitrdOverlay" default:"false" doc:"Mount it in the initramfs, before the system's first program reads the folder. The /etc/fstab lines of mountDependencies need the option x-initrd.mount."`
+	MountDependencies []OverlayPath `yaml:"mountDependencies" doc:"Mount points that must be mounted before." example:"[/var]"`
+	MountOptions      string        `yaml:"mountOptions" doc:"Further mount options, separated by commas."`
+}
+
+// OverlayPath is an absolute path that can stand among the options of an overlay.
+type OverlayPath string
+
+// Validate checks the form of the path.
+func (p *OverlayPath) Validate(at *config.At) {
+	s := string(*p)
+	switch {
+	case !strings.HasPrefix(s, "/"):
+		at.Errorf("%q is not an absolute path", s).Hint("begin it with \"/\"")
+	case strings.ContainsAny(s, " \t\n:,\\\""):
+		at.Errorf("%q holds a blank, a colon, a comma, a quote or a backslash, which the options of an overlay cannot", s)
+	case s != "/" && !cleanPath(s[1:]):
+		at.Errorf("%q is not the plain form of a path", s).Hint("leave out \"//\", \".\", \"..\" and the last \"/\"")
+	}
+}
+
+// Validate checks how the folders of an overlay lie to each other.
+func (o *Overlay) Validate(at *config.At) {
+	upper, work := string(o.UpperDir), string(o.WorkDir)
+	switch {
+	case upper != "" && upper == work:
+		at.Field("workDir").Errorf("workDir and upperDir are the same folder")
+	case upper != "" && work != "" && (below(upper, work) || below(work, upper)):
+		at.Field("workDir").Errorf("one of workDir and upperDir lies in the other").Hint("use two folders side by side")
+	}
+	if len(o.LowerDirs) == 0 && at.Has("lowerDirs") {
+		at.Field("lowerDirs").Errorf("the list is empty").Hint("name the folder whose files the overlay shows")
+	}
+	if strings.ContainsAny(o.MountOptions, " \t\n") {
+		at.Field("mountOptions").Errorf("mount options hold no blank").Hint("separate them by commas")
+	}
+}
+
+// checkOverlays finds folders that two overlays use.
+func checkOverlays(list []Overlay, at *config.At) {
+	seen := map[string]map[OverlayPath]bool{"mountPoint": {}, "upperDir": {}, "workDir": {}}
+	for i, o := range list {
+		for key, p := range map[string]OverlayPath{"mountPoint": o.MountPoint, "upperDir": o.UpperDir, "workDir": o.WorkDir} {
+			if p != "" && seen[key][p] {
+				at.Index(i).Field(key).Errorf("two overlays have the %s %s", key, string(p))
+			}
+			seen[key][p] = true
+		}
+	}
+}
+
+// inInitrd is where the initramfs sees a path of the system.
+func inInitrd(p OverlayPath) string { return strings.TrimSuffix("/sysroot"+string(p), "/") }
+
+// entry is the overlay's line of fstab.
+func (o Overlay) entry() disk.Entry {
+	seen := func(p OverlayPath) string { return string(p) }
+	if o.IsInitrdOverlay {
+		seen = inInitrd
+	}
+	var lower []string
+	for _, l := range o.LowerDirs {
+		lower = append(lower, seen(l))
+	}
+	options := []string{"lowerdir=" + strings.Join(lower, ":"), "upperdir=" + seen(o.UpperDir), "workdir=" + seen(o.WorkDir)}
+	for _, d := range o.MountDependencies {
+		options = append(options, "x-systemd.requires="+seen(d))
+	}
+	if o.IsInitrdOverlay {
+		options = append(options, "x-initrd.mount", "x-systemd.wanted-by=initrd-fs.target")
+	}
+	if o.MountOptions != "" {
+		options = append(options, strings.Split(o.MountOptions, ",")...)
+	}
+	return disk.Entry{Source: "overlay", Target: string(o.MountPoint), Type: "overlay", Options: options}
+}
+
+func planOverlays(c *Config, f *machine.Facts) (p plan.Plan) {
+	for _, o := range c.OS.Overlays {
+		p = append(p, AddOverlay{o, c.selinux(f) != "", len(c.Storage.Disks) > 0})
+	}
+	return p
+}
+
+// AddOverlay has the image mount an overlay at boot.
+type AddOverlay struct {
+	Overlay Overlay
+	Labels  bool // SELinux is on: changed files are labelled as those they hide
+	NewTree bool // fstab is made anew in this run, and cannot be looked at before
+}
+
+// Name identifies the step.
+func (AddOverlay) Name() string { return "overlays" }
+
+func (s AddOverlay) String() string {
+	return fmt.Sprintf("overlay at %s, changes go to %s", s.Overlay.MountPoint, s.Overlay.UpperDir)
+}
+
+// Check looks for what the overlay needs of the image.
+func (s AddOverlay) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
+	for _, k := range kernelsWithout(m, "overlay") {
+		problems = append(problems, plan.Problem{Text: "kernel " + k + " has no module overlay", Hint: "install a kernel package that has it"})
+	}
+	if s.Overlay.IsInitrdOverlay && !m.Has("dracut") {
+		problems = append(problems, plan.Problem{
+			Text: "overlays are mounted in the initramfs by systemd, for which dracut must make it; the image has no dracut", Hint: "install dracut, or set isInitrdOverlay to false",
+		})
+	}
+	if err := s.dependencies(m); err != nil && !s.NewTree {
+		problems = append(problems, plan.Problem{Text: err.Error(), Hint: "edit /etc/fstab in an earlier run, or lay the disk out with that option"})
+	}
+	return problems
+}
+
+// dependencies looks whether what an overlay of the initramfs needs is mounted there too.
+func (s AddOverlay) dependencies(m *machine.Machine) error {
+	if !s.Overlay.IsInitrdOverlay {
+		return nil
+	}
+	text, err := m.Root.ReadFile(fstabFile)
+	if err != nil {
+		return err
+	}
+	entries := disk.ParseFstab(string(text)).Entries()
+	for _, d := range s.Overlay.MountDependencies {
+		i := slices.IndexFunc(entries, func(e disk.Entry) bool { return e.Target == string(d) })
+		switch {
+		case i < 0:
+			return fmt.Errorf("the overlay at %s depends on %s, which /etc/fstab does not mount", s.Overlay.MountPoint, d)
+		case !slices.Contains(entries[i].Options, "x-initrd.mount"):
+			return fmt.Errorf("the overlay at %s is mounted in the initramfs and depends on %s, whose line in /etc/fstab lacks the option x-initrd.mount", s.Overlay.MountPoint, d)
+		}
+	}
+	return nil
+}
+
+// Run makes the folders and writes the line of fstab and dracut's configuration.
+func (s AddOverlay) Run(ctx context.Context, m *machine.Machine) error {
+	o := s.Overlay
+	if err := s.dependencies(m); err != nil {
+		return err
+	}
+	for _, p := range append([]OverlayPath{o.MountPoint, o.UpperDir, o.WorkDir}, o.LowerDirs...) {
+		if err := m.Root.MkdirAll(string(p), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := s.mount(m); err != nil {
+		return err
+	}
+	if m.Root.IsDir(dracutDir) {
+		if err := m.Root.AppendLines(dracutDir+"/overlay.conf", 0o644, `add_drivers+=" overlay "`); err != nil {
+			return err
+		}
+	}
+	if s.Labels {
+		return s.label(ctx, m)
+	}
+	return nil
+}
+
+// mount writes the line of fstab, in the place of one for the same mount point.
+func (s AddOverlay) mount(m *machine.Machine) error {
+	text, err := m.Root.ReadFile(fstabFile)
+	if err != nil {
+		return err
+	}
+	entry := s.Overlay.entry()
+	f := disk.ParseFstab(string(text))
+	for i := range f {
+		if e := f[i].Entry; e != nil && e.Type == "overlay" && e.Target == entry.Target {
+			f[i].Entry = &entry
+			return m.Root.WriteFile(fstabFile, []byte(f.String()), 0o644)
+		}
+	}
+	return m.Root.AppendLines(fstabFile, 0o644, entry.String())
+}
+
+// label has the policy give files in upperDir the labels of those at the mount point, and keep
+// everybody from workDir.
+func (s AddOverlay) label(ctx context.Context, m *machine.Machine) error {
+	if !m.Has("semanage") {
+		return errors.New("the image has SELinux, but no semanage to label an overlay with: install policycoreutils-python-utils")
+	}
+	for _, args := range [][]string{
+		{"-e", string(s.Overlay.MountPoint), string(s.Overlay.UpperDir)},
+		{"-f", "a", "-t", "no_access_t", "-r", "s0", string(s.Overlay.WorkDir) + "(/.*)?"},
+	} {
+		if err := m.Run(ctx, hostcmd.New("semanage", append([]string{"fcontext", "-N", "-a"}, args...)...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

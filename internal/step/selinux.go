@@ -1,0 +1,212 @@
+package step
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+
+	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// SELinux says in which mode the image boots.
+type SELinux struct {
+	Mode SELinuxMode `yaml:"mode" doc:"disabled; permissive: violations are logged only; enforcing; force-enforcing: enforcing, and /etc/selinux/config cannot change that. Without it the mode stays. Unless it is disabled, all files are labelled at the end of the run, with the image's own policy."`
+}
+
+// SELinuxMode is a mode of SELinux.
+type SELinuxMode string
+
+const (
+	selinuxOff   = "disabled"
+	selinuxForce = "force-enforcing"
+)
+
+// Values lists the modes.
+func (SELinuxMode) Values() []string {
+	return []string{"", selinuxOff, "permissive", "enforcing", selinuxForce}
+}
+
+// configMode is what /etc/selinux/config says for the mode.
+func (m SELinuxMode) configMode() string { return strings.TrimPrefix(string(m), "force-") }
+
+// selinuxNames are the kernel arguments of SELinux.
+var selinuxNames = []string{"security", "selinux", "enforcing"}
+
+// names are the kernel arguments that a mode replaces.
+func (m SELinuxMode) names() []string {
+	if m == "" {
+		return nil
+	}
+	return selinuxNames
+}
+
+func (m SELinuxMode) args() []string {
+	switch m {
+	case "":
+		return nil
+	case selinuxOff:
+		return []string{"selinux=0"}
+	case selinuxForce:
+		return []string{"security=selinux", "selinux=1", "enforcing=1"}
+	}
+	return []string{"security=selinux", "selinux=1"}
+}
+
+// selinux is the mode that the image will have: empty where there is none.
+func (c *Config) selinux(f *machine.Facts) string {
+	mode := cmp.Or(c.OS.SELinux.Mode.configMode(), f.SELinux)
+	if mode == selinuxOff {
+		return ""
+	}
+	return mode
+}
+
+func planSELinux(c *Config, f *machine.Facts) (mode, relabel plan.Plan) {
+	if m := c.OS.SELinux.Mode; m != "" {
+		mode = plan.Plan{SetSELinux{m, !c.OS.Packages.empty()}}
+	}
+	if c.selinux(f) != "" {
+		relabel = plan.Plan{Relabel{}}
+	}
+	return mode, relabel
+}
+
+// SetSELinux sets the mode in /etc/selinux/config. Kernel arguments are set with all others.
+type SetSELinux struct {
+	Mode     SELinuxMode
+	Changing bool // packages of this run may bring a policy
+}
+
+const selinuxConfig = "/etc/selinux/config"
+
+// Name identifies the step.
+func (SetSELinux) Name() string { return "selinux" }
+
+func (s SetSELinux) String() string { return "set SELinux to " + string(s.Mode) }
+
+// Check finds an image without a policy, where no packages change.
+func (s SetSELinux) Check(_ context.Context, m *machine.Machine) []plan.Problem {
+	if err := s.policy(m); err != nil && !s.Changing {
+		return []plan.Problem{{Text: err.Error()}}
+	}
+	return nil
+}
+
+// policy looks for what a mode other than disabled needs.
+func (s SetSELinux) policy(m *machine.Machine) error {
+	if s.Mode == selinuxOff {
+		return nil
+	}
+	text, err := m.Root.ReadFile(selinuxConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the image has no %s, and so no SELinux policy: install %s", selinuxConfig, policyPackages(m))
+	}
+	if err != nil {
+		return err
+	}
+	kind := distro.ParseOSRelease(string(text))["SELINUXTYPE"]
+	if contexts := fileContexts(kind); kind == "" || !m.Root.Exists(contexts) {
+		return fmt.Errorf("%s names the policy %q, but the image has no %s: install %s", selinuxConfig, kind, contexts, policyPackages(m))
+	}
+	return nil
+}
+
+func policyPackages(m *machine.Machine) string {
+	if m.Facts.PackageManager == "apt" {
+		return "selinux-basics and selinux-policy-default"
+	}
+	return "selinux-policy and policycoreutils"
+}
+
+func fileContexts(kind string) string {
+	return path.Join("/etc/selinux", kind, "contexts/files/file_contexts")
+}
+
+var selinuxLine = regexp.MustCompile(`(?m)^[ \t]*SELINUX[ \t]*=.*$`)
+
+// Run edits the line of the mode.
+func (s SetSELinux) Run(_ context.Context, m *machine.Machine) error {
+	if err := s.policy(m); err != nil {
+		return err
+	}
+	text, err := m.Root.ReadFile(selinuxConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // disabled, and there is nothing to disable
+	}
+	if err != nil {
+		return err
+	}
+	line := "SELINUX=" + s.Mode.configMode()
+	edited := selinuxLine.ReplaceAllLiteralString(string(text), line)
+	if !selinuxLine.Match(text) {
+		edited = line + "\n" + edited
+	}
+	return m.Root.WriteFile(selinuxConfig, []byte(edited), 0o644)
+}
+
+// Relabel gives every file of the image the SELinux label that the image's policy says.
+type Relabel struct{}
+
+// Name identifies the step.
+func (Relabel) Name() string { return "selinux.relabel" }
+
+func (Relabel) String() string { return "label all files with the image's SELinux policy" }
+
+// labelDir is where a filesystem is seen while it is labelled, without what is mounted on it.
+const labelDir = "/run/imagecustomizer-labels"
+
+// Run labels one filesystem after the other. Those without extended attributes, and what is sealed,
+// are left out.
+func (Relabel) Run(ctx context.Context, m *machine.Machine) error {
+	text, err := m.Root.ReadFile(selinuxConfig)
+	if err != nil {
+		return err
+	}
+	if !m.Has("setfiles") {
+		return errors.New("files cannot be labelled: the image has no setfiles; install policycoreutils")
+	}
+	contexts := fileContexts(distro.ParseOSRelease(string(text))["SELINUXTYPE"])
+	for _, f := range m.Facts.Filesystems {
+		if f.Type == "vfat" || f.Kept {
+			continue
+		}
+		if err := m.Bare(f.MountPoint, labelDir+f.MountPoint, func() error { return relabel(ctx, m, contexts, labelDir+f.MountPoint) }); err != nil {
+			return fmt.Errorf("label the files of %s: %w", f.MountPoint, err)
+		}
+	}
+	return nil
+}
+
+var wouldRelabel = regexp.MustCompile(`^Would relabel (.*) from (\S+|<no context>) to (\S+)$`)
+
+// relabel has setfiles tell which labels files should have, and writes them: the program runs
+// without the privilege to do so itself.
+func relabel(ctx context.Context, m *machine.Machine, contexts, dir string) error {
+	out, err := m.Output(ctx, hostcmd.New("setfiles", "-n", "-m", "-v", "-r", labelDir, contexts, dir))
+	if err != nil {
+		return err
+	}
+	labelled := 0
+	for lines := bufio.NewScanner(strings.NewReader(out)); lines.Scan(); {
+		f := wouldRelabel.FindStringSubmatch(lines.Text())
+		if f == nil {
+			m.Log.Debug("setfiles", "says", lines.Text())
+			continue
+		}
+		if err := m.Root.SetLabel(f[1], f[3]); err != nil {
+			return err
+		}
+		labelled++
+	}
+	m.Log.Debug("labelled files", "filesystem", strings.TrimPrefix(dir, labelDir), "files", labelled)
+	return nil
+}
