@@ -60,6 +60,9 @@ func (s *system) rootSubvolume(found *list, e boot.Entry, named string) {
 }
 
 func (s *system) device(found *list, e boot.Entry, key, value string) {
+	if strings.Contains(value, "/PARTNROFF=") {
+		return // a partition so many numbers behind the one that is named
+	}
 	if slices.ContainsFunc(otherRoots, func(o string) bool { return strings.HasPrefix(value, o) }) {
 		if hash := verityNames[value]; hash != "" && !e.Args.Has(hash) {
 			found.at(e.File, e.Line, "%s=%s needs the argument %s=, which is not there", key, value, hash)

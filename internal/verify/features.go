@@ -82,17 +82,24 @@ func features(s *system) []Finding {
 		}
 		for _, f := range s.featuresOf(v) {
 			for _, k := range s.kernels {
-				if f.kernel == "-" || f.kernel != "" && older(k.Version, f.kernel) {
+				if !f.usedBy(k.Version) {
 					found.at("", 0, "the %s filesystem of %s (partition %d) has the feature %s, which the kernel %s cannot use", v.Content.Type, m.Path, v.Number, f.name, k.Version)
 				}
 			}
-			if read[v.Number] != "" && grub != "" && f.grub != "" && (f.grub == "-" || older(grub, f.grub)) && !slices.Contains(patched[vendor], f.name) {
+			if read[v.Number] != "" && grub != "" && !f.readBy(grub, vendor) {
 				found.at("", 0, "the %s filesystem of %s (partition %d), which GRUB reads %s from, has the feature %s; the image's GRUB %s cannot read it", v.Content.Type, m.Path, v.Number, read[v.Number], f.name, grub)
 			}
 		}
 	}
 	s.holes(&found)
 	return found
+}
+
+func (f feature) usedBy(kernel string) bool { return f.kernel != "-" && !older(kernel, f.kernel) }
+
+// readBy tells whether a distribution's GRUB of some version reads a filesystem with the feature.
+func (f feature) readBy(grub, vendor string) bool {
+	return f.grub != "-" && !older(grub, f.grub) || slices.Contains(patched[vendor], f.name)
 }
 
 func (s *system) firstMount(v *disk.Volume) string {
