@@ -1,12 +1,15 @@
 // Command bench compares the program with a plain script that does the same by hand, in alternating
-// runs, and prints medians and their ratio. Only the ratio means anything on another machine.
+// runs, and prints medians and their ratios. Only the ratios mean anything on another machine.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,91 +17,112 @@ import (
 	"imagecustomizer/internal/hostcmd"
 )
 
-// rounds is how often each side runs; odd, so that the median is one of the runs.
-const rounds = 3
-
-// job is one piece of work both sides do.
-type job struct {
-	name   string
-	config string // for the program
-	script string // for the reference, run in the image
-}
-
-var jobs = []job{
-	{"no change", "os: {imageHistory: none}\n", ""},
-	{"hostname, user, file, script", `
-os:
-  hostname: bench
-  users:
-  - name: bench
-    password: {type: locked}
-  additionalFiles:
-  - {content: "bench\n", destination: /etc/bench}
-scripts:
-  postCustomization:
-  - content: "echo script > /etc/bench-script"
-`, "printf bench > /etc/hostname; useradd -m bench; echo bench > /etc/bench; echo script > /etc/bench-script"},
-}
+var (
+	rounds = flag.Int("rounds", 3, "how often each side runs; odd, so that the median is one of the runs")
+	only   = flag.String("only", "", "run the cases whose name matches this regular expression")
+)
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
 		os.Exit(1)
 	}
 }
 
+// bench is what all cases share.
+type bench struct {
+	dir   string         // scratch folder
+	match *regexp.Regexp // of the cases to run
+	over  int            // budgets that were missed
+}
+
 func run(ctx context.Context) error {
+	match, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("/var/tmp", "imagecustomizer-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	text, err := hostcmd.New("test/base/debian.sh", "debian12-efi").Output(ctx)
-	if err != nil {
-		return err
-	}
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	raw := lines[len(lines)-1]
-	fmt.Printf("%-8s %-30s %10s %10s %8s\n", "format", "job", "program", "script", "ratio")
-	for _, format := range []string{"raw", "qcow2", "vhdx"} {
-		base := filepath.Join(dir, "base."+format)
-		if err := hostcmd.New("qemu-img", "convert", "-f", "raw", "-O", format, raw, base).Run(ctx); err != nil {
+	b := &bench{dir: dir, match: match}
+	for _, part := range []func(context.Context) error{b.customize, b.largeDisks} {
+		if err := part(ctx); err != nil {
 			return err
 		}
-		for _, j := range jobs {
-			if err := compare(ctx, dir, base, format, j); err != nil {
+	}
+	if b.over > 0 {
+		return fmt.Errorf("%d budgets were missed", b.over)
+	}
+	return nil
+}
+
+// side is one of the two programs that are compared.
+type side struct {
+	command *hostcmd.Cmd
+	runs    []usage
+}
+
+// compare runs both sides in turn, so that what else the machine does hits both.
+func compare(ctx context.Context, a, b *side) error {
+	for range *rounds {
+		for _, s := range []*side{a, b} {
+			u, err := measure(ctx, s.command)
+			if err != nil {
 				return err
 			}
+			s.runs = append(s.runs, u)
 		}
 	}
 	return nil
 }
 
-func compare(ctx context.Context, dir, base, format string, j job) error {
-	config := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(config, []byte(j.config), 0o644); err != nil {
-		return err
-	}
-	out := filepath.Join(dir, "out."+format)
-	ours := hostcmd.New("bin/imagecustomizer", "--build-dir", filepath.Join(dir, "build"), "--image-file", base,
-		"--output-image-file", out, "--output-image-format", format, "--config-file", config, "--log-level", "error")
-	script := hostcmd.New("test/bench/reference.sh", base, format, out, j.script)
-	var a, b []time.Duration
-	for range rounds {
-		for c, times := range map[*hostcmd.Cmd]*[]time.Duration{ours: &a, script: &b} {
-			start := time.Now()
-			if err := c.Run(ctx); err != nil {
-				return err
-			}
-			*times = append(*times, time.Since(start))
+// median is the median of each figure over the runs.
+func (s *side) median() (m usage) {
+	middle := func(get func(usage) int64) int64 {
+		var all []int64
+		for _, u := range s.runs {
+			all = append(all, get(u))
 		}
+		slices.Sort(all)
+		return all[len(all)/2]
 	}
-	x, y := median(a), median(b)
-	fmt.Printf("%-8s %-30s %9.2fs %9.2fs %8.2f\n", format, j.name, x.Seconds(), y.Seconds(), x.Seconds()/y.Seconds())
-	return nil
+	m.wall = time.Duration(middle(func(u usage) int64 { return int64(u.wall) }))
+	m.cpu = time.Duration(middle(func(u usage) int64 { return int64(u.cpu) }))
+	m.read = middle(func(u usage) int64 { return u.read })
+	m.written = middle(func(u usage) int64 { return u.written })
+	m.memory = middle(func(u usage) int64 { return u.memory })
+	return m
 }
 
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
+// want prints a budget and whether it was kept.
+func (b *bench) want(what string, got, limit float64, unit string) {
+	verdict := "kept"
+	if got > limit {
+		verdict = "MISSED"
+		b.over++
+	}
+	fmt.Printf("    %-8s %s: %.2f%s, budget %.2f%s\n", verdict, what, got, unit, limit, unit)
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
+}
+
+// ours is the program's command line for one image.
+func (b *bench) ours(base, format, config, out string, more ...string) *hostcmd.Cmd {
+	return hostcmd.New("bin/imagecustomizer", append([]string{
+		"--build-dir", filepath.Join(b.dir, "build"), "--image-file", base,
+		"--output-image-file", out, "--output-image-format", format, "--config-file", config, "--log-level", "error",
+	}, more...)...)
+}
+
+func convert(ctx context.Context, from, format, to string) error {
+	return hostcmd.New("qemu-img", "convert", "-f", "raw", "-O", format, from, to).Run(ctx)
 }
