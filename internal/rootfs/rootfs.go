@@ -37,9 +37,50 @@ func (r *Root) Close() error { return r.dir.Close() }
 // Dir is the root folder's path on the host side.
 func (r *Root) Dir() string { return r.dir.Name() }
 
-// Open opens a file with os.OpenFile's flags; a last component that is a link is followed inside
-// the root.
+// Open opens a file or folder with os.OpenFile's flags; a last component that is a link is followed
+// inside the root. Whatever else a path leads to is refused: a pipe would be waited for, and a file of
+// the kernel is not the image's. With O_PATH anything is opened.
 func (r *Root) Open(name string, flags int, mode fs.FileMode) (*os.File, error) {
+	if flags&unix.O_PATH != 0 {
+		return r.openat2(name, flags, mode)
+	}
+	f, err := r.openat2(name, flags|unix.O_NONBLOCK|unix.O_NOCTTY, mode)
+	if err != nil {
+		return nil, err
+	}
+	if err := ownFile(f); err != nil {
+		f.Close()
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return f, nil
+}
+
+// Reasons why something is not opened.
+var (
+	errSpecial = errors.New("it is neither a file nor a folder")
+	errKernel  = errors.New("it leads to a file of the kernel, not of the image")
+)
+
+// ownFile tells whether a program may trust f to be a file or folder like any other.
+func ownFile(f *os.File) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !fi.Mode().IsRegular() && !fi.IsDir() {
+		return errSpecial
+	}
+	var s unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
+		return err
+	}
+	if s.Type == unix.PROC_SUPER_MAGIC || s.Type == unix.SYSFS_MAGIC {
+		return errKernel
+	}
+	return nil
+}
+
+func (r *Root) openat2(name string, flags int, mode fs.FileMode) (*os.File, error) {
 	how := &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	if flags&unix.O_CREAT != 0 {
 		how.Mode = uint64(mode.Perm())
@@ -71,8 +112,15 @@ func (r *Root) ReadFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(f)
+	if fi, err := f.Stat(); err == nil && fi.Size() > maxFile {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("it has more than %d MiB", maxFile>>20)}
+	}
+	return io.ReadAll(io.LimitReader(f, maxFile))
 }
+
+// maxFile bounds what is read into memory, in bytes: a file of an image may claim to be as large as
+// its filesystem allows. The largest files read in a run are initramfs.
+const maxFile = 512 << 20
 
 // WriteFile replaces a file's content, creating it with this mode, whatever the umask, and root as
 // owner. A file that exists keeps mode, owner and extended attributes. Missing parent folders are
@@ -91,7 +139,7 @@ func (r *Root) WriteFile(name string, data []byte, mode fs.FileMode) error {
 
 // create opens a file for writing, emptied. A new one gets exactly this mode.
 func (r *Root) create(name string, mode fs.FileMode) (*os.File, error) {
-	f, err := r.Open(name, os.O_WRONLY|os.O_TRUNC|unix.O_NOCTTY, 0)
+	f, err := r.Open(name, os.O_WRONLY|os.O_TRUNC, 0)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
@@ -210,7 +258,11 @@ func (r *Root) MkdirAll(name string, mode fs.FileMode) error {
 		return err
 	}
 	return r.at(name, func(dir int) error {
-		if err := unix.Mkdirat(dir, base, uint32(mode.Perm())); err != nil {
+		err := unix.Mkdirat(dir, base, uint32(mode.Perm()))
+		if errors.Is(err, unix.EEXIST) {
+			return errors.New("it is a symbolic link that leads to no folder of the image")
+		}
+		if err != nil {
 			return err
 		}
 		return unix.Fchmodat(dir, base, unixMode(mode), 0)
@@ -274,7 +326,7 @@ func (r *Root) Readlink(name string) (string, error) {
 
 // Chmod sets the permission bits, setuid, setgid and sticky bits of a file.
 func (r *Root) Chmod(name string, mode fs.FileMode) error {
-	f, err := r.Open(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := r.Open(name, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}

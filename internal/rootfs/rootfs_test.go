@@ -5,7 +5,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // tree makes an image root beside a folder with a canary that no access may reach.
@@ -142,5 +145,49 @@ func TestReadDirLooksInsideTheRoot(t *testing.T) {
 	}
 	if fi, err := entries[0].Info(); err != nil || fi.Size() != 5 {
 		t.Errorf("Info: %v, %v", fi, err)
+	}
+}
+
+// TestOnlyFilesAndFolders: an image must not make the program wait for a pipe, or fill its memory.
+func TestOnlyFilesAndFolders(t *testing.T) {
+	t.Parallel()
+	r, base := tree(t)
+	if err := unix.Mkfifo(filepath.Join(base, "root/etc/pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	huge, err := os.Create(filepath.Join(base, "root/etc/huge"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer huge.Close()
+	if err := huge.Truncate(maxFile + 1); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"/etc/pipe": "neither a file nor a folder", "/etc/huge": "it has more than 512 MiB"} {
+		if _, err := r.ReadFile(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ReadFile(%s): %v", name, err)
+		}
+	}
+	if err := r.WriteFile("/etc/pipe", nil, 0o600); err == nil {
+		t.Error("wrote to a pipe")
+	}
+	if fi, err := r.Stat("/etc/pipe"); err != nil || fi.Mode()&fs.ModeNamedPipe == 0 {
+		t.Errorf("Stat: %v, %v", fi, err)
+	}
+}
+
+// TestFilesOfTheKernel: an image's link into /proc is followed inside the image, where the worker's
+// own /proc is mounted.
+func TestFilesOfTheKernel(t *testing.T) {
+	t.Parallel()
+	r, err := New("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, name := range []string{"/proc/self/environ", "/sys/kernel/uevent_seqnum", "/proc/sys/kernel"} {
+		if _, err := r.ReadFile(name); err == nil || !strings.Contains(err.Error(), "a file of the kernel") {
+			t.Errorf("ReadFile(%s): %v", name, err)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -34,10 +35,11 @@ const (
 // Main runs the helper that this process was started as, and returns its exit status; ok is false
 // where it was started by a person. It must be called before anything else in main.
 func Main(worker func(in, out *os.File) int) (status int, ok bool) {
-	if len(os.Args) < 2 {
-		return 0, false
+	helper := ""
+	if len(os.Args) > 1 {
+		helper = os.Args[1]
 	}
-	switch os.Args[1] {
+	switch helper {
 	case initArg:
 		return initMain(), true
 	case workerArg:
@@ -45,7 +47,20 @@ func Main(worker func(in, out *os.File) int) (status int, ok bool) {
 	case execArg:
 		return execMain(), true
 	}
+	keepToOurselves()
 	return 0, false
+}
+
+// keepToOurselves makes files that whoever started the program left open close in every program it
+// starts: a script in an image could reach the whole host through one that is a folder.
+func keepToOurselves() {
+	const first = 3
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= first {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 // Spec is what a worker gets besides its own namespaces.

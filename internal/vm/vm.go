@@ -25,6 +25,7 @@ type Options struct {
 	MemoryMiB int       // 0 means 1024
 	CPUs      int       // 0 means 2
 	SSHPort   int       // port of the host's loopback that leads to the guest's port 22; 0 means none
+	Data      string    // raw image of a second disk, /dev/vdb; empty means none
 	Log       io.Writer // gets everything the guest prints; may be nil
 }
 
@@ -79,7 +80,7 @@ func (o Options) args(ctx context.Context, driver string, sector int) []string {
 	if o.SSHPort != 0 {
 		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:22", o.SSHPort)
 	}
-	return []string{
+	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-device", "VGA",
 		"-machine", "q35", "-accel", accel, "-cpu", cpu,
 		"-smp", strconv.Itoa(orDefault(o.CPUs, 2)), "-m", strconv.Itoa(orDefault(o.MemoryMiB, 1024)),
@@ -88,6 +89,10 @@ func (o Options) args(ctx context.Context, driver string, sector int) []string {
 		"-device", "virtio-rng-pci", "-nic", nic,
 		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
 	}
+	if o.Data != "" {
+		args = append(args, "-drive", "if=none,id=data,snapshot=on,format=raw,file="+escape(o.Data), "-device", "virtio-blk-pci,drive=data")
+	}
+	return args
 }
 
 func orDefault(n, otherwise int) int {

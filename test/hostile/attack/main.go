@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,7 @@ var attacks = map[string]func(args []string) error{
 	"userfaultfd": func([]string) error { return call(unix.SYS_USERFAULTFD, 0, 0, 0) },
 	"io-uring":    ioUring,
 	"tiocsti":     typeIntoTerminal,
+	"listen":      listen,
 	"abstract":    func(a []string) error { return dial("unix", "@"+a[0]) },
 	"tcp":         func(a []string) error { return dial("tcp", a[0]) },
 	"packet":      func([]string) error { _, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0x0300); return err },
@@ -59,6 +61,7 @@ var attacks = map[string]func(args []string) error{
 		return err
 	},
 	"rlimit":       raiseLimit,
+	"nice":         func([]string) error { return unix.Setpriority(unix.PRIO_PROCESS, 0, -5) },
 	"realtime":     realtime,
 	"ptrace":       func(a []string) error { return unix.PtraceAttach(outsider(a)) },
 	"read-memory":  readMemory,
@@ -119,6 +122,9 @@ func clone3User([]string) error {
 func setns([]string) error {
 	fd, err := unix.Open("/proc/1/ns/mnt", unix.O_RDONLY, 0)
 	if err != nil {
+		return err
+	}
+	if err := unix.Unshare(unix.CLONE_FS); err != nil { // a thread that shares its root may not
 		return err
 	}
 	return unix.Setns(fd, unix.CLONE_NEWNS)
@@ -184,6 +190,22 @@ func typeIntoTerminal([]string) error {
 	}
 	c := byte('x')
 	return call(unix.SYS_IOCTL, uintptr(fd), unix.TIOCSTI, uintptr(unsafe.Pointer(&c)))
+}
+
+// listen is the host's daemon: it accepts connections for a while.
+func listen(args []string) error {
+	l, err := net.Listen(args[0], args[1])
+	if err != nil {
+		return err
+	}
+	time.AfterFunc(10*time.Minute, func() { os.Exit(0) })
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		c.Close()
+	}
 }
 
 func dial(network, address string) error {

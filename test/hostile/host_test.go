@@ -1,0 +1,27 @@
+//go:build root
+
+package hostile
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// TestScriptsOnThisHost tries what cannot harm the machine.
+func TestScriptsOnThisHost(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list := fit(anywhere, newKernel)
+	lay(t, dir, dir, list)
+	out, err := exec.Command("sh", "-c", drive(dir)).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	judge(t, string(out), list)
+	if t.Failed() {
+		log, _ := os.ReadFile(dir + "/log")
+		tried, _ := os.ReadFile(dir + "/tried")
+		t.Logf("%s\n%s\n%s", out, log, tried)
+	}
+}
