@@ -26,6 +26,7 @@ type commandLine struct {
 	Convert   convertCmd   `cmd:"" help:"Write an image in another format, unchanged. Needs neither root nor a config file."`
 	Validate  validateCmd  `cmd:"" name:"validate-config" help:"Check a config file without touching any image. Needs no root."`
 	Verify    verifyCmd    `cmd:"" help:"Look for reasons why an image would not boot: names that nothing in it has, missing files, damage. Customize does the same before it publishes an image."`
+	Boot      bootCmd      `cmd:"" help:"Boot an image in QEMU, with its serial console here. The image is not changed: what the guest writes is forgotten. Needs no root."`
 	Doctor    doctorCmd    `cmd:"" help:"Say what this host can and cannot do, and what mends it."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`

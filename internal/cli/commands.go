@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"os"
+	"time"
+
 	"imagecustomizer/internal/app"
 )
 
@@ -84,6 +87,29 @@ func (c *verifyCmd) Run(s *session) error {
 	return app.Verify(s.ctx, app.VerifyOptions{
 		ImageFile: c.Image, BuildDir: c.BuildDir, Format: c.Format, AllowBackingFile: c.AllowBackingFile,
 	}, s.ui, s.stdout)
+}
+
+type bootCmd struct {
+	Image            string        `arg:"" help:"Image to boot: vhd, vhdx, qcow2 or raw." placeholder:"IMAGE"`
+	UntilLogin       bool          `help:"End, with success, when the guest asks for a user name; nothing can be typed."`
+	Timeout          time.Duration `default:"10m" help:"How long to wait for that."`
+	Firmware         string        `default:"auto" enum:"auto,uefi,bios" help:"What starts the boot loader: ${enum}; auto is what the partition table asks for."`
+	Memory           int           `default:"1024" help:"Memory of the guest in MiB." placeholder:"MIB"`
+	CPUs             int           `name:"cpus" default:"2" help:"Processors of the guest." placeholder:"N"`
+	SSHPort          int           `help:"Port of this host's loopback interface that leads to the guest's port 22." placeholder:"PORT"`
+	AllowBackingFile bool          `help:"Accept an image that refers to further files."`
+}
+
+// Run boots an image.
+func (c *bootCmd) Run(s *session) error {
+	o := app.BootOptions{
+		ImageFile: c.Image, UntilLogin: c.UntilLogin, Timeout: c.Timeout, AllowBackingFile: c.AllowBackingFile,
+		Memory: c.Memory, CPUs: c.CPUs, SSHPort: c.SSHPort,
+	}
+	if c.Firmware != "auto" {
+		o.Firmware = c.Firmware
+	}
+	return app.Boot(s.ctx, o, os.Stdin, s.stdout)
 }
 
 type doctorCmd struct{}

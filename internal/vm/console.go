@@ -141,6 +141,30 @@ func (c *Serial) send(line string) error {
 	return nil
 }
 
+// WaitLogin waits until the guest asks for a user name.
+func (c *Serial) WaitLogin(ctx context.Context) error {
+	_, err := c.WaitFor(ctx, loginPrompt)
+	return err
+}
+
+// detachKey ends Type: Ctrl-].
+const detachKey = 0x1d
+
+// Type hands on what comes from a keyboard, as it is, until Ctrl-].
+func (c *Serial) Type(keyboard io.Reader) error {
+	buf := make([]byte, 256)
+	for {
+		n, err := keyboard.Read(buf)
+		if err != nil {
+			return err
+		}
+		typed, _, detach := bytes.Cut(buf[:n], []byte{detachKey})
+		if _, err := c.in.Write(typed); err != nil || detach {
+			return err
+		}
+	}
+}
+
 // consoleTail is how many lines of the console an error shows.
 const consoleTail = 15
 

@@ -135,6 +135,16 @@ func (m *Machine) Shutdown(ctx context.Context) error {
 	}
 }
 
+// Wait waits until the guest has powered off.
+func (m *Machine) Wait(ctx context.Context) error {
+	select {
+	case <-m.ended:
+		return m.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // closing bounds how long a QEMU that was told to stop is waited for.
 const closing = 15 * time.Second
 
