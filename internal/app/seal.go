@@ -7,6 +7,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/verity"
 )
@@ -65,32 +66,44 @@ func (w *worker) unmount() error {
 // makeTrees makes the hash trees and names them in the boot entries. Devices that stay as they were
 // are named again, since a run may have generated the entries anew.
 func (w *worker) makeTrees(ctx context.Context) error {
-	var devices []verity.Device
-	for _, kept := range w.disk.Sealed {
-		if !slices.ContainsFunc(w.seals, func(s image.Seal) bool { return s.Name == kept.Device.Name }) {
-			devices = append(devices, kept.Device)
-		}
-	}
+	all := slices.DeleteFunc(slices.Clone(w.disk.Sealed), func(old image.Sealed) bool {
+		return slices.ContainsFunc(w.seals, func(s image.Seal) bool { return s.Name == old.Device.Name })
+	})
 	for _, s := range w.seals {
-		d, err := w.disk.Seal(ctx, s)
+		sealed, err := w.disk.Seal(ctx, s)
 		if err != nil {
 			return err
 		}
-		devices = append(devices, d)
+		all = append(all, sealed)
 	}
-	r := boot.Replacement{Add: verity.Args(devices)}
-	for _, d := range devices {
-		r.Drop = append(r.Drop, verity.ArgNames(d.Name)...)
-		if d.Name == "root" {
-			r.Root = verity.Node(d.Name)
-		}
-	}
-	scheme, err := boot.Detect(w.disk.Boot())
-	if err == nil {
-		err = boot.Replace(w.disk.Boot(), scheme, r)
-	}
-	if err != nil {
+	if err := w.nameHashes(all); err != nil {
 		return fmt.Errorf("name the hashes in the boot entries: %w", err)
 	}
+	for _, s := range all {
+		at, _ := s.Device.HashOffset() // that was understood or made
+		w.system.Verity = append(w.system.Verity, output.Verity{DataPartition: s.Data.Number, HashPartition: s.Hash.Number, HashOffset: at, RootHash: s.Device.RootHash})
+	}
 	return w.disk.ReleaseBoot()
+}
+
+// nameHashes writes the kernel arguments for verity devices into the boot entries.
+func (w *worker) nameHashes(all []image.Sealed) error {
+	var devices []verity.Device
+	var r boot.Replacement
+	for _, s := range all {
+		devices = append(devices, s.Device)
+		r.Drop = append(r.Drop, verity.ArgNames(s.Device.Name)...)
+		if s.Device.Name == "root" {
+			r.Root = verity.Node(s.Device.Name)
+		}
+	}
+	r.Add = verity.Args(devices)
+	if slices.ContainsFunc(devices, verity.Device.Signed) {
+		r.Add = append(r.Add, verity.BootArg(w.disk.BootUUID()))
+	}
+	scheme, err := boot.Detect(w.disk.Boot())
+	if err != nil {
+		return err
+	}
+	return boot.Replace(w.disk.Boot(), scheme, r)
 }

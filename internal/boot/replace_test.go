@@ -67,3 +67,34 @@ func TestReplaceInEntries(t *testing.T) {
 		t.Error("/etc/default/grub was changed, which lies on the sealed filesystem")
 	}
 }
+
+// TestDrop replaces arguments where entries are generated from /etc/default/grub.
+func TestDrop(t *testing.T) {
+	t.Parallel()
+	names := []string{"security", "selinux", "enforcing"}
+	for before, want := range map[string]string{
+		"GRUB_CMDLINE_LINUX=\"quiet selinux=0 rhgb\"\n":                                       "GRUB_CMDLINE_LINUX=\"quiet rhgb security=selinux selinux=1\"\n",
+		"GRUB_CMDLINE_LINUX='security=apparmor  quiet'\nGRUB_CMDLINE_LINUX_DEFAULT=\"\"\n":    "GRUB_CMDLINE_LINUX='quiet security=selinux selinux=1'\nGRUB_CMDLINE_LINUX_DEFAULT=\"\"\n",
+		"GRUB_CMDLINE_LINUX=\"\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"enforcing=1 \\$kernelopts\"\n": "GRUB_CMDLINE_LINUX=\"\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"security=selinux selinux=1 \\$kernelopts\"\n",
+		"GRUB_CMDLINE_LINUX=\"security=selinux selinux=1\"\n":                                 "GRUB_CMDLINE_LINUX=\"security=selinux selinux=1\"\n",
+		"GRUB_CMDLINE_LINUX=\"xselinux=0 selinuxx\"\n":                                        "GRUB_CMDLINE_LINUX=\"xselinux=0 selinuxx security=selinux selinux=1\"\n",
+	} {
+		files := image(map[string]string{"/boot/grub/grub.cfg": debianConfig, "/usr/sbin/grub-mkconfig": "", "/etc/default/grub": before})
+		for range 2 {
+			if _, err := Edit(files, files.scheme(t), []string{"security=selinux", "selinux=1"}, names...); err != nil {
+				t.Fatal(err)
+			}
+			got, _ := files.ReadFile("/etc/default/grub")
+			if d := cmp.Diff(want, string(got)); d != "" {
+				t.Errorf("%s: %s", before, d)
+			}
+		}
+	}
+	legacy := image(map[string]string{"/boot/grub2/grub.cfg": "linux /v selinux=0 ro\n"})
+	if _, err := Edit(legacy, legacy.scheme(t), []string{"selinux=1"}, names...); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := legacy.ReadFile("/boot/grub2/grub.cfg"); string(got) != "linux /v ro selinux=1\n" {
+		t.Errorf("written by hand: %s", got)
+	}
+}

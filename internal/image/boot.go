@@ -91,3 +91,13 @@ func (b BootFiles) ReadDir(name string) ([]fs.DirEntry, error) {
 	}
 	return b.root.ReadDir(p)
 }
+
+// BootUUID identifies the filesystem at /boot.
+func (d *Disk) BootUUID() string {
+	for _, m := range d.Mounts {
+		if m.Path == bootDir {
+			return m.Volume.Content.UUID
+		}
+	}
+	return ""
+}

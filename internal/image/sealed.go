@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -124,18 +125,17 @@ type Seal struct {
 	UUID             [16]byte
 }
 
-// Seal makes the hash tree of an unmounted filesystem and returns the device for the kernel
-// arguments.
-func (d *Disk) Seal(ctx context.Context, s Seal) (verity.Device, error) {
-	dev := verity.Device{Name: s.Name, Options: s.Options}
+// Seal makes the hash tree of an unmounted filesystem. What it returns is for the kernel arguments.
+func (d *Disk) Seal(ctx context.Context, s Seal) (Sealed, error) {
 	data, err := disk.Find(d.Volumes, s.Data)
 	if err != nil {
-		return dev, err
+		return Sealed{}, err
 	}
 	hash, err := disk.Find(d.Volumes, s.Hash)
 	if err != nil {
-		return dev, err
+		return Sealed{}, err
 	}
+	dev := verity.Device{Name: s.Name, Options: s.Options}
 	size, at := data.Size, int64(0)
 	if data.Number == hash.Number {
 		size = verity.InlineData(data.Size)
@@ -143,19 +143,18 @@ func (d *Disk) Seal(ctx context.Context, s Seal) (verity.Device, error) {
 	}
 	super := verity.Super{UUID: s.UUID, DataBlocks: size / verity.BlockSize, Salt: s.Salt}
 	if need := at + verity.Size(super.DataBlocks); need > hash.Size {
-		return dev, fmt.Errorf("the hash tree of partition %d takes %d bytes; partition %d has only %d", data.Number, need-at, hash.Number, hash.Size-at)
+		return Sealed{}, fmt.Errorf("the hash tree of partition %d takes %d bytes; partition %d has only %d", data.Number, need-at, hash.Number, hash.Size-at)
 	}
 	root, err := verity.Format(ctx, d.section(*data), io.NewOffsetWriter(d.file, hash.Start), at, super)
 	if err != nil {
-		return dev, fmt.Errorf("make the hash tree of partition %d: %w", data.Number, err)
+		return Sealed{}, fmt.Errorf("make the hash tree of partition %d: %w", data.Number, err)
 	}
 	dev.RootHash = hex.EncodeToString(root)
 	if at == 0 {
 		hash.Content = disk.Probe(d.section(*hash))
 	}
-	if dev.Data, err = data.Named(s.DataTag); err != nil {
-		return dev, err
-	}
-	dev.Hash, err = hash.Named(s.HashTag)
-	return dev, err
+	var errHash error
+	dev.Data, err = data.Named(s.DataTag)
+	dev.Hash, errHash = hash.Named(s.HashTag)
+	return Sealed{Device: dev, Data: *data, Hash: *hash, Super: super}, errors.Join(err, errHash)
 }

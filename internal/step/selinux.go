@@ -191,7 +191,9 @@ var wouldRelabel = regexp.MustCompile(`^Would relabel (.*) from (\S+|<no context
 // relabel has setfiles tell which labels files should have, and writes them: the program runs
 // without the privilege to do so itself.
 func relabel(ctx context.Context, m *machine.Machine, contexts, dir string) error {
-	out, err := m.Output(ctx, hostcmd.New("setfiles", "-n", "-m", "-v", "-r", labelDir, contexts, dir))
+	c := hostcmd.New("setfiles", "-n", "-m", "-v", "-r", labelDir, contexts, dir)
+	c.Quiet = true // it prints a line for every file
+	out, err := m.Output(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -89,3 +89,14 @@ func (d Device) WithHashOffset(n int64) Device {
 	}
 	return d
 }
+
+const signature = "root-hash-signature="
+
+// Signed tells whether the kernel demands a signature of the root hash.
+func (d Device) Signed() bool {
+	return slices.ContainsFunc(d.Options, func(o string) bool { return strings.HasPrefix(o, signature) })
+}
+
+// BootArg is the kernel argument that has our dracut module mount the filesystem of that UUID at
+// /boot in the initramfs, where signatures lie.
+func BootArg(uuid string) string { return "pre.verity.mount=" + uuid }

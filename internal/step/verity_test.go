@@ -1,0 +1,164 @@
+package step
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/verity"
+)
+
+// sealable is an image with a root partition, an empty one for its tree, and /boot.
+func sealable() *machine.Facts {
+	volume := func(n int, size int64, kind, name string) disk.Volume {
+		return disk.Volume{Partition: disk.Partition{Number: n, Size: size, Name: name, UUID: fmt.Sprint(n)}, Content: disk.Content{Type: kind, UUID: name}}
+	}
+	return &machine.Facts{
+		Distro: &distro.Distro{Name: "X"}, Boot: boot.Scheme{Kind: boot.Mkconfig},
+		Volumes:     []disk.Volume{volume(1, 100<<20, "ext4", "boot"), volume(2, 1000<<20, "ext4", "root"), volume(3, 16<<20, "", "hash"), volume(4, 1<<20, "", "small")},
+		Filesystems: []machine.Filesystem{{MountPoint: "/", Partition: 2}, {MountPoint: "/boot", Partition: 1}},
+	}
+}
+
+const sealRoot = "storage: {verity: [{id: r, name: root, corruptionOption: restart, dataDevice: {idType: part-label, id: root}, hashDevice: {idType: part-label, id: hash}}]}\n"
+
+func TestVerityPlan(t *testing.T) {
+	t.Parallel()
+	p, problems := Plan(parse(t, sealRoot), sealable(), Inputs{})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	seals := Seals(p)
+	if len(seals) != 1 || seals[0].Data != "PARTLABEL=root" || seals[0].HashTag != "PARTUUID" || len(seals[0].Salt) != 32 || fmt.Sprint(seals[0].Options) != "[restart-on-corruption]" {
+		t.Errorf("%+v", seals)
+	}
+	again, _ := Plan(parse(t, sealRoot), sealable(), Inputs{})
+	if fmt.Sprint(Seals(again)) != fmt.Sprint(seals) {
+		t.Error("the same seed gives another salt or UUID")
+	}
+}
+
+func TestVerityProblems(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(f *machine.Facts, config *string){
+		"":                                func(*machine.Facts, *string) {},
+		"the image has no separate /boot": func(f *machine.Facts, _ *string) { f.Filesystems = f.Filesystems[:1] },
+		"no partition of the image is PARTLABEL=other": func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "id: hash", "id: other", 1) },
+		"partition 1 is mounted":                       func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "id: hash", "id: boot", 1) },
+		"it has 1024 KiB, the tree takes 8072 KiB":     func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "id: hash", "id: small", 1) },
+		"partition 3 holds xfs":                        func(f *machine.Facts, _ *string) { f.Volumes[2].Content.Type = "xfs" },
+		"partition 2 is not mounted at /usr":           func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "name: root", "name: usr", 1) },
+		"which is sealed by dm-verity":                 func(f *machine.Facts, _ *string) { f.Filesystems[0].Kept = true },
+		"the base image seals / already": func(f *machine.Facts, _ *string) {
+			f.Sealed = []image.Sealed{{Device: verity.Device{Name: "root"}, Data: f.Volumes[1]}}
+		},
+		"cannot be named in the kernel arguments: the image b": func(f *machine.Facts, _ *string) { f.Boot.Kind = boot.UKI },
+	} {
+		f, config := sealable(), sealRoot
+		change(f, &config)
+		_, problems := Plan(parse(t, config), f, Inputs{})
+		var text []string
+		for _, p := range problems {
+			text = append(text, p.Text)
+		}
+		if all := strings.Join(text, "; "); (want == "") != (all == "") || !strings.Contains(all, want) {
+			t.Errorf("want %q, got %q", want, all)
+		}
+	}
+}
+
+// TestResealing has the parameters of the base image's devices used again.
+func TestResealing(t *testing.T) {
+	t.Parallel()
+	f := sealable()
+	f.Sealed = []image.Sealed{{
+		Device: verity.Device{Name: "root", Data: "PARTUUID=2", Hash: "UUID=x", Options: []string{"panic-on-corruption"}},
+		Data:   f.Volumes[1], Hash: f.Volumes[2], Super: verity.Super{Salt: []byte("old"), UUID: [16]byte{7}},
+	}}
+	p, problems := Plan(parse(t, "storage: {reinitializeVerity: all}"), f, Inputs{})
+	seals := Seals(p)
+	if len(problems) > 0 || len(seals) != 1 || string(seals[0].Salt) != "old" || seals[0].UUID[0] != 7 || seals[0].HashTag != "UUID" || len(seals[0].Options) != 1 {
+		t.Errorf("%v %+v", problems, seals)
+	}
+	if p, _ := Plan(parse(t, "storage: {reinitializeVerity: none}"), f, Inputs{}); len(Seals(p)) > 0 {
+		t.Error("sealed anew without being asked")
+	}
+}
+
+// equipped is what an image needs for verity.
+var equipped = map[string]string{
+	"usr/bin/dracut": "x", "usr/sbin/dmsetup": "x", "usr/lib/systemd/systemd-veritysetup": "hash-offset",
+	"usr/lib/dracut/modules.d/01systemd-veritysetup/module-setup.sh": "", "boot/vmlinuz-6": "", "lib/modules/6/modules.dep": "kernel/drivers/md/dm-verity.ko:\n",
+	"etc/fstab": "UUID=1 / ext4 rw,errors=remount-ro 0 1\n# kept\nUUID=2 /boot ext4 defaults 0 2\n", "etc/default/grub": "GRUB_TIMEOUT=0\n", "etc/dracut.conf.d/x": "",
+}
+
+func machineWith(t *testing.T, without string) *machine.Machine {
+	t.Helper()
+	files := map[string]string{}
+	for name, text := range equipped {
+		if without == "" || !strings.Contains(name, without) {
+			files[name] = text
+		}
+	}
+	m := tree(t, files)
+	for _, p := range []string{"/usr/bin/dracut", "/usr/sbin/dmsetup"} {
+		if m.Root.Exists(p) {
+			if err := m.Root.Chmod(p, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return m
+}
+
+func TestVerityNeeds(t *testing.T) {
+	t.Parallel()
+	s := PrepareVerity{New: []PreparedDevice{{Name: "root", Mount: "/"}}}
+	for without, want := range map[string]string{
+		"":                            "",
+		"bin/dracut":                  "the image has no dracut",
+		"dmsetup":                     "the image has no dmsetup",
+		"systemd/systemd-veritysetup": "the image has no /usr/lib/systemd/systemd-veritysetup",
+		"modules.d":                   "the image's dracut has no module systemd-veritysetup",
+		"modules.dep":                 "kernel 6 has no module dm-verity",
+	} {
+		m := machineWith(t, without)
+		m.Facts.PackageManager = "tdnf"
+		var got []string
+		for _, p := range s.Check(context.Background(), m) {
+			got = append(got, p.Text+": "+p.Hint)
+		}
+		if all := strings.Join(got, "; "); (want == "") != (all == "") || !strings.Contains(all, want) || want != "" && !strings.Contains(all, "install") {
+			t.Errorf("without %q: %q", without, all)
+		}
+		if err := s.Run(context.Background(), m); (err == nil) != (want == "") {
+			t.Errorf("without %q, run: %v", without, err)
+		}
+	}
+}
+
+func TestVerityPreparation(t *testing.T) {
+	t.Parallel()
+	m := machineWith(t, "")
+	s := PrepareVerity{New: []PreparedDevice{{Name: "root", Mount: "/", Signed: true}}}
+	mustRun(t, m, s, s) // the second changes nothing
+	for name, want := range map[string]string{
+		"/etc/fstab":                            "/dev/mapper/root / ext4 ro,errors=remount-ro 0 1\n# kept\nUUID=2 /boot ext4 defaults 0 2\n",
+		"/etc/default/grub":                     "GRUB_TIMEOUT=0\nGRUB_DEVICE=/dev/mapper/root\nGRUB_DISABLE_LINUX_UUID=true\nGRUB_DISABLE_LINUX_PARTUUID=true\n",
+		dracutDir + "/systemd-veritysetup.conf": "add_dracutmodules+=\" systemd-veritysetup \"\nadd_drivers+=\" dm-verity \"\n",
+		bootModuleConf:                          "add_dracutmodules+=\" mountbootpartition \"\n",
+	} {
+		if got := read(t, m, name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if fi, err := m.Root.Stat(bootModuleDir + "/module-setup.sh"); err != nil || fi.Mode().Perm() != 0o755 {
+		t.Error(fi, err)
+	}
+}
