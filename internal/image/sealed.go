@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
@@ -88,8 +91,20 @@ func (d *Disk) readSealed() error {
 }
 
 // section is a partition's part of the disk file.
-func (d *Disk) section(v disk.Volume) *io.SectionReader {
-	return io.NewSectionReader(d.file, v.Start, v.Size)
+type section struct {
+	*io.SectionReader
+	file  *os.File
+	start int64
+}
+
+func (d *Disk) section(v disk.Volume) section {
+	return section{io.NewSectionReader(d.file, v.Start, v.Size), d.file, v.Start}
+}
+
+// Zero tells whether a part is a hole of the file.
+func (s section) Zero(at, n int64) bool {
+	next, err := unix.Seek(int(s.file.Fd()), s.start+at, unix.SEEK_DATA)
+	return errors.Is(err, unix.ENXIO) || err == nil && next >= s.start+at+n
 }
 
 func (d *Disk) mountSealed(name string, e disk.Entry) error {

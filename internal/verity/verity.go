@@ -234,9 +234,19 @@ func (s Super) hasher() *hasher {
 	return h
 }
 
+// Sparse is data that can tell, without reading it, that a part of it is zero.
+type Sparse interface {
+	io.ReaderAt
+	Zero(at, n int64) bool
+}
+
 // level0 computes hash block i over the data.
 func (h *hasher) level0(data io.ReaderAt, input []byte, i, dataBlocks int64, content []byte) error {
 	blocks := min(perBlock, dataBlocks-i*perBlock)
+	if s, ok := data.(Sparse); ok && s.Zero(i*perBlock*BlockSize, blocks*BlockSize) {
+		copy(content, bytes.Repeat(h.zero[:], int(blocks)))
+		return nil
+	}
 	if _, err := data.ReadAt(input[:blocks*BlockSize], i*perBlock*BlockSize); err != nil {
 		return fmt.Errorf("read the data: %w", err)
 	}

@@ -216,3 +216,42 @@ func BenchmarkFormat(b *testing.B) {
 		}
 	}
 }
+
+// holes is data whose zero blocks are known; it fails the test when one is read.
+type holes struct {
+	*bytes.Reader
+	t    *testing.T
+	data []byte
+}
+
+func (h holes) Zero(at, n int64) bool { return firstDifference(h.data[at:at+n], make([]byte, n)) < 0 }
+
+func (h holes) ReadAt(p []byte, at int64) (int, error) {
+	if h.Zero(at, int64(len(p))) {
+		h.t.Errorf("%d zero bytes at %d were read", len(p), at)
+	}
+	return h.Reader.ReadAt(p, at)
+}
+
+func TestHolesAreNotRead(t *testing.T) {
+	t.Parallel()
+	const n = 5*perBlock + 3
+	data := blocks(t, n)
+	clear(data[perBlock*BlockSize : 3*perBlock*BlockSize])
+	clear(data[5*perBlock*BlockSize:])
+	s := Super{DataBlocks: n, Salt: []byte("salt")}
+	want, wantRoot := format(t, data, 0, s)
+	got, gotRoot := format(t, data, 0, s)
+	if !bytes.Equal(want, got) || wantRoot != gotRoot {
+		t.Fatal("the same data has two trees")
+	}
+	f, err := os.OpenFile(write(t, nil), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	root, err := Format(context.Background(), holes{bytes.NewReader(data), t, data}, f, 0, s)
+	if err != nil || hex.EncodeToString(root) != wantRoot {
+		t.Error("with holes the tree is another", err)
+	}
+}
