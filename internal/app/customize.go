@@ -58,7 +58,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	if err != nil {
 		return err
 	}
-	files, err := openFiles(o, outputs, []string{j.Image, o.ConfigFile})
+	files, err := openFiles(o, j, outputs)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,8 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 		return nil, nil, err
 	}
 	return &job{
-		Config: doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format,
+		NewDisk: len(cfg.Storage.Disks) > 0,
+		Config:  doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format,
 		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
 		Now: buildTime(), Version: Version, Seed: seed.New(o.Seed),
 	}, outputs, nil
@@ -130,21 +131,22 @@ func loadConfig(file string, checkFiles bool, screen *ui.UI) ([]byte, *step.Conf
 // files are what a run writes: none of them has a name until it is complete.
 type files struct {
 	disk    *os.File // working disk
+	base    *os.File // disk of the base image, where the working disk is a new one
 	scratch *os.File // backing of the worker's scratch filesystem
 	pending []*output.Pending
 	cache   string
 }
 
-func openFiles(o CustomizeOptions, targets []target, inputs []string) (*files, error) {
+func openFiles(o CustomizeOptions, j *job, targets []target) (*files, error) {
 	f := &files{}
-	if err := f.open(o, targets, inputs); err != nil {
+	if err := f.open(o, j, targets); err != nil {
 		f.discard()
 		return nil, err
 	}
 	return f, nil
 }
 
-func (f *files) open(o CustomizeOptions, targets []target, inputs []string) (err error) {
+func (f *files) open(o CustomizeOptions, j *job, targets []target) (err error) {
 	if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the build folder: %w", err)
 	}
@@ -154,12 +156,17 @@ func (f *files) open(o CustomizeOptions, targets []target, inputs []string) (err
 	if f.scratch, err = tempfile.Scratch(o.BuildDir); err != nil {
 		return err
 	}
+	if j.NewDisk {
+		if f.base, err = tempfile.Scratch(o.BuildDir); err != nil {
+			return err
+		}
+	}
 	if o.DryRun {
 		targets = nil
 	}
 	asIs := !slices.ContainsFunc(targets, func(t target) bool { return t.shrunk })
 	for _, t := range targets {
-		p, err := output.Create(t.path, inputs...)
+		p, err := output.Create(t.path, j.Image, o.ConfigFile)
 		if err != nil {
 			return err
 		}
@@ -198,12 +205,18 @@ func (f *files) assign(j *job, targets []target) {
 			Format: t.format.Name, File: n, Path: t.path, Level: t.level, Split: t.split, Partition: t.partition, Shrunk: t.shrunk,
 		})
 	}
+	if f.base != nil {
+		j.Base = fileFirstOutput + len(f.pending)
+	}
 }
 
 func (f *files) spec() sandbox.Spec {
 	s := sandbox.Spec{Files: []*os.File{f.disk, f.scratch}, Writable: map[string]string{"cache": f.cache}}
 	for _, p := range f.pending {
 		s.Files = append(s.Files, p.File())
+	}
+	if f.base != nil {
+		s.Files = append(s.Files, f.base)
 	}
 	return s
 }
@@ -250,7 +263,7 @@ func (f *files) discard() {
 	for _, p := range f.pending {
 		p.Discard()
 	}
-	for _, x := range []*os.File{f.disk, f.scratch} {
+	for _, x := range []*os.File{f.disk, f.scratch, f.base} {
 		if x != nil {
 			x.Close()
 		}

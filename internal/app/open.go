@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
@@ -21,32 +23,55 @@ func (w *worker) open(ctx context.Context, file *os.File, reseal bool) (*machine
 		return nil, err
 	}
 	open := image.Open
-	if reseal {
+	switch {
+	case w.NewDisk:
+		open = image.OpenOld
+	case reseal:
 		open = image.OpenToReseal
 	}
 	d, err := open(ctx, file, root)
 	if err != nil {
 		return nil, err
 	}
-	w.disk = d
 	w.undo.Push(d.Close)
+	m := &machine.Machine{
+		Cache: sandbox.Writable("cache"), Log: slog.Default(),
+		Scratch: sync.OnceValues(func() (string, error) { return w.openScratch(ctx) }),
+	}
+	m.NewDisk = func(ctx context.Context, l *disk.Layout) error { return w.newDisk(ctx, m, l) }
+	if err := w.enter(m, d, file); err != nil {
+		return nil, err
+	}
+	w.before = w.findings(w.arch)
+	return m, nil
+}
+
+// enter makes the opened disk the one that the machine works on.
+func (w *worker) enter(m *machine.Machine, d *image.Disk, file *os.File) error {
 	i, err := sandbox.EnterImage(d.Root, d.Nodes, d.Links)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w.undo.Push(i.Leave)
 	facts, err := machine.Probe(d.Root, filesystems(d))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	facts.Volumes, facts.Sealed = d.Volumes, d.Sealed
+	if facts.HostKernel, err = hostKernel(); err != nil {
+		return err
+	}
+	facts.SectorSize, facts.Volumes, facts.Sealed = d.Table.SectorSize, d.Volumes, d.Sealed
 	logFacts(facts)
 	w.arch = facts.Arch
-	w.before = w.findings(w.arch)
-	return &machine.Machine{
-		Root: d.Root, Facts: facts, Image: i, Cache: sandbox.Writable("cache"), Log: slog.Default(),
-		Scratch: sync.OnceValues(func() (string, error) { return w.openScratch(ctx) }),
-	}, nil
+	w.disk, w.file = d, file
+	m.Root, m.Facts, m.Image, m.Disk = d.Root, facts, i, file
+	return nil
+}
+
+func hostKernel() (string, error) {
+	var u unix.Utsname
+	err := unix.Uname(&u)
+	return unix.ByteSliceToString(u.Release[:]), err
 }
 
 func filesystems(d *image.Disk) (list []machine.Filesystem) {

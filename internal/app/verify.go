@@ -126,7 +126,7 @@ func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err e
 func (w *worker) findings(arch string) []verify.Finding { return verify.Run(w.checked(arch)) }
 
 func (w *worker) checked(arch string) verify.Image {
-	file := sandbox.File(fileDisk)
+	file := w.file
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		slog.Warn("the size of the disk cannot be told", "error", err) // its partition table is not found then

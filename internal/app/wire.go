@@ -27,6 +27,8 @@ type job struct {
 	ConfigFile string // where it came from
 	Image      string // base image
 	Format     image.Format
+	NewDisk    bool
+	Base       int // file for the disk of the base image: fileDisk, unless that is to be a new disk
 	Outputs    []jobOutput
 	RPMSources []string
 	DebSources []string

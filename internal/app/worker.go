@@ -62,8 +62,9 @@ type worker struct {
 	*sender
 	cfg    *step.Config
 	disk   *image.Disk
+	file   *os.File         // that the disk lies in
 	seals  []image.Seal     // filesystems to be sealed by dm-verity
-	undo   disk.Stack       // what closing the image takes
+	undo   disk.Stack       // what closing the image takes: the disk, the image entered, and what came later
 	arch   string           // of the image's programs
 	before []verify.Finding // what was wrong with the base image
 
@@ -77,7 +78,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	if err := w.parse(); err != nil {
 		return nil, err
 	}
-	file := sandbox.File(fileDisk)
+	file := sandbox.File(w.Base)
 	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error {
 		return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
 	}); err != nil {
@@ -107,7 +108,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	if err := w.seal(ctx); err != nil {
 		return nil, err
 	}
-	return nil, w.write(ctx, file)
+	return nil, w.write(ctx, w.file)
 }
 
 func (w *worker) phase(ctx context.Context, name, what string, f func(context.Context) error) error {

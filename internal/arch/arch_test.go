@@ -28,7 +28,7 @@ var layers = []layer{
 	{names: []string{"internal/image"}},
 	{names: []string{"internal/distro", "internal/disk", "internal/boot", "internal/vm", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
-	{names: []string{"internal/config", "internal/rootfs", "internal/ui", "internal/hostfs"}},
+	{names: []string{"internal/config", "internal/rootfs", "internal/ui", "internal/hostfs", "internal/filetree"}},
 	{names: []string{"internal/hostcmd", "internal/seed", "internal/tempfile"}},
 }
 

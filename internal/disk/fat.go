@@ -97,7 +97,7 @@ func deviceSize(path string) (int64, error) {
 
 func (f *FAT) copyOut(ctx context.Context) error {
 	list, err := f.mtools("mattrib", "-X", "-/", "::/").Output(ctx)
-	if err != nil {
+	if err != nil && strings.TrimSpace(list) != "D ::/" { // it fails where there is nothing but the root folder
 		return err
 	}
 	f.flags = parseFlags(list)

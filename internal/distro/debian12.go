@@ -5,4 +5,6 @@ var debian12 = &Distro{
 	ID:       "debian",
 	Versions: []string{"12"},
 	Tested:   "real images, booted",
+
+	Filesystems: common,
 }

@@ -16,12 +16,44 @@ type Distro struct {
 	Like     []string // ID_LIKE values by which an unknown derivative is recognised
 	Tested   string   // how this project tests it, for the table of supported distributions
 
+	// Filesystems are the features of new filesystems, in the words of their mkfs.
+	Filesystems Features
+
 	// Unsupported maps a config path, such as "os.packages", to the reason why this distribution
 	// lacks it.
 	Unsupported map[string]string
 	// Unknown is true for an image whose distribution is none of ours but whose mechanisms are.
 	Unknown bool
 }
+
+// Features are the features that the kernel, the tools and the boot loader of a distribution read.
+type Features struct {
+	Ext4, XFS, Btrfs []string
+	// BootLacks are those that the kernel reads but the boot loader does not.
+	BootLacks []string
+}
+
+// Of returns the features of a kind of filesystem; boot tells whether the boot loader reads it.
+func (f Features) Of(kind string, boot bool) []string {
+	all := map[string][]string{"ext4": f.Ext4, "xfs": f.XFS, "btrfs": f.Btrfs}[kind]
+	if !boot {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(x string) bool { return slices.Contains(f.BootLacks, x) })
+}
+
+// Features that kernels since 5.10 and GRUB since 2.06 read.
+var (
+	ext4Features = []string{
+		"sparse_super", "large_file", "filetype", "resize_inode", "dir_index", "ext_attr", "has_journal", "extent", "huge_file", "flex_bg",
+		"metadata_csum", "64bit", "dir_nlink", "extra_isize",
+	}
+	xfsFeatures   = []string{"bigtime", "crc", "finobt", "inobtcount", "reflink", "rmapbt", "sparse"}
+	btrfsFeatures = []string{"extref", "skinny-metadata", "no-holes", "free-space-tree"}
+	// oldest are what the oldest of the supported distributions reads.
+	oldest = Features{Ext4: ext4Features, XFS: []string{"crc", "finobt", "reflink", "sparse"}, Btrfs: []string{"extref", "skinny-metadata", "no-holes"}}
+	common = Features{Ext4: ext4Features, XFS: xfsFeatures, Btrfs: btrfsFeatures}
+)
 
 // All lists the supported distributions.
 func All() []*Distro {
@@ -41,7 +73,7 @@ func Match(osRelease map[string]string) *Distro {
 	if name == "" {
 		name = strings.TrimSpace(id + " " + version)
 	}
-	return &Distro{Name: name, ID: id, Versions: []string{version}, Unknown: true}
+	return &Distro{Name: name, ID: id, Versions: []string{version}, Unknown: true, Filesystems: oldest}
 }
 
 // ParseOSRelease reads the variable assignments of an os-release(5) file. Quotes and the backslash

@@ -1,7 +1,13 @@
 package distro
 
+import "slices"
+
 var fedora = &Distro{
 	Name:   "Fedora",
 	ID:     "fedora",
 	Tested: "boot loader entries written to the Boot Loader Specification; dnf 4 on RPM images, dnf 5 by its documentation",
+
+	Filesystems: Features{
+		Ext4: append(slices.Clone(ext4Features), "orphan_file"), XFS: append(slices.Clone(xfsFeatures), "nrext64"), Btrfs: btrfsFeatures,
+	},
 }

@@ -5,4 +5,6 @@ var ubuntu = &Distro{
 	ID:       "ubuntu",
 	Versions: []string{"22.04", "24.04"},
 	Tested:   "Debian's mechanisms; a Debian image that calls itself Ubuntu",
+
+	Filesystems: oldest,
 }

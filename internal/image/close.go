@@ -56,7 +56,7 @@ func (d *Disk) Check(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, v := range d.Volumes {
 		wg.Go(func() {
-			err := check(ctx, v)
+			err := d.check(ctx, v)
 			if err != nil && !mounted[v.Number] {
 				slog.Warn(err.Error())
 				return
@@ -68,12 +68,12 @@ func (d *Disk) Check(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func check(ctx context.Context, v disk.Volume) error {
+func (d *Disk) check(ctx context.Context, v disk.Volume) error {
 	c := checkers[v.Content.Type]
 	if c == nil {
 		return nil
 	}
-	words := append(c[1:len(c):len(c)], device(v))
+	words := append(c[1:len(c):len(c)], d.device(v.Number))
 	if err := hostcmd.New(c[0], words...).Run(ctx); err != nil {
 		return fmt.Errorf("the filesystem of partition %d has errors: %w", v.Number, err)
 	}

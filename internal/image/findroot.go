@@ -44,7 +44,7 @@ func (d *Disk) findRoot(ctx context.Context, dir string) (candidate, error) {
 		if !slices.Contains(rootTypes, v.Content.Type) {
 			continue
 		}
-		c, err := lookInto(ctx, v, dir)
+		c, err := d.lookInto(ctx, v, dir)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("partition %d: %w", v.Number, err))
 		}
@@ -81,12 +81,12 @@ func (d *Disk) describe() string {
 	return cmp.Or(strings.Join(list, ", "), "no partitions")
 }
 
-func lookInto(ctx context.Context, v disk.Volume, dir string) (found []candidate, err error) {
+func (d *Disk) lookInto(ctx context.Context, v disk.Volume, dir string) (found []candidate, err error) {
 	options := ""
 	if v.Content.Type == "btrfs" {
 		options = "subvol=/"
 	}
-	if err := disk.MountVolume(device(v), dir, v.Content.Type, options, true); err != nil {
+	if err := disk.MountVolume(d.device(v.Number), dir, v.Content.Type, options, true); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, disk.Unmount(dir)) }()

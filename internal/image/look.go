@@ -35,7 +35,7 @@ func (d *Disk) lookAt(ctx context.Context, m Mounted) error {
 		return err
 	}
 	if m.Staged {
-		f, err := disk.OpenFAT(ctx, device(m.Volume), target)
+		f, err := disk.OpenFAT(ctx, d.device(m.Volume.Number), target)
 		if err == nil {
 			d.undo.Push(func() error { return f.Close(context.WithoutCancel(ctx)) })
 		}
@@ -64,7 +64,7 @@ func (d *Disk) mountReadOnly(m Mounted, target string) error {
 	if m.Subvolume != "" {
 		options = "subvol=" + m.Subvolume
 	}
-	if err := disk.MountVolume(device(m.Volume), target, m.Volume.Content.Type, options, true); err != nil {
+	if err := disk.MountVolume(d.device(m.Volume.Number), target, m.Volume.Content.Type, options, true); err != nil {
 		return err
 	}
 	d.undo.Push(func() error { return disk.Unmount(target) })

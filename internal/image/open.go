@@ -21,6 +21,10 @@ import (
 // loopN for the file behind it; that of a virtual machine's disk it takes as it is.
 const diskName = "vda"
 
+// oldDiskName is what a disk is called in the worker's /dev that a new one will take the place of.
+// Mounts have the name they were made by, and GRUB looks it up in the image's /dev.
+const oldDiskName = "vdb"
+
 // Mounted is a mounted filesystem of the image.
 type Mounted struct {
 	Path   string // inside the image
@@ -38,11 +42,13 @@ type Disk struct {
 	Root    *rootfs.Root
 	Mounts  []Mounted         // root first
 	Sealed  []Sealed          // dm-verity devices that the image had when it was opened
+	Covered []string          // mount points of disks that the image gets where it runs
 	Nodes   map[string]uint64 // device nodes for the image's /dev
 	Links   map[string]string // symbolic links there, such as disk/by-uuid/...
 
 	file   *os.File
 	loop   *disk.Loop
+	node   string // what the disk is called in the worker's /dev
 	undo   disk.Stack
 	held   *heldBoot
 	reseal bool
@@ -51,17 +57,22 @@ type Disk struct {
 // Open attaches a raw disk and mounts the tree of the system on it at the folder dir. It makes nodes
 // of the disk in the worker's /dev.
 func Open(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	return openDisk(ctx, file, dir, false)
+	return openDisk(ctx, file, dir, diskName, false)
 }
 
 // OpenToReseal is Open, but filesystems sealed by dm-verity are mounted for writing: each must be
 // sealed again.
 func OpenToReseal(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	return openDisk(ctx, file, dir, true)
+	return openDisk(ctx, file, dir, diskName, true)
 }
 
-func openDisk(ctx context.Context, file *os.File, dir string, reseal bool) (*Disk, error) {
-	d := &Disk{Nodes: map[string]uint64{}, Links: map[string]string{}, file: file, reseal: reseal}
+// OpenOld is Open for a disk that a new one is to take the place of, which will have its names.
+func OpenOld(ctx context.Context, file *os.File, dir string) (*Disk, error) {
+	return openDisk(ctx, file, dir, oldDiskName, false)
+}
+
+func openDisk(ctx context.Context, file *os.File, dir, node string, reseal bool) (*Disk, error) {
+	d := &Disk{Nodes: map[string]uint64{}, Links: map[string]string{}, file: file, node: node, reseal: reseal}
 	if err := d.open(ctx, file, dir); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -125,17 +136,21 @@ func (d *Disk) attach(file *os.File) (err error) {
 	for n, dev := range parts {
 		d.Nodes[partName(n)] = dev
 	}
+	d.linkVolumes()
+	return d.makeNodes()
+}
+
+func (d *Disk) linkVolumes() {
 	for _, v := range d.Volumes {
 		for _, l := range v.Links() {
 			d.Links[l] = "../../" + partName(v.Number)
 		}
 	}
-	return d.makeNodes()
 }
 
 func (d *Disk) makeNodes() error {
 	for name, dev := range d.Nodes {
-		path := "/dev/" + name
+		path := "/dev/" + d.node + strings.TrimPrefix(name, diskName)
 		if err := unix.Mknod(path, unix.S_IFBLK|0o600, int(dev)); err != nil {
 			return fmt.Errorf("make device node %s: %w", name, err)
 		}
@@ -146,7 +161,8 @@ func (d *Disk) makeNodes() error {
 
 func partName(n int) string { return fmt.Sprintf("%s%d", diskName, n) }
 
-func device(v disk.Volume) string { return "/dev/" + partName(v.Number) }
+// device is the node of a volume in the worker's /dev.
+func (d *Disk) device(number int) string { return fmt.Sprintf("/dev/%s%d", d.node, number) }
 
 // mountTree mounts the root and what its fstab adds to it, parents first.
 func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error {
@@ -233,7 +249,7 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Entry) error {
 }
 
 func (d *Disk) mountVolume(v disk.Volume, target, options string, readOnly bool) error {
-	if err := disk.MountVolume(device(v), target, v.Content.Type, options, readOnly); err != nil {
+	if err := disk.MountVolume(d.device(v.Number), target, v.Content.Type, options, readOnly); err != nil {
 		return fmt.Errorf("partition %d: %w", v.Number, err)
 	}
 	d.undo.Push(func() error { return disk.Unmount(target) })
@@ -241,7 +257,7 @@ func (d *Disk) mountVolume(v disk.Volume, target, options string, readOnly bool)
 }
 
 func (d *Disk) mountFAT(ctx context.Context, path string, v disk.Volume, target string) error {
-	f, err := disk.OpenFAT(ctx, device(v), target)
+	f, err := disk.OpenFAT(ctx, d.device(v.Number), target)
 	if err != nil {
 		return fmt.Errorf("partition %d: %w", v.Number, err)
 	}
@@ -261,6 +277,7 @@ func (d *Disk) coverData(e disk.Entry) error {
 	if err := unix.Mount("data", target, "tmpfs", unix.MS_RDONLY|unix.MS_NODEV, "size=4k"); err != nil {
 		return err
 	}
+	d.Covered = append(d.Covered, e.Target)
 	d.undo.Push(func() error { return disk.Unmount(target) })
 	return nil
 }

@@ -19,8 +19,10 @@ type Facts struct {
 	Initramfs      string            // dracut, initramfs-tools, mkinitrd, or empty
 	SELinux        string            // enforcing, permissive, disabled, or empty where there is none
 	Filesystems    []Filesystem      // mounted, root first
+	SectorSize     int               // of the image's disk, in bytes
 	Volumes        []disk.Volume     // all partitions, with what they hold
 	Sealed         []image.Sealed    // dm-verity devices
+	HostKernel     string            // release of the kernel this runs on
 }
 
 // Filesystem is one mounted filesystem of the image.

@@ -28,6 +28,11 @@ type Machine struct {
 	Cache   string                 // folder shared between runs for downloads; empty when there is none
 	Image   *sandbox.Image
 	Log     *slog.Logger
+
+	Disk *os.File // the raw disk
+	// NewDisk makes a disk, copies the system to it and puts it in the place of the old one; Root, Facts,
+	// Image and Disk are its own then.
+	NewDisk func(ctx context.Context, l *disk.Layout) error
 }
 
 // Run runs a program of the image inside the image. c.Dir is a path in the image.

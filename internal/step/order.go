@@ -26,9 +26,8 @@ type Inputs struct {
 // there. It changes nothing and asks nobody.
 func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	problems := append(unsupported(c, f), c.kept(f)...)
-	if len(c.Storage.Disks) > 0 || c.OS.Bootloader.ResetType != "" {
-		problems = append(problems, plan.Problem{Step: "storage", Text: "new disks and boot loaders cannot be made yet"})
-	}
+	newDisk, why := planNewDisk(c, f, in)
+	problems = append(problems, why...)
 	packages, why := planPackages(c, f, in)
 	problems = append(problems, why...)
 	args, why := planKernelArgs(c, f)
@@ -41,6 +40,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 
 	var p plan.Plan
 	for _, part := range []plan.Plan{
+		newDisk,                          // all else is done on it
 		override,                         // package managers and scripts need DNS
 		packages,                         // first, since they bring the programs, groups and units that the rest uses
 		planHostname(c),                  // before scripts, which may read it

@@ -1,0 +1,53 @@
+package disk
+
+// Layout is a disk that is to be made, with all its identifiers.
+type Layout struct {
+	Size        int64 // bytes
+	Table       Table
+	Filesystems []Format
+	Mounts      []LayoutMount // the root first, parents before what lies in them
+	Swaps       []Entry       // further lines of /etc/fstab
+}
+
+// LayoutMount is where a filesystem of a layout is mounted.
+type LayoutMount struct {
+	Entry     Entry // for /etc/fstab
+	Partition int
+	Subvolume string // of a btrfs
+}
+
+// Format is a filesystem that is to be made. Features are those it is to have, in the words of its
+// mkfs; what else that would add by itself stays off.
+type Format struct {
+	Partition  int
+	Type       string // ext4, xfs, btrfs, vfat or swap
+	UUID       string // as fstab spells it
+	Features   []string
+	Subvolumes []Subvolume
+}
+
+// Subvolume is a subvolume of a btrfs that is to be made.
+type Subvolume struct {
+	Path                  string
+	Referenced, Exclusive int64 // limits in bytes; 0 for none
+}
+
+// Partition returns the partition of this number.
+func (l *Layout) Partition(number int) Partition {
+	for _, p := range l.Table.Partitions {
+		if p.Number == number {
+			return p
+		}
+	}
+	return Partition{}
+}
+
+// Format returns what a partition is to hold.
+func (l *Layout) Format(partition int) Format {
+	for _, f := range l.Filesystems {
+		if f.Partition == partition {
+			return f
+		}
+	}
+	return Format{}
+}

@@ -1,0 +1,308 @@
+package step
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/filetree"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// planNewDisk plans the disk that the config describes.
+func planNewDisk(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
+	if len(c.Storage.Disks) == 0 {
+		return nil, nil
+	}
+	s := NewDisk{Layout: c.Storage.layout(f, in)}
+	if c.Storage.BootType == BootLegacy && s.Layout.Table.SectorSize != 512 {
+		return nil, []plan.Problem{{Step: s.Name(), Text: fmt.Sprintf("bootType legacy needs a disk with sectors of 512 bytes; the base image has %d", s.Layout.Table.SectorSize)}}
+	}
+	return plan.Plan{s}, nil
+}
+
+// layout is the disk with all its identifiers. Its sectors are as large as those of the base image,
+// for which its boot loader may be made.
+func (s *Storage) layout(f *machine.Facts, in Inputs) *disk.Layout {
+	d := s.Disks[0]
+	spans, size, _ := d.arrange()
+	l := &disk.Layout{Size: int64(size), Table: disk.Table{Kind: "gpt", SectorSize: cmp.Or(f.SectorSize, 512), ID: in.Seed.UUID("disk")}}
+	for i, p := range d.Partitions {
+		part := disk.Partition{
+			Number: i + 1, Start: int64(spans[i].start), Size: int64(spans[i].end - spans[i].start), Name: p.Label,
+			Type: p.guid(f.Arch), UUID: in.Seed.UUID("partition " + p.ID),
+		}
+		l.Table.Partitions = append(l.Table.Partitions, part)
+		if format := s.format(p, part.Number, f, in); format != nil {
+			l.Filesystems = append(l.Filesystems, *format)
+		}
+	}
+	s.layoutMounts(l)
+	return l
+}
+
+func (p Partition) guid(arch string) string {
+	return strings.ToLower(cmp.Or(disk.TypeGUID(string(cmp.Or(p.Type, "linux-generic")), arch), string(p.Type)))
+}
+
+// format is the filesystem of a partition, or nil.
+func (s *Storage) format(p Partition, number int, f *machine.Facts, in Inputs) *disk.Format {
+	name := "filesystem " + p.ID
+	fs, i := s.filesystemOf(p.ID)
+	switch {
+	case p.is("swap"):
+		return &disk.Format{Partition: number, Type: "swap", UUID: in.Seed.UUID(name)}
+	case fs == nil || fs.Type == "":
+		return nil
+	case fs.Type.kernelName() == "vfat":
+		id := strings.ToUpper(hex.EncodeToString(in.Seed.Bytes(name, 4)))
+		return &disk.Format{Partition: number, Type: "vfat", UUID: id[:4] + "-" + id[4:]}
+	}
+	format := &disk.Format{
+		Partition: number, Type: string(fs.Type), UUID: in.Seed.UUID(name),
+		Features: kernelFeatures(f.Distro.Filesystems.Of(string(fs.Type), s.holdsBoot(i)), f),
+	}
+	if fs.Btrfs != nil {
+		for _, v := range fs.Btrfs.Subvolumes {
+			sub := disk.Subvolume{Path: string(v.Path)}
+			if q := v.Quota; q != nil {
+				sub.Referenced, sub.Exclusive = bytesOf(q.ReferencedLimit), bytesOf(q.ExclusiveLimit)
+			}
+			format.Subvolumes = append(format.Subvolumes, sub)
+		}
+		slices.SortFunc(format.Subvolumes, func(a, b disk.Subvolume) int { return cmp.Compare(a.Path, b.Path) })
+	}
+	return format
+}
+
+func bytesOf(s *config.Size) int64 {
+	if s == nil {
+		return 0
+	}
+	return int64(*s)
+}
+
+// holdsBoot tells whether /boot, which the boot loader reads, lies on a filesystem.
+func (s *Storage) holdsBoot(filesystem int) bool {
+	best := mount{filesystem: -1}
+	for _, m := range s.mounts(nil) {
+		if (m.Path == "/boot" || below("/boot", m.Path)) && len(m.Path) > len(best.Path) {
+			best = m
+		}
+	}
+	return best.filesystem == filesystem
+}
+
+// featureKernels are the kernels that brought features which an older one would not mount.
+var featureKernels = map[string][]int{
+	"orphan_file": {5, 15}, "bigtime": {5, 10}, "inobtcount": {5, 10}, "nrext64": {5, 19}, "free-space-tree": {4, 9},
+}
+
+// kernelFeatures leaves out what a kernel of the image is too old for, or this host's, which has to
+// write the filesystem.
+func kernelFeatures(features []string, f *machine.Facts) []string {
+	return slices.DeleteFunc(slices.Clone(features), func(name string) bool {
+		need := featureKernels[name]
+		old := func(version string) bool { return slices.Compare(disk.Version(version), need) < 0 }
+		return need != nil && (old(f.HostKernel) || slices.ContainsFunc(f.Kernels, func(k boot.Kernel) bool { return old(k.Version) }))
+	})
+}
+
+// layoutMounts adds the lines of /etc/fstab.
+func (s *Storage) layoutMounts(l *disk.Layout) {
+	for _, m := range s.mounts(nil) {
+		id := s.Filesystems[m.filesystem].DeviceID
+		number := 1 + slices.IndexFunc(s.Disks[0].Partitions, func(p Partition) bool { return p.ID == id })
+		part, format := l.Partition(number), l.Format(number)
+		e := disk.Entry{Target: m.Path, Type: format.Type, Options: m.options(format.Type), Pass: fsckPass(m.Path, format.Type)}
+		switch m.IDType {
+		case IDUUID:
+			e.Source = "UUID=" + format.UUID
+		case IDPartLabel:
+			e.Source = "PARTLABEL=" + part.Name
+		default:
+			e.Source = "PARTUUID=" + part.UUID
+		}
+		l.Mounts = append(l.Mounts, disk.LayoutMount{Entry: e, Partition: number, Subvolume: m.subvolume})
+	}
+	slices.SortStableFunc(l.Mounts, func(a, b disk.LayoutMount) int { return cmp.Compare(depth(a.Entry.Target), depth(b.Entry.Target)) })
+	for _, f := range l.Filesystems {
+		if f.Type == "swap" {
+			l.Swaps = append(l.Swaps, disk.Entry{Source: "UUID=" + f.UUID, Target: "none", Type: "swap", Options: []string{"sw"}})
+		}
+	}
+}
+
+func depth(p string) int {
+	if p == "/" {
+		return 0
+	}
+	return strings.Count(p, "/")
+}
+
+// options are the mount options. A FAT filesystem has no owners: unless told otherwise, it is root's.
+func (m mount) options(kind string) (list []string) {
+	if m.subvolume != "" {
+		list = append(list, "subvol=/"+m.subvolume)
+	}
+	switch {
+	case m.Options != "" && m.Options != "defaults":
+		list = append(list, strings.Split(m.Options, ",")...)
+	case m.Options == "" && kind == "vfat":
+		list = append(list, "umask=0077")
+	}
+	return list
+}
+
+// fsckPass is the order in which filesystems are checked at boot; xfs and btrfs check themselves.
+func fsckPass(target, kind string) int {
+	switch {
+	case kind == "xfs" || kind == "btrfs":
+		return 0
+	case target == "/":
+		return 1
+	}
+	return 2
+}
+
+// NewDisk makes a disk and copies the system to it, which from then on is the image.
+type NewDisk struct{ Layout *disk.Layout }
+
+// Name identifies the step.
+func (NewDisk) Name() string { return "storage.disk" }
+
+func (s NewDisk) String() string {
+	var parts []string
+	for _, p := range s.Layout.Table.Partitions {
+		words := []string{config.Size(p.Size).String()}
+		if f := s.Layout.Format(p.Number); f.Type != "" {
+			words = append(words, f.Type)
+		}
+		for _, m := range s.Layout.Mounts {
+			if m.Partition == p.Number {
+				words = append(words, m.Entry.Target)
+			}
+		}
+		parts = append(parts, strings.Join(words, " "))
+	}
+	return fmt.Sprintf("copy the system to a new disk of %v: %s", config.Size(s.Layout.Size), strings.Join(parts, ", "))
+}
+
+// Check looks whether the content fits and the image's kernels can mount what they will have to.
+func (s NewDisk) Check(ctx context.Context, m *machine.Machine) []plan.Problem {
+	problems := s.checkKernels(m)
+	use, err := filetree.Measure(ctx, m.Root.Dir(), s.treeOptions(m))
+	if err != nil {
+		return append(problems, plan.Problem{Text: err.Error()})
+	}
+	for _, mt := range s.Layout.Mounts {
+		u, size := use[fromTop(mt.Entry.Target)], s.Layout.Partition(mt.Partition).Size
+		if room := s.Layout.Format(mt.Partition).Room(size); u.Bytes > room {
+			problems = append(problems, plan.Problem{
+				Text: fmt.Sprintf("what belongs to %s takes %d MiB, but its partition of %v has room for at most %d MiB", mt.Entry.Target, u.Bytes>>20, config.Size(size), room>>20),
+				Hint: "make the partition larger",
+			})
+		}
+	}
+	return problems
+}
+
+// treeOptions describe the tree of the opened image, as it is to be spread over the new mounts.
+func (s NewDisk) treeOptions(*machine.Machine) filetree.Options {
+	o := filetree.Options{Skip: []string{"dev", "proc", "sys", "run", "tmp"}}
+	for _, mt := range s.Layout.Mounts {
+		o.Tops = append(o.Tops, fromTop(mt.Entry.Target))
+	}
+	return o
+}
+
+func fromTop(target string) string { return strings.TrimPrefix(target, "/") }
+
+func (s NewDisk) checkKernels(m *machine.Machine) (problems []plan.Problem) {
+	seen := map[string]bool{}
+	for _, mt := range s.Layout.Mounts {
+		kind := mt.Entry.Type
+		if seen[kind] {
+			continue
+		}
+		seen[kind] = true
+		for _, k := range m.Facts.Kernels {
+			if !kernelHas(m, k, kind) {
+				problems = append(problems, plan.Problem{
+					Text: fmt.Sprintf("%s would be %s, which the image's kernel %s does not know", mt.Entry.Target, kind, k.Version),
+					Hint: "choose another kind of filesystem, or install a kernel that has it",
+				})
+			}
+		}
+	}
+	return problems
+}
+
+// kernelHas looks for a filesystem among the modules of a kernel and what is built into it. Where it
+// does not say, the kernel is trusted.
+func kernelHas(m *machine.Machine, k boot.Kernel, kind string) bool {
+	known := false
+	for _, list := range []string{"modules.builtin", "modules.dep"} {
+		text, err := m.Root.ReadFile(path.Join(k.Modules, list))
+		if err != nil || k.Modules == "" {
+			return true
+		}
+		known = known || strings.Contains(string(text), "/"+kind+".ko")
+	}
+	return known
+}
+
+// Run makes the disk and writes the new /etc/fstab.
+func (s NewDisk) Run(ctx context.Context, m *machine.Machine) error {
+	if err := m.NewDisk(ctx, s.Layout); err != nil {
+		return err
+	}
+	old, err := m.Root.ReadFile("/etc/fstab")
+	if err != nil {
+		return err
+	}
+	return m.Root.WriteFile("/etc/fstab", []byte(newFstab(string(old), s.Layout)), 0o644)
+}
+
+// newFstab replaces the lines for filesystems and swap of the image's own disk, and keeps all others.
+func newFstab(old string, l *disk.Layout) string {
+	entries := slices.Clone(l.Swaps)
+	for i := len(l.Mounts) - 1; i >= 0; i-- {
+		entries = slices.Insert(entries, 0, l.Mounts[i].Entry)
+	}
+	var text strings.Builder
+	write := func() {
+		for _, e := range entries {
+			text.WriteString(e.String() + "\n")
+		}
+		entries = nil
+	}
+	for _, line := range disk.ParseFstab(old) {
+		if line.Entry == nil || !replaced(*line.Entry) {
+			text.WriteString(line.Text)
+			continue
+		}
+		write() // where the first of the old ones was
+	}
+	if t := text.String(); t != "" && !strings.HasSuffix(t, "\n") {
+		text.WriteString("\n")
+	}
+	write()
+	return text.String()
+}
+
+// replaced tells whether an entry is of the image's own disk, whose partitions are others now.
+func replaced(e disk.Entry) bool {
+	if e.Type == "swap" {
+		return !strings.HasPrefix(e.Source, "/") || strings.HasPrefix(e.Source, "/dev/") && !strings.HasPrefix(e.Source, "/dev/zram")
+	}
+	return e.Use() == disk.Mount
+}
