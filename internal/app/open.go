@@ -78,8 +78,10 @@ func filesystems(d *image.Disk) (list []machine.Filesystem) {
 	m := machine.Machine{Root: d.Root}
 	for _, mounted := range d.Mounts {
 		size, free, _ := m.Space(mounted.Path) // unknown space is no reason to fail
+		v := mounted.Volume
 		list = append(list, machine.Filesystem{
-			MountPoint: mounted.Path, Type: mounted.Volume.Content.Type, Size: size, Free: free, Partition: mounted.Volume.Number, Kept: mounted.Kept,
+			MountPoint: mounted.Path, Type: v.Content.Type, Size: size, Free: free,
+			UUID: v.Content.UUID, Partition: v.Number, Subvolume: mounted.Subvolume, Kept: mounted.Kept,
 		})
 	}
 	return list

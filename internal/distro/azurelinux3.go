@@ -8,6 +8,7 @@ var azureLinux3 = &Distro{
 	Versions: []string{"3.0"},
 	Tested:   "images laid out like it, made of Debian packages repackaged as RPMs, with a stand-in for tdnf",
 
+	GRUB: azureGRUB,
 	Filesystems: Features{
 		Ext4: append(slices.Clone(ext4Features), "orphan_file"), XFS: append(slices.Clone(xfsFeatures), "nrext64"), Btrfs: btrfsFeatures,
 		BootLacks: []string{"nrext64"}, // GRUB 2.06

@@ -6,5 +6,6 @@ var debian12 = &Distro{
 	Versions: []string{"12"},
 	Tested:   "real images, booted",
 
+	GRUB:        debianGRUB("debian"),
 	Filesystems: common,
 }

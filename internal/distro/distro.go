@@ -16,6 +16,8 @@ type Distro struct {
 	Like     []string // ID_LIKE values by which an unknown derivative is recognised
 	Tested   string   // how this project tests it, for the table of supported distributions
 
+	// GRUB is how the boot loader is set up from scratch; nil where that is not known.
+	GRUB *GRUB
 	// Filesystems are the features of new filesystems, in the words of their mkfs.
 	Filesystems Features
 

@@ -7,6 +7,7 @@ var fedora = &Distro{
 	ID:     "fedora",
 	Tested: "boot loader entries written to the Boot Loader Specification; dnf 4 on RPM images, dnf 5 by its documentation",
 
+	GRUB: fedoraGRUB,
 	Filesystems: Features{
 		Ext4: append(slices.Clone(ext4Features), "orphan_file"), XFS: append(slices.Clone(xfsFeatures), "nrext64"), Btrfs: btrfsFeatures,
 	},

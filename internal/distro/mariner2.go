@@ -6,5 +6,6 @@ var mariner2 = &Distro{
 	Versions: []string{"2.0"},
 	Tested:   "images laid out like it, made of Debian packages repackaged as RPMs, with a stand-in for tdnf",
 
+	GRUB:        marinerGRUB,
 	Filesystems: common,
 }

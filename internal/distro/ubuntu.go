@@ -6,5 +6,6 @@ var ubuntu = &Distro{
 	Versions: []string{"22.04", "24.04"},
 	Tested:   "Debian's mechanisms; a Debian image that calls itself Ubuntu",
 
+	GRUB:        debianGRUB("ubuntu"),
 	Filesystems: oldest,
 }

@@ -31,7 +31,9 @@ type Filesystem struct {
 	Type       string // ext4, xfs, ...
 	Size       uint64 // bytes
 	Free       uint64 // bytes root can still write
+	UUID       string // as fstab spells it
 	Partition  int    // number of the partition it lies on
+	Subvolume  string // path of the mounted subvolume of a btrfs, such as /root
 	Kept       bool   // sealed by dm-verity and not to be changed
 }
 

@@ -63,6 +63,9 @@ func initramfsCommands(m *machine.Machine) (commands [][]string, err error) {
 // planInitramfs rebuilds where something changes what an initramfs must hold.
 func planInitramfs(c *Config) plan.Plan {
 	var why []string
+	if len(c.Storage.Disks) > 0 {
+		why = append(why, "the new filesystems")
+	}
 	if len(c.Storage.Verity) > 0 {
 		why = append(why, "dm-verity")
 	}

@@ -30,7 +30,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	problems = append(problems, why...)
 	packages, why := planPackages(c, f, in)
 	problems = append(problems, why...)
-	args, why := planKernelArgs(c, f)
+	args, why := planBoot(c, f)
 	problems = append(problems, why...)
 	sealing, why := planVerity(c, f, in)
 	problems = append(problems, why...)
