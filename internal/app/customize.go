@@ -64,14 +64,18 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	}
 	defer files.discard()
 	files.assign(j, outputs)
-	res, err := runWorker(ctx, j, files.spec(), screen.Handle)
+	space, err := files.checkSpace(ctx, o, j, outputs)
 	if err != nil {
 		return err
+	}
+	res, err := runWorker(ctx, j, files.spec(), screen.Handle)
+	if err != nil {
+		return space.explain(err)
 	}
 	if o.DryRun {
 		return printPlan(stdout, res.Plan)
 	}
-	return files.publish(ctx, files.written(outputs, res.Unwritten), screen)
+	return space.explain(files.publish(ctx, files.written(outputs, res.Unwritten), screen))
 }
 
 // prepare checks the command line, the config and the kind of the base image, and writes the job.
@@ -95,7 +99,7 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 		NewDisk: len(cfg.Storage.Disks) > 0,
 		Config:  doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format,
 		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
-		Now: buildTime(), Version: Version, Seed: seed.New(o.Seed),
+		Now: buildTime(), Version: Version, Seed: seed.New(o.Seed), Installs: cfg.OS.Packages.Adds(),
 	}, outputs, nil
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -128,6 +129,10 @@ func (w *worker) openScratch(ctx context.Context) (string, error) {
 	if err := disk.MountVolume(loop.Node(), dir, "ext4", "", false); err != nil {
 		return "", err
 	}
-	w.undo.Push(func() error { return disk.Unmount(dir) })
+	m, err := disk.Watch(dir)
+	if err != nil {
+		return "", errors.Join(err, disk.Unmount(dir))
+	}
+	w.undo.Push(m.Unmount)
 	return dir, nil
 }

@@ -34,6 +34,7 @@ type job struct {
 	DebSources []string
 	NoBaseRepo bool
 	DryRun     bool
+	Installs   bool // packages are added or updated
 	Verify     bool // only look for what is wrong with the image
 	Now        time.Time
 	Version    string

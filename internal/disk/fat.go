@@ -21,11 +21,12 @@ import (
 // FAT is a FAT filesystem shown in a folder: mounted where the kernel has vfat, otherwise as a
 // staged copy whose changes are written back through mtools when it is closed.
 type FAT struct {
-	Staged bool
-	device string // node of the partition
-	dir    string // where it is shown
-	before map[string]staged
-	flags  map[string]string // attributes R, H and S by folded name; mcopy drops them
+	Staged  bool
+	device  string   // node of the partition
+	watched *Watched // where the kernel mounts it
+	dir     string   // where it is shown
+	before  map[string]staged
+	flags   map[string]string // attributes R, H and S by folded name; mcopy drops them
 }
 
 // staged is what tells whether something in a staged copy was changed.
@@ -45,6 +46,9 @@ func OpenFAT(ctx context.Context, device, dir string) (*FAT, error) {
 	}
 	err := unix.Mount(device, dir, "vfat", unix.MS_NODEV|unix.MS_NOATIME, "umask=0077,utf8=1")
 	if err == nil {
+		if f.watched, err = Watch(dir); err != nil {
+			return nil, errors.Join(err, Unmount(dir))
+		}
 		return f, nil
 	}
 	slog.Debug("the kernel does not mount FAT; a copy is worked on", "device", device, "error", err)
@@ -185,11 +189,12 @@ func (f *FAT) changed(is staged) bool {
 
 // Close writes changes back and takes the folder's content away.
 func (f *FAT) Close(ctx context.Context) error {
-	var err error
-	if f.Staged {
-		if err = f.writeBack(ctx); err != nil {
-			err = fmt.Errorf("write to the FAT filesystem on %s: %w", f.device, err)
-		}
+	if !f.Staged {
+		return f.watched.Unmount()
+	}
+	err := f.writeBack(ctx)
+	if err != nil {
+		err = fmt.Errorf("write to the FAT filesystem on %s: %w", f.device, err)
 	}
 	return errors.Join(err, Unmount(f.dir))
 }

@@ -48,6 +48,34 @@ func MountVolume(device, target, fstype, options string, readOnly bool) error {
 	return nil
 }
 
+// Watched is a mounted filesystem that is watched for data that could not be written.
+type Watched struct {
+	target string
+	dir    *os.File
+}
+
+// Watch begins to watch a mounted filesystem. Programs write into the kernel's memory, and most never
+// ask whether that reached the disk; when it does not, because a filesystem of the host is full, no
+// read-only check of the image shows it either.
+func Watch(target string) (*Watched, error) {
+	dir, err := os.Open(target) // the kernel reports errors that come after this
+	if err != nil {
+		return nil, err
+	}
+	return &Watched{target: target, dir: dir}, nil
+}
+
+// Unmount writes everything and unmounts. It fails where some data, since Watch, could not be
+// written.
+func (m *Watched) Unmount() error {
+	err := unix.Syncfs(int(m.dir.Fd()))
+	if err != nil {
+		err = fmt.Errorf("data of the filesystem at %s could not be written, and is lost: %w", m.target, err)
+	}
+	m.dir.Close()
+	return errors.Join(err, Unmount(m.target))
+}
+
 func kernelHint(fstype string, err error) string {
 	switch {
 	case errors.Is(err, unix.ENODEV):

@@ -252,7 +252,11 @@ func (d *Disk) mountVolume(v disk.Volume, target, options string, readOnly bool)
 	if err := disk.MountVolume(d.device(v.Number), target, v.Content.Type, options, readOnly); err != nil {
 		return fmt.Errorf("partition %d: %w", v.Number, err)
 	}
-	d.undo.Push(func() error { return disk.Unmount(target) })
+	m, err := disk.Watch(target)
+	if err != nil {
+		return errors.Join(err, disk.Unmount(target))
+	}
+	d.undo.Push(m.Unmount)
 	return nil
 }
 

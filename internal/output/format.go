@@ -85,6 +85,9 @@ func Names() []string {
 // String is the format's name.
 func (f Format) String() string { return f.Name }
 
+// Compressed tells whether the content is compressed.
+func (f Format) Compressed() bool { return f.compressed || f.driver == "" }
+
 // IsRaw tells whether the file is the disk itself, byte for byte.
 func (f Format) IsRaw() bool { return f.driver == "raw" }
 

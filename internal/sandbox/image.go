@@ -15,7 +15,13 @@ import (
 // are mounted in it, none of them the host's.
 type Image struct {
 	root   *rootfs.Root
-	mounts []string // below the root folder, in the order of mounting
+	mounts []mounted // below the root folder, in the order of mounting
+}
+
+// mounted is one mount in an image.
+type mounted struct {
+	path string
+	bind bool // a view of files of the worker, with whatever is mounted below them
 }
 
 // maskedPaths can act on the host's kernel even for a process that lacks capabilities; the list is
@@ -81,7 +87,7 @@ func (i *Image) at(path string, f func(target string) error) error {
 	if err := f(fmt.Sprintf("/proc/self/fd/%d", p.Fd())); err != nil {
 		return fmt.Errorf("mount %s in the image: %w", path, err)
 	}
-	i.mounts = append(i.mounts, path)
+	i.mounts = append(i.mounts, mounted{path: path})
 	return nil
 }
 
@@ -156,7 +162,7 @@ func (i *Image) fillRun() error {
 
 // Bind shows a folder or file of the worker at an existing path of the image.
 func (i *Image) Bind(src, path string, readOnly bool) error {
-	return i.at(path, func(target string) error {
+	err := i.at(path, func(target string) error {
 		if !readOnly {
 			return unix.Mount(src, target, "", unix.MS_BIND, "")
 		}
@@ -166,21 +172,25 @@ func (i *Image) Bind(src, path string, readOnly bool) error {
 		}
 		return AttachAt(fd, target)
 	})
+	if err == nil {
+		i.mounts[len(i.mounts)-1].bind = true
+	}
+	return err
 }
 
 // Unbind undoes the latest Bind or mount at path.
 func (i *Image) Unbind(path string) error {
 	for n := len(i.mounts) - 1; n >= 0; n-- {
-		if i.mounts[n] == path {
+		if m := i.mounts[n]; m.path == path {
 			i.mounts = append(i.mounts[:n], i.mounts[n+1:]...)
-			return i.unmount(path)
+			return i.unmount(m)
 		}
 	}
 	return fmt.Errorf("nothing is mounted at %s in the image", path)
 }
 
-func (i *Image) unmount(path string) error {
-	p, err := i.root.OpenPath(path)
+func (i *Image) unmount(m mounted) error {
+	p, err := i.root.OpenPath(m.path)
 	if err != nil {
 		return err
 	}
@@ -189,8 +199,12 @@ func (i *Image) unmount(path string) error {
 	if err := errors.Join(err, p.Close()); err != nil {
 		return err
 	}
-	if err := unix.Unmount(real, unix.UMOUNT_NOFOLLOW); err != nil {
-		return fmt.Errorf("unmount %s in the image: %w", path, err)
+	flags := unix.UMOUNT_NOFOLLOW
+	if m.bind {
+		flags |= unix.MNT_DETACH // together with what is mounted below
+	}
+	if err := unix.Unmount(real, flags); err != nil {
+		return fmt.Errorf("unmount %s in the image: %w", m.path, err)
 	}
 	return nil
 }

@@ -26,6 +26,9 @@ type Packages struct {
 	Debconf        []string      `yaml:"debconfSelections" doc:"Answers to questions of Debian packages, as debconf-set-selections takes them. For images with apt." example:"[\"tzdata tzdata/Areas select Europe\"]"`
 }
 
+// Adds tells whether packages are downloaded.
+func (p *Packages) Adds() bool { return p.UpdateExisting || len(p.allInstall())+len(p.allUpdate()) > 0 }
+
 // PackageName names a package, possibly with a version, as the package manager takes it.
 type PackageName string
 

@@ -284,4 +284,10 @@ func whole(format, path string) error {
 }
 
 // Clear removes the outputs of earlier runs.
-func (l *Lane) Clear() error { return os.RemoveAll(filepath.Join(l.Dir, "out")) }
+func (l *Lane) Clear() error {
+	found, err := filepath.Glob(filepath.Join(l.Dir, "out", "*"))
+	for _, f := range found {
+		err = errors.Join(err, os.Remove(f))
+	}
+	return err
+}

@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"imagecustomizer/internal/hostfs"
+	"imagecustomizer/internal/image"
+)
+
+// share is what one part of a run needs of a filesystem of the host.
+type share struct {
+	what  string
+	dir   string
+	bytes int64
+}
+
+// shares is what a run needs. The estimate is a low one: a run that cannot succeed is refused before
+// it starts, one that may is not.
+type shares []share
+
+// Allowances that are not known before the run, in bytes.
+const (
+	changes        = 32 << 20 // what any config adds to an image
+	packageChanges = 32 << 20 // what packages add: themselves, and kernels' initramfs
+	packageWork    = 64 << 20 // indexes and downloads while they are installed
+	packageCache   = 16 << 20 // downloads kept for other runs
+)
+
+// estimate says what a job needs, and where.
+func (f *files) estimate(o CustomizeOptions, j *job, targets []target) (shares, error) {
+	data, err := image.DataSize(j.Image, j.Format)
+	if err != nil {
+		return nil, err
+	}
+	return f.sharesOf(data, o, j, targets), nil
+}
+
+func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []target) (list shares) {
+	grown := min(data+changes, j.Format.Size)
+	if j.Installs {
+		grown = min(grown+packageChanges, j.Format.Size)
+		list = append(list, share{"packages while they are installed", o.BuildDir, packageWork}, share{"the package cache", f.cache, packageCache})
+	}
+	diskDir := o.BuildDir
+	for i, p := range f.pending {
+		dir := filepath.Dir(targets[i].path)
+		switch {
+		case p.File() == f.disk:
+			diskDir = dir
+		case targets[i].format.Compressed():
+			list = append(list, share{"the " + targets[i].format.Name + " output", dir, grown / 4})
+		default:
+			list = append(list, share{"the " + targets[i].format.Name + " output", dir, grown})
+		}
+	}
+	return append(shares{{"the working disk", diskDir, grown}}, list...)
+}
+
+// demand is what a run needs of one filesystem.
+type demand struct {
+	fs    hostfs.Filesystem
+	bytes int64
+	parts []string
+}
+
+func (d demand) String() string {
+	return fmt.Sprintf("the filesystem %s has %d MiB free, and the run needs at least %d MiB there (%s)", d.fs, mebi(d.fs.Free), mebi(d.bytes), strings.Join(d.parts, ", "))
+}
+
+func mebi(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
+
+// demands sums the shares up by filesystem.
+func (s shares) demands() (list []demand, err error) {
+	for _, x := range s {
+		fs, err := hostfs.FilesystemOf(x.dir)
+		if err != nil {
+			return nil, err
+		}
+		i := 0
+		for i < len(list) && !list[i].fs.Same(fs) {
+			i++
+		}
+		if i == len(list) {
+			list = append(list, demand{fs: fs})
+		}
+		list[i].bytes += x.bytes
+		list[i].parts = append(list[i].parts, fmt.Sprintf("%d for %s in %s", mebi(x.bytes), x.what, x.dir))
+	}
+	return list, nil
+}
+
+const spaceHint = "free some space there, or move what needs it: --build-dir, --package-cache-dir and the outputs' paths say where"
+
+// short lists the filesystems that have too little space.
+func (s shares) short() (texts []string, err error) {
+	list, err := s.demands()
+	for _, d := range list {
+		if d.fs.Free < d.bytes {
+			texts = append(texts, d.String())
+		}
+	}
+	return texts, err
+}
+
+// checkSpace fails where a run would not fit. An image file full of zeros is first read in order to
+// know what it really holds: that takes time, but only where the run would be refused.
+func (f *files) checkSpace(ctx context.Context, o CustomizeOptions, j *job, targets []target) (shares, error) {
+	need, err := f.estimate(o, j, targets)
+	if err != nil {
+		return nil, err
+	}
+	texts, err := need.short()
+	if err != nil || len(texts) == 0 {
+		return need, err
+	}
+	data, err := image.CountData(ctx, j.Image, j.Format)
+	if err != nil {
+		return nil, err
+	}
+	need = f.sharesOf(data, o, j, targets)
+	if texts, err = need.short(); err != nil || len(texts) == 0 {
+		return need, err
+	}
+	return need, &Failure{Code: ExitHost, Hint: spaceHint, Err: fmt.Errorf("not enough disk space: %s", strings.Join(texts, "; "))}
+}
+
+// nearlyNothing is so little free space that it has run out: a write that did not fit may have been
+// larger than what was left.
+const nearlyNothing = 2 << 20
+
+// explain names the filesystem that ran full, if that is why a run failed. It must be asked while the
+// run's files are still open, since closing them frees their space. A full filesystem shows in many
+// ways: a loop device on it, for one, reports a fault of the disk.
+func (s shares) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	list, fsErr := s.demands()
+	if fsErr != nil {
+		return err
+	}
+	for _, d := range list {
+		if d.fs.Free < nearlyNothing {
+			failure := *AsFailure(err)
+			failure.Hint = spaceHint
+			failure.Err = fmt.Errorf("the filesystem %s is full: the run needed more than the %d MiB estimated for it (%s), or something else has filled it meanwhile: %w", d.fs, mebi(d.bytes), strings.Join(d.parts, ", "), failure.Err)
+			return &failure
+		}
+	}
+	return err
+}

@@ -1,0 +1,46 @@
+package hostfs
+
+import (
+	"os"
+	"testing"
+)
+
+const mountinfo = `22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:20 / /tmp rw - tmpfs tmpfs rw
+31 22 0:40 /@home /home rw - btrfs /dev/sdb1 rw
+32 22 0:41 /@var /var/lib rw - btrfs /dev/sdb1 rw
+33 22 0:42 / /mnt/a\040b rw - nfs4 server:/x rw
+34 22 0:43 / /tmp rw - overlay overlay rw
+35 22 0:44 / /t rw - tmpfs tmpfs rw
+`
+
+func TestFilesystemIsFoundByItsMountPoint(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/": "/ (ext4)", "/tmpx": "/ (ext4)", "/tmp": "/tmp (overlay)", "/tmp/a": "/tmp (overlay)",
+		"/mnt/a b/c": "/mnt/a b (nfs4)", "/t/x": "/t (tmpfs)",
+	} {
+		if got := find(mountinfo, path).String(); got != want {
+			t.Errorf("%s lies on %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestSubvolumesShareTheirSpace(t *testing.T) {
+	t.Parallel()
+	home, lib, tmp := find(mountinfo, "/home/x"), find(mountinfo, "/var/lib/x"), find(mountinfo, "/t/x")
+	if !home.Same(lib) || home.Same(tmp) {
+		t.Errorf("same: %v, %v", home.Same(lib), home.Same(tmp))
+	}
+}
+
+func TestFilesystemOfAFolder(t *testing.T) {
+	t.Parallel()
+	f, err := FilesystemOf(t.TempDir())
+	if err != nil || f.Mount == "" || f.Size <= 0 || f.Free > f.Size {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if _, err := FilesystemOf("/no such folder"); !os.IsNotExist(err) {
+		t.Errorf("a missing folder: %v", err)
+	}
+}

@@ -1,0 +1,169 @@
+//go:build root
+
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// writer is a run that takes a second and puts 64 MiB into the image.
+const writer = `
+os: {hostname: writer}
+scripts:
+  postCustomization:
+  - {name: fill, content: 'head -c 64M /dev/urandom > /var/tmp/data', environmentVariables: {PATH: '/usr/bin:/bin'}}
+`
+
+// small mounts a tmpfs of that many MiB in the lane's folder.
+func small(t *testing.T, l *Lane, name string, mib int) {
+	t.Helper()
+	dir := filepath.Join(l.Dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("small", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil { // other runs may see it, too
+			t.Error(err)
+		}
+	})
+	l.Accept()
+}
+
+// wantFailure does a run and checks how it fails, and that nothing is left.
+func wantFailure(t *testing.T, l *Lane, r *Run, status int, words ...string) {
+	t.Helper()
+	got, err := r.Wait(runLimit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != status {
+		t.Errorf("exit %d, want %d:\n%s", got, status, r.Text())
+	}
+	for _, w := range words {
+		if !strings.Contains(r.Failure(), w) {
+			t.Errorf("%q is not in:\n%s", w, r.Failure())
+		}
+	}
+	if _, left := l.Settle(settleLimit); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	if n, _ := l.Complete(); n > 0 {
+		t.Errorf("a failed run left %d outputs", n)
+	}
+}
+
+func start(t *testing.T, l *Lane) *Run {
+	t.Helper()
+	r, err := l.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestTooLittleSpaceIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		where   string
+		mib     int
+		outputs []string
+		words   []string
+	}{
+		{"build", 100, []string{"qcow2"}, []string{"100 MiB free", "the working disk", "--build-dir"}},
+		{"out", 100, []string{"raw"}, []string{"100 MiB free", "the working disk", "outputs' paths"}},
+		{"out", 1000, []string{"raw", "qcow2"}, []string{"1000 MiB free", "the working disk", "the qcow2 output"}},
+	} {
+		l := NewLane(t, Scenario{Base: "debian12-efi", Config: writer, Outputs: c.outputs})
+		small(t, l, c.where, c.mib)
+		wantFailure(t, l, start(t, l), 4, append(c.words, "not enough disk space", filepath.Join(l.Dir, c.where)+" (tmpfs)", "needs at least")...)
+	}
+}
+
+// TestFilesystemRunsFull fills the build folder's or the outputs' filesystem while a run is at a
+// step.
+func TestFilesystemRunsFull(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ where, step, format string }{
+		{"build", "input", "qcow2"}, {"build", "scripts.postCustomization", "qcow2"},
+		{"out", "output.qcow2", "qcow2"}, {"out", "scripts.postCustomization", "raw"},
+	} {
+		l := NewLane(t, Scenario{Base: "debian12-efi", Config: writer, Outputs: []string{c.format}})
+		small(t, l, c.where, 1500)
+		r := start(t, l)
+		if !r.ReachStep(c.step) {
+			t.Fatalf("no step %s:\n%s", c.step, r.Text())
+		}
+		filler := filepath.Join(l.Dir, c.where, "filler")
+		fill(t, filler)
+		l.Accept()
+		wantFailure(t, l, r, 1, "the filesystem "+filepath.Join(l.Dir, c.where)+" (tmpfs) is full", "estimated", "free some space there")
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		succeed(t, l)
+	}
+}
+
+// fill writes a file until its filesystem is full.
+func fill(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, piece := range [][]byte{make([]byte, 1<<20), make([]byte, 4096)} {
+		for err = nil; err == nil; {
+			_, err = f.Write(piece)
+		}
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+}
+
+// TestImageFullOfZeros has a base image that occupies more than is free, but holds little.
+func TestImageFullOfZeros(t *testing.T) {
+	t.Parallel()
+	l := NewLane(t, Scenario{Base: "debian12-efi", Config: "os: {hostname: zeros}\n", Outputs: []string{"raw"}})
+	fat := filepath.Join(l.Dir, "home", "fat.raw")
+	if text, err := exec.Command("cp", "--sparse=never", l.Image, fat).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	l.Image = fat
+	small(t, l, "out", 1200)
+	succeed(t, l)
+}
+
+// TestStaleFilesGo has files of runs that were killed where files cannot be without a name.
+func TestStaleFilesGo(t *testing.T) {
+	t.Parallel()
+	l := NewLane(t, Scenario{Base: "debian12-efi", Config: "os: {hostname: stale}\n"})
+	for _, d := range []string{"build", "out"} {
+		stale := filepath.Join(l.Dir, d, ".imagecustomizer-1073741824-ABCD.tmp")
+		if err := os.MkdirAll(filepath.Dir(stale), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(stale, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := start(t, l)
+	if status, err := r.Wait(runLimit); err != nil || status != 0 {
+		t.Fatalf("exit %d, %v:\n%s", status, err, r.Text())
+	}
+	if _, left := l.Settle(time.Second); len(left) > 0 {
+		t.Errorf("still there: %q", left)
+	}
+}
