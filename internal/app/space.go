@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/image"
 )
@@ -135,20 +137,26 @@ const nearlyNothing = 2 << 20
 // run's files are still open, since closing them frees their space. A full filesystem shows in many
 // ways: a loop device on it, for one, reports a fault of the disk.
 func (s shares) explain(err error) error {
-	if err == nil {
-		return nil
-	}
-	list, fsErr := s.demands()
-	if fsErr != nil {
+	list, statErr := s.demands()
+	if err == nil || statErr != nil {
 		return err
 	}
+	var full, others []string
 	for _, d := range list {
 		if d.fs.Free < nearlyNothing {
-			failure := *AsFailure(err)
-			failure.Hint = spaceHint
-			failure.Err = fmt.Errorf("the filesystem %s is full: the run needed more than the %d MiB estimated for it (%s), or something else has filled it meanwhile: %w", d.fs, mebi(d.bytes), strings.Join(d.parts, ", "), failure.Err)
-			return &failure
+			full = append(full, fmt.Sprintf("the filesystem %s is full: the run needed more than the %d MiB estimated for it (%s), or something else has filled it meanwhile", d.fs, mebi(d.bytes), strings.Join(d.parts, ", ")))
 		}
+		others = append(others, d.String())
 	}
-	return err
+	// Our own words for a system call; programs of the image speak of its filesystems, with a capital N.
+	if len(full) == 0 && strings.Contains(err.Error(), unix.ENOSPC.Error()) {
+		full = append(full, "a filesystem was full for a while; by now "+strings.Join(others, "; "))
+	}
+	if len(full) == 0 {
+		return err
+	}
+	failure := *AsFailure(err)
+	failure.Hint = spaceHint
+	failure.Err = fmt.Errorf("%s: %w", strings.Join(full, "; "), failure.Err)
+	return &failure
 }

@@ -52,7 +52,7 @@ func wantFailure(t *testing.T, l *Lane, r *Run, status int, words ...string) {
 	}
 	for _, w := range words {
 		if !strings.Contains(r.Failure(), w) {
-			t.Errorf("%q is not in:\n%s", w, r.Failure())
+			t.Errorf("%q is not in:\n%s\n%s", w, r.Failure(), r.Text())
 		}
 	}
 	if _, left := l.Settle(settleLimit); len(left) > 0 {
@@ -96,7 +96,7 @@ func TestFilesystemRunsFull(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ where, step, format string }{
 		{"build", "input", "qcow2"}, {"build", "scripts.postCustomization", "qcow2"},
-		{"out", "output.qcow2", "qcow2"}, {"out", "scripts.postCustomization", "raw"},
+		{"out", "close", "qcow2"}, {"out", "scripts.postCustomization", "raw"},
 	} {
 		l := NewLane(t, Scenario{Base: "debian12-efi", Config: writer, Outputs: []string{c.format}})
 		small(t, l, c.where, 1500)
@@ -104,8 +104,10 @@ func TestFilesystemRunsFull(t *testing.T) {
 		if !r.ReachStep(c.step) {
 			t.Fatalf("no step %s:\n%s", c.step, r.Text())
 		}
+		r.Signal(All, syscall.SIGSTOP)
 		filler := filepath.Join(l.Dir, c.where, "filler")
 		fill(t, filler)
+		r.Signal(All, syscall.SIGCONT)
 		l.Accept()
 		wantFailure(t, l, r, 1, "the filesystem "+filepath.Join(l.Dir, c.where)+" (tmpfs) is full", "estimated", "free some space there")
 		if err := os.Remove(filler); err != nil {
@@ -115,7 +117,7 @@ func TestFilesystemRunsFull(t *testing.T) {
 	}
 }
 
-// fill writes a file until its filesystem is full.
+// fill makes a file that takes all that is free.
 func fill(t *testing.T, name string) {
 	t.Helper()
 	f, err := os.Create(name)
@@ -123,10 +125,13 @@ func fill(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for _, piece := range [][]byte{make([]byte, 1<<20), make([]byte, 4096)} {
-		for err = nil; err == nil; {
-			_, err = f.Write(piece)
+	end := int64(0)
+	for size := int64(1 << 30); size >= 4096; {
+		if err = syscall.Fallocate(int(f.Fd()), 0, end, size); err != nil {
+			size /= 2
+			continue
 		}
+		end += size
 	}
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
