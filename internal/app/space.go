@@ -40,25 +40,37 @@ func (f *files) estimate(o CustomizeOptions, j *job, targets []target) (shares, 
 	return f.sharesOf(data, o, j, targets), nil
 }
 
-func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []target) (list shares) {
-	grown := min(data+changes, j.Format.Size)
+func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []target) shares {
+	grown := data + changes
 	if j.Installs {
-		grown = min(grown+packageChanges, j.Format.Size)
+		grown += packageChanges
+	}
+	if !j.NewDisk { // whose size is not known here
+		grown = min(grown, j.Format.Size)
+	}
+	disk := share{"the working disk", o.BuildDir, grown}
+	list := shares{}
+	if j.NewDisk {
+		list = append(list, share{"the base image's disk", o.BuildDir, data})
+	}
+	if j.Installs {
 		list = append(list, share{"packages while they are installed", o.BuildDir, packageWork}, share{"the package cache", f.cache, packageCache})
 	}
-	diskDir := o.BuildDir
 	for i, p := range f.pending {
-		dir := filepath.Dir(targets[i].path)
+		t := targets[i]
+		need := share{"the " + t.format.Name + " output", filepath.Dir(t.path), grown}
 		switch {
 		case p.File() == f.disk:
-			diskDir = dir
-		case targets[i].format.Compressed():
-			list = append(list, share{"the " + targets[i].format.Name + " output", dir, grown / 4})
-		default:
-			list = append(list, share{"the " + targets[i].format.Name + " output", dir, grown})
+			disk.dir = need.dir
+			continue
+		case t.split != "": // a partition, of which only the disk knows the size
+			continue
+		case t.format.Compressed():
+			need.bytes /= 4
 		}
+		list = append(list, need)
 	}
-	return append(shares{{"the working disk", diskDir, grown}}, list...)
+	return append(shares{disk}, list...)
 }
 
 // demand is what a run needs of one filesystem.
