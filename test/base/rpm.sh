@@ -61,7 +61,7 @@ fill_esp() {
 # no_lost_libraries fails where a program lacks a library, which the renaming of packages can cause.
 no_lost_libraries() {
   local name
-  enter "$root" sh -c 'find /usr/bin /usr/sbin /usr/lib -type f \( -perm -100 -o -name "*.so*" \) | xargs ldd 2>/dev/null' |
+  enter "$root" sh -c 'find /usr/bin /usr/sbin /usr/lib -type f \( -perm -100 -o -name "*.so*" \) | xargs ldd 2>/dev/null; true' |
     awk '/not found$/ { print $1 }' | sort -u | while read -r name; do
       [ -n "$(find "$root/usr/lib" -name "$name")" ] || die "lost library: $name" # some lie in folders of their own
     done
