@@ -26,6 +26,11 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	bad.check(regularFile("image", o.ImageFile))
 	targets := parseTargets(o.OutputFile, o.OutputFormat, o.Outputs, &bad)
 	checkTargets(targets, o.ImageFile, &bad)
+	for _, t := range targets {
+		if t.format.Live {
+			bad.add("--output %s: a live medium is made by \"imagecustomizer customize\", from an image and a config, which may be empty", t.format)
+		}
+	}
 	if len(targets) == 0 && len(bad) == 0 {
 		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH")
 	}

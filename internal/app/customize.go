@@ -199,12 +199,11 @@ func cacheFolder(named string) (string, error) {
 
 // assign tells the job which file is for which output.
 func (f *files) assign(j *job, targets []target) {
-	for i, p := range f.pending {
+	for i, t := range targets {
 		n := fileFirstOutput + i
-		if p.File() == f.disk {
+		if i < len(f.pending) && f.pending[i].File() == f.disk { // a dry run has no files
 			n = fileDisk
 		}
-		t := targets[i]
 		j.Outputs = append(j.Outputs, jobOutput{
 			Format: t.format.Name, File: n, Path: t.path, Level: t.level, Split: t.split, Partition: t.partition, Shrunk: t.shrunk,
 		})

@@ -40,13 +40,16 @@ func (w *worker) seal(ctx context.Context) error {
 func (w *worker) sealed() bool { return len(w.seals)+len(w.disk.Sealed) > 0 }
 
 // close trims and unmounts everything but, in an image with dm-verity, /boot.
-func (w *worker) close(context.Context) error {
+func (w *worker) close(ctx context.Context) error {
 	if w.sealed() {
 		if err := w.disk.HoldBoot(sandbox.Work + "/boot"); err != nil {
 			return err
 		}
 	}
 	if err := w.disk.Trim(); err != nil {
+		return err
+	}
+	if err := w.live(ctx); err != nil {
 		return err
 	}
 	return w.unmount()

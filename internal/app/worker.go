@@ -16,6 +16,7 @@ import (
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/legacy"
+	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
@@ -70,6 +71,8 @@ type worker struct {
 
 	system    output.System // what a COSI says of the image
 	unwritten []int         // outputs there was nothing to write into
+	machine   *machine.Machine
+	media     map[string]liveos.Spec // by output format
 }
 
 // customize does the job: it fills the working disk, opens it, plans, carries the plan out, closes
@@ -92,6 +95,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	}); err != nil {
 		return nil, err
 	}
+	w.machine = m
 	p, err := w.plan(ctx, m)
 	if err != nil {
 		return nil, err
@@ -128,6 +132,10 @@ func (w *worker) parse() error {
 // plan makes the plan and looks for every reason why it would fail, before anything is changed.
 func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error) {
 	in := step.Inputs{ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed, NoBaseRepos: w.NoBaseRepo, ConfigDir: filepath.Dir(w.ConfigFile)}
+	for _, o := range w.Outputs {
+		in.Outputs = append(in.Outputs, o.Format)
+	}
+	w.media = step.Media(w.cfg, in.Outputs)
 	for _, p := range append(w.RPMSources, w.DebSources...) {
 		s, err := pkgmgr.CheckSource(p)
 		if err != nil {

@@ -21,6 +21,12 @@ func (o jobOutput) inParts() bool {
 	return err == nil && f.InParts()
 }
 
+// live tells whether the output is a live medium, which is made from the mounted tree.
+func (o jobOutput) live() bool {
+	f, err := output.Parse(o.Format)
+	return err == nil && f.Live
+}
+
 // checkOutputs looks for outputs that the image's partition table does not allow.
 func (w *worker) checkOutputs() (problems []plan.Problem) {
 	for _, o := range w.Outputs {
@@ -62,7 +68,7 @@ func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool)
 	var wg sync.WaitGroup
 	errs := make([]error, len(w.Outputs))
 	for i, o := range w.Outputs {
-		if o.File == fileDisk || o.Split != "" || o.Shrunk != shrunk {
+		if o.File == fileDisk || o.live() || o.Split != "" || o.Shrunk != shrunk {
 			continue
 		}
 		wg.Go(func() { errs[i] = w.writeOne(ctx, o, parts) })

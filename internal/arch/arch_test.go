@@ -23,7 +23,7 @@ var layers = []layer{
 	{names: []string{"internal/legacy"}},
 	{names: []string{"internal/step", "internal/engine"}},
 	{names: []string{"internal/plan", "internal/output", "internal/verify"}},
-	{names: []string{"internal/pkgmgr", "internal/initramfs"}, peers: true},
+	{names: []string{"internal/pkgmgr", "internal/initramfs", "internal/liveos"}, peers: true},
 	{names: []string{"internal/machine"}},
 	{names: []string{"internal/image"}},
 	{names: []string{"internal/distro", "internal/disk", "internal/boot", "internal/vm", "internal/verity"}},

@@ -212,15 +212,20 @@ func (r *Relaxed) target() (format string, members []string) {
 	return format, members
 }
 
-// recompress rewrites one image: early segments as they are, then the rest in the target format. The
-// stages run side by side, so that no archive is ever held in memory; the result is gathered in a
-// file of the scratch folder.
+// recompress rewrites one image in /boot.
 func recompress(ctx context.Context, m *machine.Machine, name, target string, leaveOut []string) error {
 	image, err := m.Root.Open(name, unix.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer image.Close()
+	return recompressFile(ctx, m, image, target, leaveOut)
+}
+
+// recompressFile rewrites one image: early segments as they are, then the rest in the target format.
+// The stages run side by side, so that no archive is ever held in memory; the result is gathered in a
+// file of the scratch folder.
+func recompressFile(ctx context.Context, m *machine.Machine, image *os.File, target string, leaveOut []string) error {
 	scratch, err := m.Scratch()
 	if err != nil {
 		return err
@@ -273,6 +278,30 @@ func replaceTail(f *os.File, at int64, tail *os.File) error {
 	}
 	_, err := io.Copy(f, tail)
 	return err
+}
+
+// Recompress compresses an initramfs image in a file of the worker, made without compression, in the
+// format that the image's builders are set to, or that its own images have.
+func Recompress(ctx context.Context, m *machine.Machine, file string) error {
+	r := &Relaxed{m: m, wanted: map[string]string{}}
+	for name := range r.images() {
+		if f, err := formatOf(m.Root, name); err == nil {
+			r.used = f
+		}
+	}
+	for _, b := range builders {
+		if m.Has(b.program) {
+			r.wanted[b.program] = r.setting(b)
+			r.active = append(r.active, b)
+		}
+	}
+	target, _ := r.target()
+	image, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	return recompressFile(ctx, m, image, target, nil)
 }
 
 // programFormats maps what configurations name to formats.

@@ -48,6 +48,22 @@ func checkMagic(magic string) func(io.ReaderAt, sizes) error {
 	}
 }
 
+// checkISO looks for the primary volume descriptor (ECMA-119, 8.4), whose size the file must have.
+func checkISO(r io.ReaderAt, s sizes) error {
+	const at, sector = 16 * 2048, 2048
+	var d [sector]byte
+	if _, err := r.ReadAt(d[:], at); err != nil {
+		return fmt.Errorf("cannot read the volume descriptor: %w", err)
+	}
+	if string(d[1:6]) != "CD001" || d[0] != 1 {
+		return fmt.Errorf("the volume descriptor begins with %q", d[:6])
+	}
+	if need := int64(binary.LittleEndian.Uint32(d[80:])) * sector; s.file < need {
+		return fmt.Errorf("the file has %d bytes, the volume %d", s.file, need)
+	}
+	return nil
+}
+
 // checkVHD checks a dynamic VHD: the footer at the end and its copy at the start.
 func checkVHD(r io.ReaderAt, s sizes) error {
 	end, err := readFooter(r, s.file-footerSize)

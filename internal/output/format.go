@@ -14,6 +14,7 @@ const mib = 1 << 20
 
 // Format is one way to write a disk image.
 type Format struct {
+	Live       bool     // not the disk but a live medium made from its files
 	Name       string   // as spelled on the command line and in the config
 	Aliases    []string // other spellings
 	Extensions []string // usual endings of file names; empty where another format owns them
@@ -67,6 +68,10 @@ var formats = []Format{
 	{
 		Name: "baremetal-image", About: "COSI at the highest compression, with the footer of a fixed VHD",
 		cosi: &COSI{Level: 22, windowLog: 31, vhd: true}, check: checkBaremetal,
+	},
+	{
+		Name: "iso", Extensions: []string{".iso"}, About: "LiveOS: runs the system from a CD or a USB stick, with UEFI and BIOS",
+		Live: true, check: checkISO,
 	},
 }
 

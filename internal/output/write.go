@@ -31,6 +31,9 @@ func Write(ctx context.Context, f Format, disk string, size int64, out string, p
 	if f.InParts() {
 		return fmt.Errorf("a %s is made of the partitions of a disk, not of the disk as a whole", f)
 	}
+	if f.Live {
+		return fmt.Errorf("%s is made from the files of an image, not from its disk", f)
+	}
 	if err := f.Accepts(size); err != nil {
 		return err
 	}
@@ -43,7 +46,7 @@ func Write(ctx context.Context, f Format, disk string, size int64, out string, p
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot write the %s output: %w", f, explain(err, out))
+		return f.failed(err, out)
 	}
 	progress(size, size)
 	return nil
@@ -135,6 +138,25 @@ func (f Format) verify(ctx context.Context, size int64, out string) error {
 		err = fmt.Errorf("what was written is damaged: qemu-img sees a disk of %d bytes, not %d", got, size)
 	}
 	return err
+}
+
+// WriteLive has make write a live medium to the existing, empty file out, and checks what it wrote.
+func WriteLive(ctx context.Context, f Format, out string, make func(ctx context.Context) error) error {
+	err := make(ctx)
+	if err == nil {
+		err = f.verify(ctx, 0, out)
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return f.failed(err, out)
+	}
+	return nil
+}
+
+func (f Format) failed(err error, out string) error {
+	return fmt.Errorf("cannot write the %s output: %w", f, explain(err, out))
 }
 
 func virtualSize(ctx context.Context, driver, path string) (int64, error) {

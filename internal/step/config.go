@@ -15,6 +15,7 @@ type Config struct {
 	Storage         Storage          `yaml:"storage" doc:"Partitions and filesystems to make, to which the system is copied."`
 	OS              OS               `yaml:"os" doc:"What to change in the system."`
 	Scripts         Scripts          `yaml:"scripts" doc:"Scripts to run in the image."`
+	ISO             ISO              `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso."`
 	Output          Output           `yaml:"output" doc:"The image to write."`
 	PreviewFeatures []PreviewFeature `yaml:"previewFeatures" doc:"Names of preview features. Accepted for compatibility: nothing here needs one."`
 
@@ -45,7 +46,6 @@ var Unsupported = map[string]string{
 	"baseConfigs":                      "put everything into one config",
 	"storage.resetPartitionsUuidsType": "the image keeps its identifiers",
 	"storage.resizeDisk":               "the image keeps its size",
-	"iso":                              "write a disk image instead",
 	"pxe":                              "write a disk image instead",
 	"input.image.oci":                  "download the image first and name it with input.image.path",
 	"input.image.azureLinux":           "download the image first and name it with input.image.path",

@@ -19,7 +19,8 @@ type Inputs struct {
 	Seed        seed.Seed // of all other identifiers and salts
 	Sources     []pkgmgr.Source
 	NoBaseRepos bool
-	ConfigDir   string // folder of the config file, on the build host
+	Outputs     []string // formats to write
+	ConfigDir   string   // folder of the config file, on the build host
 }
 
 // Plan turns a config into the steps for an image, or into the reasons why it cannot be carried out
@@ -35,6 +36,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	sealing, why := planVerity(c, f, in)
 	problems = append(problems, why...)
 	post := planScripts(c.Scripts.PostCustomization, "postCustomization", in)
+	checkLive, prepareLive := planLive(c, in)
 	override, restore := planDNS(len(packages)+len(post) > 0 && !f.FilesystemOf(resolvConf).Kept)
 	selinux, relabel := planSELinux(c, f)
 
@@ -43,6 +45,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 		newDisk,                          // all else is done on it
 		override,                         // package managers and scripts need DNS
 		packages,                         // first, since they bring the programs, groups and units that the rest uses
+		checkLive,                        // after packages, which may bring what a live medium needs
 		planHostname(c),                  // before scripts, which may read it
 		planGroups(c),                    // before users, who may be in them
 		planUsers(c, in),                 // before files, so that a home folder is there
@@ -61,6 +64,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 		relabel,                          // after all that makes files
 		planScripts(c.Scripts.FinalizeCustomization, "finalizeCustomization", in), // has the last word
 		{CheckKernel{}},  // an image without a kernel does not boot
+		prepareLive,      // its initramfs holds what everything above has left
 		{WarnLowSpace{}}, // measured when everything is written
 	} {
 		p = append(p, part...)

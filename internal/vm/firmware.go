@@ -28,12 +28,25 @@ var ovmf = [][2]string{
 	{"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"}, // Fedora, Azure Linux
 }
 
+// secureOVMF is the same with Secure Boot on and Microsoft's keys enrolled.
+var secureOVMF = [][2]string{
+	{"/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"},
+	{"/usr/share/OVMF/OVMF_CODE.ms.fd", "/usr/share/OVMF/OVMF_VARS.ms.fd"},
+	{"/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"},
+}
+
 // args are QEMU's arguments that select the firmware.
-func (f Firmware) args() ([]string, error) {
-	switch f {
-	case BIOS:
+func (f Firmware) args(secure bool) ([]string, error) {
+	switch {
+	case f == BIOS && secure:
+		return nil, errors.New("BIOS has no Secure Boot: use uefi")
+	case f == BIOS:
 		return nil, nil
-	case UEFI:
+	case f == UEFI && secure:
+		// The variables can be changed from System Management Mode only.
+		args, err := uefiArgs(secureOVMF)
+		return append(args, "-global", "driver=cfi.pflash01,property=secure,value=on"), err
+	case f == UEFI:
 		return uefiArgs(ovmf)
 	}
 	return nil, fmt.Errorf("no firmware is named %q: use uefi or bios", f)

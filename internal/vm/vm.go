@@ -20,8 +20,10 @@ const qemu = "qemu-system-x86_64"
 // Options says what to boot and how. Image and Format are required.
 type Options struct {
 	Image     string    // path of the disk image
-	Format    string    // raw, qcow2, vhdx, vhd or vhd-fixed
+	Format    string    // raw, qcow2, vhdx, vhd, vhd-fixed or iso
+	Drive     Drive     // how the image is connected; empty means as a disk, or as a CD for iso
 	Firmware  Firmware  // empty means what the image's partition table asks for
+	Secure    bool      // the UEFI firmware runs only what Microsoft's keys vouch for (Secure Boot)
 	MemoryMiB int       // 0 means 1024
 	CPUs      int       // 0 means 2
 	SSHPort   int       // port of the host's loopback that leads to the guest's port 22; 0 means none
@@ -43,14 +45,14 @@ type Machine struct {
 var errClosed = errors.New("the virtual machine was closed")
 
 // formats maps our names of image formats to QEMU's drivers.
-var formats = map[string]string{"raw": "raw", "qcow2": "qcow2", "vhdx": "vhdx", "vhd": "vpc", "vhd-fixed": "vpc"}
+var formats = map[string]string{"raw": "raw", "iso": "raw", "qcow2": "qcow2", "vhdx": "vhdx", "vhd": "vpc", "vhd-fixed": "vpc"}
 
 // Start boots the image. The machine runs until the guest powers off, the context is cancelled or
 // Close is called. The guest has a network card, but reaches nothing outside itself.
 func Start(ctx context.Context, o Options) (*Machine, error) {
 	driver, ok := formats[o.Format]
 	if !ok {
-		return nil, fmt.Errorf("cannot boot format %q: use raw, qcow2, vhdx, vhd or vhd-fixed", o.Format)
+		return nil, fmt.Errorf("cannot boot format %q: use raw, qcow2, vhdx, vhd, vhd-fixed or iso", o.Format)
 	}
 	if !hostcmd.Installed(qemu) {
 		return nil, errors.New(qemu + " is not installed on this host: apt-get install qemu-system-x86 qemu-utils")
@@ -62,7 +64,7 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 	if o.Firmware != "" {
 		disk.firmware = o.Firmware
 	}
-	firmware, err := disk.firmware.args()
+	firmware, err := disk.firmware.args(o.Secure)
 	if err != nil {
 		return nil, err
 	}
@@ -75,24 +77,66 @@ func (o Options) args(ctx context.Context, driver string, sector int) []string {
 	if kvmWorks(ctx) {
 		accel, cpu = "kvm", "host"
 	}
-	size := strconv.Itoa(sector)
 	nic := "user,model=virtio-net-pci,restrict=on"
 	if o.SSHPort != 0 {
 		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:22", o.SSHPort)
 	}
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-device", "VGA",
-		"-machine", "q35", "-accel", accel, "-cpu", cpu,
+		"-machine", "q35,smm=" + onOff(o.Secure), "-accel", accel, "-cpu", cpu,
 		"-smp", strconv.Itoa(orDefault(o.CPUs, 2)), "-m", strconv.Itoa(orDefault(o.MemoryMiB, 1024)),
-		"-drive", "if=none,id=disk,snapshot=on,format=" + driver + ",file=" + escape(o.Image),
-		"-device", "virtio-blk-pci,drive=disk,bootindex=0,logical_block_size=" + size + ",physical_block_size=" + size,
-		"-device", "virtio-rng-pci", "-nic", nic,
+		"-drive", o.drive(driver), "-device", o.device(sector),
+		"-device", "qemu-xhci,id=usb", "-device", "virtio-rng-pci", "-nic", nic,
 		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
 	}
 	if o.Data != "" {
 		args = append(args, "-drive", "if=none,id=data,snapshot=on,format=raw,file="+escape(o.Data), "-device", "virtio-blk-pci,drive=data")
 	}
 	return args
+}
+
+// Drive is a way to connect an image to the machine.
+type Drive string
+
+// The drives.
+const (
+	Disk Drive = "disk" // virtio
+	CD   Drive = "cd"   // SATA
+	USB  Drive = "usb"  // a stick on USB 3
+)
+
+// drive describes the image to QEMU. A CD is never written; all else writes to an overlay.
+func (o Options) drive(driver string) string {
+	access := "snapshot=on"
+	if o.connection() == CD {
+		access = "readonly=on,media=cdrom"
+	}
+	return "if=none,id=disk," + access + ",format=" + driver + ",file=" + escape(o.Image)
+}
+
+func (o Options) connection() Drive {
+	if o.Drive == "" && o.Format == "iso" {
+		return CD
+	}
+	return o.Drive
+}
+
+func (o Options) device(sector int) string {
+	switch o.connection() {
+	case CD:
+		return "ide-cd,drive=disk,bootindex=0"
+	case USB:
+		return "usb-storage,bus=usb.0,drive=disk,bootindex=0,removable=on"
+	}
+	size := strconv.Itoa(sector)
+	return "virtio-blk-pci,drive=disk,bootindex=0,logical_block_size=" + size + ",physical_block_size=" + size
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
 }
 
 func orDefault(n, otherwise int) int {

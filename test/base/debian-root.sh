@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # debian-root.sh FLAVOUR TAR makes a Debian 12 root file system from packages. FLAVOUR is "efi"
-# (signed GRUB, dracut) or "bios" (grub-pc, initramfs-tools). Root's password is "root".
+# (signed GRUB, dracut), "bios" (grub-pc, initramfs-tools) or "live" (as efi, with Debian's generic
+# kernel, which drives CDs and USB sticks, and what a LiveOS needs). Root's password is "root".
 set -euo pipefail
 
 common=linux-image-cloud-amd64,systemd-sysv,udev,dbus,systemd-resolved,kmod,procps,iproute2,netbase
 common+=,openssh-server,ca-certificates,sudo,less,zstd,dosfstools,e2fsprogs,xfsprogs,btrfs-progs
 efi=$common,dracut,grub-efi-amd64,grub-efi-amd64-signed,shim-signed
 bios=$common,initramfs-tools,grub-pc
+live=${efi/-cloud/},dracut-live,dracut-network,dmsetup,fdisk,curl,grub-pc-bin
 
 # sources prints Debian 12's package sources as the host's apt knows them, nothing on other hosts.
 sources() {
@@ -24,7 +26,7 @@ before_packages() {
 
 after_packages() {
   case $flavour in
-    efi) rm -r "$1/etc/initramfs-tools" ;;
+    efi | live) rm -r "$1/etc/initramfs-tools" ;;
     bios) rm -r "$1/etc/dracut.conf.d" ;;
   esac
   echo debian >"$1/etc/hostname"
@@ -40,9 +42,9 @@ after_packages() {
 }
 
 case $1 in
-  efi | bios) packages=${!1} ;;
+  efi | bios | live) packages=${!1} ;;
   before_packages | after_packages) "$1" "$2"; exit ;; # called back by mmdebstrap, with its folder
-  *) echo "unknown flavour $1: efi or bios" >&2; exit 2 ;;
+  *) echo "unknown flavour $1: efi, bios or live" >&2; exit 2 ;;
 esac
 export flavour=$1
 self=$(realpath "$0")

@@ -9,6 +9,7 @@
 #   debian12-xfs    UEFI; /boot, xfs root
 #   debian12-4k     as efi, with 4096-byte sectors
 #   debian12-seal   UEFI; /boot, /, /usr and /var, and empty partitions root-hash and usr-hash
+#   debian12-live   as efi, with the generic kernel, dracut's live modules and GRUB's for BIOS
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 . "$here/lib.sh"
@@ -21,6 +22,8 @@ layout() {
   local esp="64 uefi vfat /boot/efi UUID umask=0077" boot="256 linux ext4 /boot UUID defaults"
   case $1 in
     debian12-efi) parts="$esp
+      - linux ext4 / UUID errors=remount-ro" ;;
+    debian12-live) flavour=live parts="$esp
       - linux ext4 / UUID errors=remount-ro" ;;
     debian12-4k) sector=4096 parts="$esp
       - linux ext4 / UUID errors=remount-ro" ;;
@@ -143,6 +146,8 @@ grub_efi() {
   MTOOLSRC=/dev/null mcopy -i /dev/vda1 -s "$esp/EFI" ::
 }
 
+grub_live() { grub_efi; }
+
 grub_bios() { enter "$root" grub-install --target=i386-pc /dev/vda; }
 
 # build VARIANT FLAVOUR'S-TAR IMAGE runs in namespaces of its own, see isolated.
@@ -169,7 +174,7 @@ $(each_part table_line)"
 }
 
 if [ "${1:-}" = build ]; then "$@"; exit; fi
-layout "${1:?which variant: debian12-efi, -bios, -mbr, -parts, -btrfs, -xfs, -4k or -seal}"
+layout "${1:?which variant: debian12-efi, -bios, -mbr, -parts, -btrfs, -xfs, -4k, -seal or -live}"
 [ "$(id -u)" = 0 ] || die "needs root"
 for program in mmdebstrap mcopy sfdisk mkfs.xfs mkfs.btrfs; do
   command -v $program >/dev/null || die "$program is missing: make deps installs it"

@@ -76,9 +76,14 @@ type probe struct{ script, want string }
 // boot starts the image and checks every probe in it.
 func boot(t *testing.T, image, format string, probes []probe) {
 	t.Helper()
+	bootWith(t, vm.Options{Image: image, Format: format}, probes)
+}
+
+func bootWith(t *testing.T, o vm.Options, probes []probe) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
 	defer cancel()
-	m, err := vm.Start(ctx, vm.Options{Image: image, Format: format})
+	m, err := vm.Start(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,222 @@
+package boot
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Medium is a boot medium that an image's boot entries are rewritten for. It holds the kernels, and
+// GRUB's folder under the path that it has in the image.
+type Medium struct {
+	Label   string   // by which GRUB finds the medium; empty where its root is the medium already
+	Drop    []string // names of arguments that are about the disk
+	Args    []string // added to every entry
+	Kernels []Kernel // Image and Initramfs are paths on the medium; the default kernel first
+}
+
+// Rewrite returns the image's grub.cfg for the medium. Its own arguments, entries and settings stay;
+// what refers to the disk is replaced.
+func (m Medium) Rewrite(files Files, s Scheme) (string, error) {
+	if !s.grub() {
+		return "", fmt.Errorf("the image is not booted by GRUB (%s)", s)
+	}
+	data, err := files.ReadFile(s.Config)
+	if err != nil {
+		return "", err
+	}
+	script, err := ParseScript(string(data))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", s.Config, err)
+	}
+	r := rewriter{Medium: m, variables: variables(files, s.Config, script)}
+	for _, c := range script.Commands {
+		if err := r.command(c); err != nil {
+			return "", fmt.Errorf("%s:%d: %w", s.Config, c.Line, err)
+		}
+	}
+	if s.Kind == BLS {
+		if err := r.entries(files, s, script); err != nil {
+			return "", err
+		}
+	}
+	return r.apply(script.Text), nil
+}
+
+// replacement is new text for a part of a script.
+type replacement struct {
+	start, end int
+	text       string
+}
+
+type rewriter struct {
+	Medium
+	variables map[string]string
+	changes   []replacement
+	kernel    Kernel // of the linux command seen last
+}
+
+func (r *rewriter) apply(text string) string {
+	for _, c := range slices.Backward(r.changes) {
+		text = text[:c.start] + c.text + text[c.end:]
+	}
+	return text
+}
+
+// replace replaces the words of a command from the n-th on.
+func (r *rewriter) replace(c *Command, n int, text string) {
+	r.changes = append(r.changes, replacement{c.Words[n].Start, c.Words[len(c.Words)-1].End, text})
+}
+
+func (r *rewriter) command(c *Command) error {
+	switch name := c.Name(); name {
+	case "search", "search.fs_uuid", "search.fs_label", "search.file":
+		r.replace(c, 0, r.search(searchVariable(c)))
+	case "set":
+		r.set(c)
+	case "linux", "linuxefi", "linux16":
+		return r.linux(c)
+	case "initrd", "initrdefi", "initrd16":
+		r.replace(c, 0, "initrd "+r.kernel.Initramfs)
+	}
+	return nil
+}
+
+func (r *rewriter) search(variable string) string {
+	if r.Label == "" {
+		return "set " + variable + "=$" + variable // nothing to look for, and a body must not be empty
+	}
+	return "search --no-floppy --set=" + variable + " --label " + r.Label
+}
+
+// searchVariable is what a search command sets.
+func searchVariable(c *Command) string {
+	for i, w := range c.Words {
+		v := w.Value()
+		name, found := strings.CutPrefix(v, "--set=")
+		next := v == "--set" || v == "-s"
+		switch {
+		case found:
+			return name
+		case next && i+1 < len(c.Words) && !strings.HasPrefix(c.Words[i+1].Value(), "-"):
+			return c.Words[i+1].Value()
+		}
+	}
+	if strings.HasPrefix(c.Name(), "search.") && len(c.Words) > 2 {
+		return c.Words[2].Value()
+	}
+	return "root"
+}
+
+// set keeps a script from naming the disk as GRUB's root, and says where the kernels are.
+func (r *rewriter) set(c *Command) {
+	for i, w := range c.Words[1:] {
+		switch name, _, _ := strings.Cut(w.Value(), "="); name {
+		case "root":
+			r.replace(c, i+1, "root=$root")
+		case "bootprefix":
+			r.replace(c, i+1, "bootprefix=/boot")
+		}
+	}
+}
+
+// linux rewrites the command that loads a kernel. A kernel that is not on the medium, such as a
+// rescue copy, is replaced by the default one.
+func (r *rewriter) linux(c *Command) error {
+	if len(c.Words) < 2 || strings.Contains(c.Words[1].Value(), "memtest") {
+		return nil
+	}
+	r.kernel = r.Kernels[0]
+	base := path.Base(c.Words[1].Expand(r.variables))
+	for _, k := range r.Kernels {
+		if path.Base(k.Image) == base {
+			r.kernel = k
+		}
+	}
+	own := c.args()
+	r.changes = append(r.changes, replacement{c.Words[0].Start, c.Words[1].End, "linux " + r.kernel.Image})
+	for _, w := range own {
+		if r.drops(w.Value()) {
+			r.changes = append(r.changes, replacement{w.Start, w.End, ""})
+		}
+	}
+	more, err := join(r.missing(own), grubScript)
+	end := c.Words[len(c.Words)-1].End
+	r.changes = append(r.changes, replacement{end, end, strings.TrimRight(" "+more, " ")})
+	return err
+}
+
+// missing are the medium's arguments that an entry lacks, given those it keeps.
+func (r *rewriter) missing(own []Word) []string {
+	var kept Cmdline
+	for _, a := range literalArgs(own) {
+		if !r.drops(a) {
+			kept = append(kept, a)
+		}
+	}
+	return kept.missing(r.Args)
+}
+
+func (r *rewriter) drops(arg string) bool { return Cmdline(r.Drop).Has(keyOf(arg)) }
+
+// entries writes the boot loader entries into the script: GRUB finds their files neither on every
+// medium nor over the network. The newest comes first, as with blscfg.
+func (r *rewriter) entries(files Files, s Scheme, script *Script) error {
+	found, err := readEntries(files, s.Entries)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, e := range slices.Backward(found) {
+		text, err := r.entry(e)
+		if err != nil {
+			return err
+		}
+		b.WriteString(text)
+	}
+	for _, c := range script.Find("blscfg") {
+		r.replace(c, 0, "set default=0\n"+b.String())
+	}
+	slices.SortStableFunc(r.changes, func(a, b replacement) int { return a.start - b.start })
+	return nil
+}
+
+func (r *rewriter) entry(e entry) (string, error) {
+	words, err := grubLine(strings.Join(e.values("options"), " "))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", e.file, err)
+	}
+	var args Cmdline
+	for _, w := range words {
+		more, err := SplitArgs(w.Expand(r.variables))
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", e.file, err)
+		}
+		args = append(args, more...)
+	}
+	args = slices.DeleteFunc(args, r.drops).Add(r.Args...)
+	kernel := r.Kernels[0]
+	for _, k := range r.Kernels {
+		if slices.Contains(e.values("linux"), "/"+path.Base(k.Image)) || slices.Contains(e.values("linux"), k.Image) {
+			kernel = k
+		}
+	}
+	return MenuEntry(strings.Join(e.values("title"), " "), kernel, args)
+}
+
+// MenuEntry is a GRUB menu entry for a kernel.
+func MenuEntry(title string, k Kernel, args []string) (string, error) {
+	line, err := join(args, grubScript)
+	if err != nil {
+		return "", err
+	}
+	title = strings.ReplaceAll(title, "'", "")
+	return fmt.Sprintf("menuentry '%s' {\n\tlinux %s %s\n\tinitrd %s\n}\n", title, k.Image, line, k.Initramfs), nil
+}
+
+// LiveArgs are the arguments that an image's normal entry has on the medium.
+func (m Medium) LiveArgs(files Files, s Scheme) ([]string, error) {
+	args, err := Args(files, s)
+	return slices.DeleteFunc(Cmdline(args), (&rewriter{Medium: m}).drops).Add(m.Args...), err
+}

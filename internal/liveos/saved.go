@@ -1,0 +1,39 @@
+package liveos
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+)
+
+// savedConfig is the file of a medium that tells a later run on it what it was made with.
+const savedConfig = "azl-image-customizer/saved-configs.yaml"
+
+// Saved is what a medium remembers, as YAML that is JSON too.
+type Saved struct {
+	InitramfsType string     `json:"initramfsType"`
+	KernelArgs    []string   `json:"kernelCommandLine"`
+	Persistence   string     `json:"persistence,omitempty"`
+	Filesystem    Filesystem `json:"rootFilesystem"`
+}
+
+// save writes what the medium was made with.
+func (s *stage) save() error {
+	saved := Saved{InitramfsType: initramfsType(s.spec.FullOS), KernelArgs: s.spec.Args, Persistence: s.spec.Persistence, Filesystem: s.spec.Filesystem}
+	data, err := json.MarshalIndent(saved, "", "  ")
+	if err != nil {
+		return err
+	}
+	name := s.path(savedConfig)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, append(data, '\n'), 0o644)
+}
+
+func initramfsType(fullOS bool) string {
+	if fullOS {
+		return "full-os"
+	}
+	return "bootstrap"
+}

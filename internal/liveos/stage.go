@@ -1,0 +1,279 @@
+package liveos
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/hostfs"
+	"imagecustomizer/internal/machine"
+)
+
+// stage is a folder with the small files of a medium: everything but the root filesystem.
+type stage struct {
+	dir      string
+	m        *machine.Machine
+	spec     Spec
+	prepared string // folder of what Prepare made
+	kernels  []boot.Kernel
+	firmware firmware
+}
+
+func newStage(m *machine.Machine, s Spec, prepared, dir string) (*stage, error) {
+	found, err := kernels(m, s.FullOS)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("the image has no kernel")
+	}
+	return &stage{dir: dir, m: m, spec: s, prepared: prepared, kernels: found, firmware: findFirmware(m)}, nil
+}
+
+// fill writes the stage.
+func (s *stage) fill() error {
+	for _, f := range []func() error{s.boot, s.initramfs, s.grub, s.efi, s.save, s.additional} {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
+
+// diskOnly are files that the disk boots with, a live system does not.
+var diskOnly = regexp.MustCompile(`^(initramfs-.*\.img|initrd\.img.*|initrd-.*|efi|EFI|loader|lost\+found)$`)
+
+// boot copies the image's /boot, but not what only the disk can boot with.
+func (s *stage) boot() error {
+	return copyTree(s.m.Root, "/boot", s.path("boot"), func(name string) bool {
+		return path.Dir(name) == "/boot" && diskOnly.MatchString(path.Base(name))
+	})
+}
+
+func (s *stage) initramfs() error {
+	if s.spec.FullOS {
+		return nil // made from the whole tree, see fullOS
+	}
+	for _, k := range s.kernels {
+		if err := copyFile(initramfsFile(s.prepared, k), s.path(k.Initramfs)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// grub writes the menu and, for BIOS, the core image, which the medium's boot catalog names.
+func (s *stage) grub() error {
+	scheme, err := boot.Detect(s.m.Root)
+	if err != nil {
+		return err
+	}
+	text, err := s.medium().Rewrite(s.m.Root, scheme)
+	if err != nil {
+		return err
+	}
+	more, err := s.withoutPersistence(scheme)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.path(scheme.Config), []byte(text+more), 0o644); err != nil {
+		return err
+	}
+	if s.spec.Network || s.firmware.bios == "" {
+		return nil
+	}
+	return copyFile(filepath.Join(s.prepared, biosImage), s.path(s.biosPath()))
+}
+
+func (s *stage) biosPath() string { return path.Join(grubDir(s.m), "i386-pc", "eltorito.img") }
+
+// diskArgs are the names of arguments that are about the disk the image was on.
+var diskArgs = []string{"root", "rootfstype", "rootflags", "resume", "rw"}
+
+func (s *stage) medium() boot.Medium {
+	med := boot.Medium{Label: Label, Drop: diskArgs, Args: s.args(), Kernels: s.kernels}
+	if s.spec.Network {
+		med.Label = ""
+	}
+	return med
+}
+
+const persistenceArg = "rd.imagecustomizer.persistence"
+
+// args are the kernel arguments of every entry: those of the live boot, then the user's.
+func (s *stage) args() []string {
+	var args []string
+	switch {
+	case s.spec.FullOS:
+	case builderOf(s.m) == liveBoot:
+		args = []string{"boot=live", "live-media-path=/" + liveDir}
+	default:
+		args = s.dracutArgs()
+	}
+	if s.spec.Persistence != "" {
+		args = append(args, s.persistenceArgs()...)
+	}
+	return append(args, s.spec.Args...)
+}
+
+func (s *stage) dracutArgs() []string {
+	root := "root=live:LABEL=" + Label
+	if s.spec.Network {
+		root = "root=live:" + s.spec.URL
+	}
+	args := []string{root, "rd.shell", "rd.live.image", "rd.live.dir=" + liveDir, "rd.live.squashimg=" + rootImage, "rd.live.overlay.overlayfs"}
+	if s.spec.Network {
+		args = append(args, "ip=dhcp")
+	}
+	// Dracut as it is published waits for a key where rd.live.overlay names nothing; some distributions' can be told not to.
+	script, _ := s.m.Root.ReadFile(path.Join(moduleFolder(s.m, "dmsquash-live"), "dmsquash-live-root.sh"))
+	if strings.Contains(string(script), "nouserconfirmprompt") {
+		args = append(args, "rd.live.overlay=1", "rd.live.overlay.nouserconfirmprompt")
+	}
+	if s.spec.Network && s.azureDownloader() {
+		args = append(args, "rd.live.azldownloader=enable")
+	}
+	return args
+}
+
+// azureDownloader tells whether the image's dracut has the downloader that Azure Linux adds to it.
+func (s *stage) azureDownloader() bool {
+	dir := moduleFolder(s.m, "livenet")
+	entries, _ := s.m.Root.ReadDir(dir)
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		data, _ := s.m.Root.ReadFile(path.Join(dir, e.Name()))
+		return strings.Contains(string(data), "azldownloader")
+	})
+}
+
+func (s *stage) persistenceArgs() []string {
+	if builderOf(s.m) == liveBoot {
+		return []string{"persistence", "persistence-label=" + s.spec.Persistence}
+	}
+	return []string{persistenceArg + "=" + s.spec.Persistence}
+}
+
+// withoutPersistence are further menu entries for systems that keep changes: those that do not.
+func (s *stage) withoutPersistence(scheme boot.Scheme) (text string, err error) {
+	if s.spec.Persistence == "" {
+		return "", nil
+	}
+	plain := *s
+	plain.spec.Persistence = ""
+	args, err := plain.medium().LiveArgs(s.m.Root, scheme)
+	if err != nil {
+		return "", err
+	}
+	for _, k := range s.kernels {
+		e, err := boot.MenuEntry("Linux "+k.Version+", changes are not kept", k, args)
+		if err != nil {
+			return "", err
+		}
+		text += e
+	}
+	return text, nil
+}
+
+// redirect is a grub.cfg for the places where a signed GRUB looks for one. It leads to the menu.
+func (s *stage) redirect() string {
+	search := "search --no-floppy --set=root --label " + Label + "\n"
+	if s.spec.Network {
+		search = ""
+	}
+	return search + "set prefix=($root)" + grubDir(s.m) + "\nconfigfile $prefix/" + path.Base(s.m.Facts.Boot.Config) + "\n"
+}
+
+// efi copies the EFI programs to where firmware looks for them on a medium unpacked to a USB stick.
+func (s *stage) efi() error {
+	if s.firmware.shim == "" {
+		return nil
+	}
+	dir := s.path("efi/boot")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := s.programs(dir); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "grub.cfg"), []byte(s.redirect()), 0o644)
+}
+
+// programs copies the EFI programs to a folder, under the names that the firmware and shim look for.
+func (s *stage) programs(dir string) error {
+	end := suffix(s.m)
+	for name, from := range map[string]string{"boot" + end: s.firmware.shim, "grub" + end: s.firmware.grub, "mm" + end: s.firmware.mok} {
+		if from == "" {
+			continue
+		}
+		data, err := s.m.Root.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// additional puts the user's files onto the medium.
+func (s *stage) additional() error {
+	for _, f := range s.spec.Files {
+		dst := s.path(f.Destination)
+		if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+			return err
+		}
+		if f.Content != nil {
+			if err := os.WriteFile(dst, []byte(*f.Content), f.Mode); err != nil {
+				return err
+			}
+			continue
+		}
+		src, mode, err := hostfs.Open(f.Source)
+		if err != nil {
+			return err
+		}
+		if f.Mode == 0 {
+			f.Mode = mode
+		}
+		err = writeFrom(src, dst, f.Mode)
+		src.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFrom(src io.Reader, dst string, mode fs.FileMode) error {
+	out, err := os.OpenFile(dst, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, src); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return writeFrom(in, to, 0o644)
+}

@@ -1,0 +1,235 @@
+package step
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/liveos"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/plan"
+)
+
+// ISO says what a LiveOS ISO image (output format iso) is like.
+type ISO struct {
+	KernelCommandLine KernelCommandLine  `yaml:"kernelCommandLine" doc:"Kernel arguments that only the ISO image gets, behind those of the image."`
+	AdditionalFiles   []AdditionalFile   `yaml:"additionalFiles" doc:"Files to put onto the medium, beside the system. The destination is a path from the medium's root."`
+	InitramfsType     InitramfsType      `yaml:"initramfsType" default:"bootstrap" doc:"Whether the initramfs finds the system on the medium, or is the system."`
+	KdumpBootFiles    KdumpBootFiles     `yaml:"kdumpBootFiles" default:"none" doc:"Whether the system on the medium keeps its kdump images in /boot."`
+	Persistence       Persistence        `yaml:"persistence" doc:"Keeps changes on the USB stick that the medium was written to."`
+	RootFilesystem    LiveRootFilesystem `yaml:"rootFilesystem" doc:"How the system on the medium is packed."`
+}
+
+// Validate checks what excludes each other.
+func (i *ISO) Validate(at *config.At) {
+	if i.InitramfsType != "full-os" {
+		return
+	}
+	if i.Persistence.Label != "" {
+		at.Field("persistence").Errorf("a full-os initramfs keeps no changes").Hint("remove persistence, or use initramfsType: bootstrap")
+	}
+	if i.RootFilesystem != (LiveRootFilesystem{}) {
+		at.Field("rootFilesystem").Errorf("with a full-os initramfs the medium has no packed root filesystem").Hint("remove rootFilesystem, or use initramfsType: bootstrap")
+	}
+}
+
+// InitramfsType is a kind of initramfs of a live medium.
+type InitramfsType string
+
+// Values lists the kinds.
+func (InitramfsType) Values() []string { return []string{"bootstrap", "full-os"} }
+
+// KdumpBootFiles says what becomes of the kdump images of the system.
+type KdumpBootFiles string
+
+// Values lists the choices.
+func (KdumpBootFiles) Values() []string { return []string{"none", "keep"} }
+
+// Persistence keeps the changes that are made to a running live system.
+type Persistence struct {
+	Label PersistenceLabel `yaml:"label" required:"true" doc:"Label of the ext4 filesystem that takes the changes. Where no disk has one, a partition is made on the first boot in the free space of the USB stick; a second boot entry keeps no changes. A CD, or a stick without 64 MiB of free space, keeps none." example:"persistence"`
+}
+
+// PersistenceLabel is the label of an ext4 filesystem.
+type PersistenceLabel string
+
+// Validate checks that the label fits and cannot be mistaken.
+func (l *PersistenceLabel) Validate(at *config.At) {
+	const longest = 16
+	s := string(*l)
+	plain := strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
+	switch {
+	case s == "" || len(s) > longest || !plain:
+		at.Errorf("%q is no label: want 1 to %d letters, digits, dots, hyphens and underscores", s, longest)
+	case s == liveos.Label:
+		at.Errorf("%q is the label of the medium itself", s).Hint("choose another")
+	}
+}
+
+// LiveRootFilesystem says how the root filesystem of a live medium is packed.
+type LiveRootFilesystem struct {
+	Type             LiveFilesystemType `yaml:"type" default:"squashfs" doc:"Filesystem. erofs also holds POSIX ACLs; it needs a kernel that has it."`
+	CompressionLevel int                `yaml:"compressionLevel" default:"3" doc:"Level of compression: 1 to 22 of zstd for squashfs, 1 to 12 of lz4hc for erofs (default there: 9). Higher ones are smaller and slower." example:"15"`
+}
+
+// Validate checks that the level is one of the compressor's.
+func (r *LiveRootFilesystem) Validate(at *config.At) {
+	highest, name := 22, "zstd"
+	if r.Type == "erofs" {
+		highest, name = 12, "lz4hc"
+	}
+	if at.Has("compressionLevel") && (r.CompressionLevel < 1 || r.CompressionLevel > highest) {
+		at.Field("compressionLevel").Errorf("%d is no level of %s: want 1 to %d", r.CompressionLevel, name, highest)
+	}
+}
+
+// LiveFilesystemType is a filesystem for the system on a live medium.
+type LiveFilesystemType string
+
+// Values lists the filesystems.
+func (LiveFilesystemType) Values() []string { return []string{"squashfs", "erofs"} }
+
+func (r LiveRootFilesystem) spec() liveos.Filesystem {
+	f := liveos.Filesystem{Type: "squashfs", Level: 3}
+	if r.Type == "erofs" {
+		f = liveos.Filesystem{Type: "erofs", Level: 9}
+	}
+	if r.CompressionLevel != 0 {
+		f.Level = r.CompressionLevel
+	}
+	return f
+}
+
+// spec is the ISO image as it is to be made.
+func (i ISO) spec() liveos.Spec {
+	return liveos.Spec{
+		FullOS: i.InitramfsType == "full-os", Args: splitArgs(i.KernelCommandLine.Extra), Files: mediumFiles(i.AdditionalFiles),
+		KeepKdump: i.KdumpBootFiles == "keep", Persistence: string(i.Persistence.Label), Filesystem: i.RootFilesystem.spec(),
+	}
+}
+
+// splitArgs are validated arguments, one by one.
+func splitArgs(items []KernelArgs) (args []string) {
+	for _, i := range items {
+		more, _ := boot.SplitArgs(string(i)) // validated
+		args = append(args, more...)
+	}
+	return args
+}
+
+func mediumFiles(list []AdditionalFile) (files []liveos.File) {
+	for _, f := range list {
+		m := liveos.File{Source: f.Source.Resolved, Content: f.Content, Destination: path.Clean(string(f.Destination))}
+		if f.Content != nil {
+			m.Mode = 0o644
+		}
+		if f.Permissions.Set {
+			m.Mode = f.Permissions.Mode
+		}
+		files = append(files, m)
+	}
+	return files
+}
+
+// Media maps the live formats among the outputs of a run to what is to be made.
+func Media(c *Config, outputs []string) map[string]liveos.Spec {
+	media := map[string]liveos.Spec{}
+	for _, name := range outputs {
+		if f, err := output.Parse(name); err == nil && f.Live {
+			media[name] = c.ISO.spec()
+		}
+	}
+	return media
+}
+
+// planLive plans what the live media of a run need: a look at what the image lacks, and what its own
+// programs make.
+func planLive(c *Config, in Inputs) (check, prepare plan.Plan) {
+	var specs []liveos.Spec
+	media := Media(c, in.Outputs)
+	for _, name := range in.Outputs {
+		if s, ok := media[name]; ok {
+			specs = append(specs, s)
+		}
+	}
+	if len(specs) == 0 {
+		return nil, nil
+	}
+	scripts := len(c.Scripts.PostCustomization)+len(c.Scripts.FinalizeCustomization) > 0
+	look := CheckLive{Specs: specs, Later: scripts || !c.OS.Packages.empty()}
+	prepare = plan.Plan{PrepareLive{specs}}
+	if scripts {
+		return nil, append(plan.Plan{look}, prepare...)
+	}
+	return plan.Plan{look}, prepare
+}
+
+// CheckLive looks for what the image lacks for a live medium.
+type CheckLive struct {
+	Specs []liveos.Spec
+	Later bool // packages or scripts of the run may still bring what is missing
+}
+
+// Name identifies the step.
+func (CheckLive) Name() string { return "live.check" }
+
+func (CheckLive) String() string { return "check that the image has what a live medium needs" }
+
+// Check reports what is missing and will stay so.
+func (s CheckLive) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
+	for _, l := range s.lacks(m) {
+		if !s.Later || l.Package == "" {
+			problems = append(problems, plan.Problem{Text: l.What, Hint: l.Hint})
+		}
+	}
+	return problems
+}
+
+// lacks is what any of the media needs and the image lacks, each thing once.
+func (s CheckLive) lacks(m *machine.Machine) (list []liveos.Lack) {
+	seen := map[liveos.Lack]bool{}
+	for _, spec := range s.Specs {
+		for _, l := range liveos.Lacks(m, spec) {
+			if !seen[l] {
+				seen[l] = true
+				list = append(list, l)
+			}
+		}
+	}
+	return list
+}
+
+// Run fails where something is missing still.
+func (s CheckLive) Run(_ context.Context, m *machine.Machine) error {
+	var text []string
+	for _, l := range s.lacks(m) {
+		line := l.What
+		if l.Hint != "" {
+			line += " (" + l.Hint + ")"
+		}
+		text = append(text, line)
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no live medium can be made of the image:\n  %s", strings.Join(text, "\n  "))
+}
+
+// PrepareLive has the image's programs make what live media need. It changes nothing in the image.
+type PrepareLive struct{ Specs []liveos.Spec }
+
+// Name identifies the step.
+func (PrepareLive) Name() string { return "live.initramfs" }
+
+func (s PrepareLive) String() string {
+	return "make the initramfs and the boot loader of the live medium"
+}
+
+// Run makes them.
+func (s PrepareLive) Run(ctx context.Context, m *machine.Machine) error {
+	return liveos.Prepare(ctx, m, s.Specs)
+}
