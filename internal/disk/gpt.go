@@ -79,7 +79,7 @@ func (d gptDisk) read() (*Table, error) {
 		}
 		t, tableErr := d.table(backup, entries)
 		if tableErr == nil {
-			t.warn("the primary GPT is damaged (%v); its backup is used", err)
+			t.damaged("the primary GPT is damaged (%v); its backup is used", err)
 		}
 		return t, tableErr
 	}
@@ -92,14 +92,15 @@ func (d gptDisk) read() (*Table, error) {
 	}
 	switch _, backup, err := d.header(main.AlternateLBA); {
 	case err != nil:
-		t.warn("the backup GPT is damaged or missing: %v", err)
+		t.damaged("the backup GPT is damaged or missing: %v", err)
 	case !bytes.Equal(entries, backup):
-		t.warn("the backup GPT lists other partitions than the primary one, which is used")
+		t.damaged("the backup GPT lists other partitions than the primary one, which is used")
 	}
 	return t, nil
 }
 
-func (t *Table) warn(format string, args ...any) {
+func (t *Table) damaged(format string, args ...any) {
+	t.Damaged = true
 	t.Warnings = append(t.Warnings, fmt.Sprintf(format, args...))
 }
 

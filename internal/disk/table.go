@@ -19,6 +19,7 @@ type Table struct {
 	ID         string      // disk GUID, or disk signature as 8 hex digits
 	Partitions []Partition // by start
 	Warnings   []string    // what was wrong but could be read around
+	Damaged    bool        // one of the copies of a GPT is; see RepairGPT
 }
 
 // Partition is one entry of a table.

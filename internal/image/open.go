@@ -109,6 +109,11 @@ func (d *Disk) read(file *os.File) error {
 	for _, w := range d.Table.Warnings {
 		slog.Warn(w)
 	}
+	if d.Table.Damaged {
+		if err := disk.RepairGPT(file, d.Table, size); err != nil {
+			return err
+		}
+	}
 	d.Volumes = disk.Volumes(file, d.Table)
 	for _, v := range d.Volumes {
 		slog.Debug("partition", "number", v.Number, "start", v.Start, "size", v.Size, "holds", v.Content.Type, "uuid", v.Content.UUID, "partuuid", v.Partition.UUID)
