@@ -177,18 +177,30 @@ func checkTargets(list []target, base string, bad *usage) {
 	baseInfo, _ := os.Stat(base)
 	for _, t := range list {
 		fi, err := os.Stat(t.path)
+		name := unaliased(t.path)
 		switch {
-		case seen[t.path]:
+		case seen[name]:
 			bad.add("two outputs have the same path %s", t.path)
 		case err != nil && !errors.Is(err, os.ErrNotExist):
 			bad.check(err)
 		case err == nil && fi.IsDir():
 			bad.add("output %s is a folder; name the file to write", t.path)
+		case err == nil && !fi.Mode().IsRegular():
+			bad.add("output %s is not a regular file; write to a file, then copy it there", t.path)
 		case err == nil && baseInfo != nil && os.SameFile(fi, baseInfo):
 			bad.add("output %s is the base image, which is never modified; name another file", t.path)
 		}
-		seen[t.path] = true
+		seen[name] = true
 	}
+}
+
+// unaliased is a path without symbolic links in its folder, as far as that is there.
+func unaliased(path string) string {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return path
+	}
+	return filepath.Join(dir, filepath.Base(path))
 }
 
 // checkSources checks the paths of --rpm-source and --deb-source.

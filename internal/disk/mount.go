@@ -80,6 +80,8 @@ func kernelHint(fstype string, err error) string {
 	switch {
 	case errors.Is(err, unix.ENODEV):
 		return fmt.Sprintf(" (this host's kernel has no %s; try modprobe %s)", fstype, fstype)
+	case errors.Is(err, unix.EBADMSG), errors.Is(err, unix.EUCLEAN):
+		return " (it is damaged: a checksum or structure is wrong)"
 	case errors.Is(err, unix.EINVAL):
 		return " (it is damaged, or has features that this host's kernel does not know; the kernel log says which)"
 	}

@@ -117,7 +117,7 @@ func probeVHD(r io.ReaderAt, footer []byte, size int64) (Format, error) {
 	if ^sum != binary.BigEndian.Uint32(footer[64:]) {
 		return Format{}, errors.New("the checksum of the VHD footer is wrong: the file is damaged")
 	}
-	const fixed, dynamic = 2, 3
+	const fixed, dynamic, differencing = 2, 3, 4
 	current, data := int64(binary.BigEndian.Uint64(footer[48:])), size-footerSize
 	switch kind := binary.BigEndian.Uint32(footer[60:]); {
 	case kind == fixed && current == data:
@@ -126,8 +126,10 @@ func probeVHD(r io.ReaderAt, footer []byte, size int64) (Format, error) {
 		return Format{}, fmt.Errorf("this fixed VHD says its disk has %d bytes but holds %d; write it again with the exact size (qemu-img: -o subformat=fixed,force_size=on)", current, data)
 	case kind == dynamic:
 		return Format{Name: "vhd", Size: current}, nil
+	case kind == differencing:
+		return Format{}, errors.New("this is a differencing VHD, which needs its parent; merge them first")
 	default:
-		return Format{}, fmt.Errorf("this is a differencing VHD (type %d), which needs its parent; merge them first", kind)
+		return Format{}, fmt.Errorf("this VHD is of type %d, which does not exist: the file is damaged", kind)
 	}
 }
 

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func arch(root *rootfs.Root) (string, error) {
 		}
 		names, known := machines[x.Machine]
 		if !known || names[1] != runtime.GOARCH {
-			return "", fmt.Errorf("the image is made for %v, this host is %s: its programs cannot run here", x.Machine, runtime.GOARCH)
+			return "", fmt.Errorf("the image is made for %s, this host is %s: its programs cannot run here", cmp.Or(names[0], x.Machine.String()), runtime.GOARCH)
 		}
 		return names[0], nil
 	}

@@ -50,11 +50,11 @@ const (
 	entryLast  = 40
 )
 
-// machine is a shell for another machine: the ELF header of BusyBox with its number.
+// shellFor is BusyBox with the number of another machine in its ELF header.
 func shellFor(p *place, machine byte) string {
 	data, err := os.ReadFile("/bin/busybox")
 	p.do(err)
-	data = bytes.Clone(data[:4096])
+	data = bytes.Clone(data)
 	data[18] = machine
 	return string(data)
 }
@@ -75,7 +75,7 @@ var cases = []broken{
 	{name: "empty file", change: func(p *place) { p.cut(0) }, status: 1, want: []string{"has only 0 bytes: it is no disk image"}},
 	{name: "100 bytes", change: func(p *place) { p.cut(100) }, status: 1, want: []string{"has only 100 bytes"}},
 	{name: "cut in a sector", change: func(p *place) { p.cut(-100) }, status: 1, want: []string{"not a whole number of 512-byte sectors"}},
-	{name: "cut in half", change: func(p *place) { p.cut(tinydisk.Size / 2) }, status: 1, want: []string{"the image is truncated", "GPT says"}},
+	{name: "cut in half", change: func(p *place) { p.cut(tinydisk.Size / 2) }, status: 1, want: []string{"the image is truncated", "covers 33554432 bytes, but it has only 16777216"}},
 	{name: "last sector missing", change: func(p *place) { p.cut(-512) }, status: 1, want: []string{"the image is truncated"}},
 	{name: "gzip", change: begins("\x1f\x8b"), status: 1, want: []string{"this is a gzip file", "raw, vhd, vhdx and qcow2"}},
 	{name: "xz", change: begins("\xfd7zXZ\x00"), status: 1, want: []string{"this is a xz file"}},
@@ -127,12 +127,18 @@ var cases = []broken{
 	{name: "used blocks marked free", change: func(p *place) { p.debugfs("freeb 600 40") }, status: 1, want: []string{"the filesystem of partition 2 has errors", "e2fsck -fn"}},
 	{name: "inode in use marked free", change: func(p *place) { p.debugfs("freei /etc/passwd") }, status: 1, want: []string{"partition 2"}},
 	{name: "wrong file type", change: func(p *place) { p.debugfs("sif /etc/group mode 0060644") }, status: 1, want: []string{"partition 2"}},
-	{name: "unknown feature of ext4", change: func(p *place) {
-		p.patch(tinydisk.RootStart+1024+96, []byte{0xff, 0xff, 0xff, 0xff})
-	}, status: 1, want: []string{"partition 2"}},
+	{name: "unknown feature of ext4", change: func(p *place) { p.debugfs("feature FEATURE_I30") }, status: 1, want: []string{"partition 2: mount the ext4 filesystem", "has features that this host's kernel does not know"}},
+	{name: "superblock damaged", change: func(p *place) {
+		p.patch(tinydisk.RootStart+1024+96, []byte{0xf7, 0xff, 0xff, 0xff})
+	}, status: 1, want: []string{"partition 2: mount the ext4 filesystem", "it is damaged: a checksum or structure is wrong"}},
 	{name: "group descriptors zeroed", change: func(p *place) { p.patch(tinydisk.RootStart+2048, make([]byte, 1024)) }, status: 1, want: []string{"partition 2"}},
 	{name: "superblock zeroed", change: func(p *place) { p.patch(tinydisk.RootStart+1024, make([]byte, 1024)) }, status: 1, want: []string{"no filesystem of the image has an /etc/fstab", "partition 2 with nothing known"}},
-	{name: "the two FATs differ", change: func(p *place) { p.patch(tinydisk.ESPStart+4*512+512*4, []byte{0xff, 0xff, 0xff, 0xff, 0xff}) }, status: 1, want: []string{"partition 1"}},
+	{name: "cluster of the EFI system partition in no file", change: func(p *place) {
+		reserved, fat := int64(binary.LittleEndian.Uint16(p.read(tinydisk.ESPStart+14, 2))), int64(binary.LittleEndian.Uint16(p.read(tinydisk.ESPStart+22, 2)))
+		for n := range int64(2) {
+			p.patch(tinydisk.ESPStart+(reserved+n*fat)*512+300, []byte{0xff, 0xff, 0xff})
+		}
+	}, status: 0, want: []string{"a FAT filesystem of the image had errors, which were repaired"}, check: changed},
 	{name: "EFI system partition zeroed", change: func(p *place) { p.patch(tinydisk.ESPStart, make([]byte, tinydisk.ESPSize)) }, status: 1, want: []string{"fstab names UUID=0A1B-2C3D, but no partition of the image is that"}},
 	{name: "encrypted root", change: holds(0, "LUKS\xba\xbe\x00\x02"), status: 1, want: []string{"partition 2 with crypto_LUKS (encrypted images are not supported)"}},
 	{name: "root on LVM", change: holds(512, "LABELONE\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x20\x00\x00\x00LVM2 001"), status: 1, want: []string{"partition 2 with LVM2_member (images with LVM are not supported)"}},
@@ -160,8 +166,8 @@ var cases = []broken{
 	{name: "os-release leads into /proc", change: func(p *place) { p.files(tinydisk.Files{"/etc/os-release": "->/proc/1/environ"}) }, status: 1, want: []string{"does not say which distribution it is"}},
 	{name: "no os-release", change: func(p *place) { p.files(tinydisk.Files{"/etc/os-release": ""}) }, status: 1, want: []string{"the image does not say which distribution it is"}},
 	{name: "os-release is a folder", change: func(p *place) { p.files(tinydisk.Files{"/etc/os-release": "", "/etc/os-release/x": "y"}) }, status: 1, want: []string{"does not say which distribution it is"}},
-	{name: "made for arm64", change: func(p *place) { p.files(tinydisk.Files{"/bin/sh": shellFor(p, 183)}) }, status: 1, want: []string{"the image is made for EM_AARCH64", "its programs cannot run here"}},
-	{name: "made for i386", change: func(p *place) { p.files(tinydisk.Files{"/bin/sh": shellFor(p, 3)}) }, status: 1, want: []string{"the image is made for EM_386"}},
+	{name: "made for arm64", change: func(p *place) { p.files(tinydisk.Files{"/bin/sh": shellFor(p, 183)}) }, status: 1, want: []string{"the image is made for aarch64, this host is amd64", "its programs cannot run here"}},
+	{name: "made for i386", change: func(p *place) { p.files(tinydisk.Files{"/bin/sh": shellFor(p, 3)}) }, status: 1, want: []string{"the image is made for i686"}},
 	{name: "a text for a shell", change: func(p *place) {
 		p.files(tinydisk.Files{"/bin/sh": "text\n", "/usr/bin/env": "", "/bin/env": ""})
 	}, status: 1, want: []string{"no shell to tell its architecture by"}},
@@ -193,8 +199,8 @@ var cases = []broken{
 	{name: "vhd with a bad footer", format: "vhd", change: func(p *place) { p.patch(-512+50, []byte{1}) }, status: 1, want: []string{"the checksum of the VHD footer is wrong"}},
 	{name: "vhd without a footer", format: "vhd", change: func(p *place) { p.cut(-512) }, status: 1, want: []string{"this VHD has lost its footer"}},
 	{name: "vhd with a bad header", format: "vhd", change: func(p *place) { p.patch(512, make([]byte, 1024)) }, status: 1, want: []string{"this vhd image cannot be read"}},
-	{name: "vhd that needs a parent", format: "vhd", change: func(p *place) { footer(p, 60, 4) }, status: 1, want: []string{"this is a differencing VHD (type 4), which needs its parent"}},
-	{name: "vhd of an unknown type", format: "vhd", change: func(p *place) { footer(p, 60, 77) }, status: 1, want: []string{"type 77"}},
+	{name: "vhd that needs a parent", format: "vhd", change: func(p *place) { footer(p, 60, 4) }, status: 1, want: []string{"this is a differencing VHD, which needs its parent"}},
+	{name: "vhd of an unknown type", format: "vhd", change: func(p *place) { footer(p, 60, 77) }, status: 1, want: []string{"this VHD is of type 77, which does not exist: the file is damaged"}},
 	{name: "fixed vhd of another size", format: "vhd-fixed", change: func(p *place) { footer(p, 52, 512) }, status: 1, want: []string{"this fixed VHD says its disk has"}},
 	{name: "fixed vhd cut", format: "vhd-fixed", change: func(p *place) { p.cut(-1024) }, status: 1, want: []string{"truncated"}},
 
@@ -218,7 +224,7 @@ var cases = []broken{
 		p.do(os.Symlink(p.dir, p.dir+"/folder"))
 		p.out = p.dir + "/folder/" + filepath.Base(p.image)
 	}, status: 2, want: []string{"is the base image, which is never modified"}},
-	{name: "output is the config file", change: func(p *place) { p.out = p.config }, status: 2, want: []string{"config"}, check: func(p *place) {
+	{name: "output is the config file", change: func(p *place) { p.out = p.config }, status: 1, want: []string{"it is the same file as the input", "choose another name"}, check: func(p *place) {
 		if data, _ := os.ReadFile(p.config); string(data) != goodConfig {
 			p.t.Error("the config file was overwritten")
 		}
@@ -227,7 +233,10 @@ var cases = []broken{
 	{name: "output below a file", change: func(p *place) { p.out = p.config + "/out.raw" }, status: 2, want: []string{"not a directory"}},
 	{name: "output in a folder of the kernel", change: func(p *place) { p.out = "/proc/out.raw" }, status: 1, want: []string{"/proc"}},
 	{name: "output is a device", change: func(p *place) { p.out = "/dev/null" }, status: 2, want: []string{"/dev/null"}},
-	{name: "output by a link that leads nowhere", change: func(p *place) { p.do(os.Symlink(p.dir+"/elsewhere/x", p.out)) }, status: 1, want: []string{"out.raw"}},
+	{name: "output by a link that leads nowhere", change: func(p *place) { p.do(os.Symlink(p.dir+"/elsewhere/x", p.out)) }, status: 0, check: func(p *place) {
+		p.out = p.dir + "/elsewhere/x"
+		changed(p)
+	}},
 	{name: "two outputs of one name", change: func(p *place) { flag("--output", "raw="+p.out)(p) }, status: 2, want: []string{"two outputs have the same path"}},
 	{name: "two outputs of one name, by a link", change: func(p *place) {
 		p.do(os.Symlink(p.dir, p.dir+"/folder"))

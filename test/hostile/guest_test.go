@@ -50,13 +50,16 @@ func run(t *testing.T, ctx context.Context, m *vm.Machine, script string) string
 
 // TestScriptsInAGuest tries everything on a machine that may be harmed.
 func TestScriptsInAGuest(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
-	list := fit(anywhere, guestOnly)
+	list := fit(guestOnly)
+	if os.Getenv("FULL") != "" {
+		list = fit(anywhere, guestOnly)
+	}
 	lay(t, dir, "/srv/test", list)
 	m := guest(t, ctx, dir)
-	out := run(t, ctx, m, drive("/srv/test")+" | cat; sleep 1")
+	out := run(t, ctx, m, drive("/srv/test")+" </dev/null | cat")
 	judge(t, out, list)
 	if t.Failed() {
 		log, _, _ := m.Run(ctx, "cat /srv/test/log /srv/test/tried")
