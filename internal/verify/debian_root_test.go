@@ -4,6 +4,7 @@ package verify
 
 import (
 	"cmp"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,7 +78,7 @@ func TestBrokenDebian(t *testing.T) {
 	gone := func(name string) func(*patient) { return func(p *patient) { p.hide(name) } }
 	p.check(t, []mutation{
 		{"fstab: root's UUID", func(p *patient) { p.edit(fstabFile, rootID, wrong) }, `/etc/fstab:3: names UUID=` + wrong + `, but no partition of the image is that`, false},
-		{"fstab: ESP's UUID", func(p *patient) { p.edit(fstabFile, "UUID=1", "UUID=2") }, `/etc/fstab:2: names UUID=2.*, but no partition of the image is that`, false},
+		{"fstab: ESP's UUID", func(p *patient) { p.edit(fstabFile, esp.Content.UUID, "0000-0001") }, `/etc/fstab:2: names UUID=0000-0001, but no partition of the image is that`, false},
 		{"fstab: optional", func(p *patient) { p.insert(fstabFile, "LABEL=data /data ext4 nofail 0 2") }, `/etc/fstab:4: names LABEL=data, but no .*`, true},
 		{"fstab: type", func(p *patient) { p.edit(fstabFile, " ext4 ", " xfs ") }, `/etc/fstab:3: says that UUID=.* is xfs, but partition 2 holds ext4`, false},
 		{"fstab: root is the ESP", func(p *patient) { p.edit(fstabFile, "UUID="+rootID+" / ext4", "UUID="+esp.Content.UUID+" / vfat") }, `/etc/fstab:3: names partition 1 as the root, but this file lies on partition 2`, false},
@@ -138,6 +139,12 @@ func TestBrokenDebian(t *testing.T) {
 			p.write("/boot/vmlinuz-3.2", strings.Repeat("MZ", 4096))
 		}, `the ext4 filesystem of / \(partition 2\) has the feature metadata_csum, which the kernel 3.2 cannot use`, false},
 
+		{"ext4: not for the image's e2fsck", func(p *patient) {
+			p.setBits(root.Start+1024+93, 0x10)
+			p.write("/usr/lib/x86_64-linux-gnu/libe2p.so.2", "fast_commit")
+		}, `the ext4 filesystem of / \(partition 2\) has the feature orphan_file, which the image's own e2fsck does not know: .*`, false},
+		{"kernel: no driver", func(p *patient) { p.edit(p.modules(version)+"/modules.builtin", "/ext4.ko", "/ext5.ko") }, `the kernel ` + version + ` has no driver for ext4, which / is \(partition 2\)`, false},
+
 		{"left: /_imageconfigs", func(p *patient) { p.write("/_imageconfigs", "") }, `/_imageconfigs: is left over from customizing`, false},
 		{"left: dracut", func(p *patient) { p.write("/etc/dracut.conf.d/zz-imagecustomizer.conf", "") }, `/etc/dracut.conf.d/zz-imagecustomizer.conf: is left over from customizing`, false},
 		{"left: policy-rc.d", func(p *patient) { p.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n") }, `/usr/sbin/policy-rc.d: keeps packages from starting .*`, false},
@@ -150,6 +157,37 @@ func TestBrokenDebian(t *testing.T) {
 		}, `/etc/systemd/system/multi-user.target.wants/gone.service: this unit is enabled, .*`, true},
 	})
 }
+
+// insert puts a line at the end of a file.
+func (p *patient) insert(name, line string) {
+	p.t.Helper()
+	text, err := p.Root.ReadFile(name)
+	p.must(err)
+	p.write(name, string(text)+line+"\n")
+}
+
+func (p *patient) symlink(target, name string) {
+	p.t.Helper()
+	p.must(p.Root.Symlink(target, name))
+	p.undo = append(p.undo, func() { p.must(p.Root.Remove(name)) })
+}
+
+// glob is the only file of a folder whose name begins so.
+func (p *patient) glob(dir, prefix string) string {
+	p.t.Helper()
+	entries, err := p.Root.ReadDir(dir)
+	p.must(err)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) && e.Type()&fs.ModeSymlink == 0 {
+			return dir + "/" + e.Name()
+		}
+	}
+	p.t.Fatalf("no %s* in %s", prefix, dir)
+	return ""
+}
+
+// modules is the folder of a kernel's modules.
+func (p *patient) modules(version string) string { return "/usr/lib/modules/" + version }
 
 // breakMachine says in a program's header that it is for another machine.
 func (p *patient) breakMachine(name string) {

@@ -7,10 +7,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
-	"imagecustomizer/internal/image"
 )
-
-type mounted = image.Mounted
 
 // esp is an EFI system partition.
 type esp struct {

@@ -23,15 +23,24 @@ func TestGRUBReadsWhatWeSay(t *testing.T) {
 		vendor = "grub.debian"
 	}
 	for _, c := range []struct{ name, mkfs string }{
-		{"extent", "mkfs.ext4 -q -F -O none,extent -d @"}, {"64bit", "mkfs.ext4 -q -F -O none,extent,64bit -d @"},
-		{"meta_bg", "mkfs.ext4 -q -F -O meta_bg,^resize_inode -d @"}, {"mmp", "mkfs.ext4 -q -F -O mmp -d @"},
-		{"flex_bg", "mkfs.ext4 -q -F -O none,flex_bg -d @"}, {"metadata_csum_seed", "mkfs.ext4 -q -F -O metadata_csum_seed -d @"},
-		{"large_dir", "mkfs.ext4 -q -F -O large_dir -d @"}, {"encrypt", "mkfs.ext4 -q -F -O encrypt -d @"},
-		{"inline_data", "mkfs.ext4 -q -F -O inline_data -d @"}, {"casefold", "mkfs.ext4 -q -F -O casefold -d @"},
-		{"ea_inode", "mkfs.ext4 -q -F -O ea_inode -d @"}, {"bigalloc", "mkfs.ext4 -q -F -O bigalloc -d @"},
-		{"metadata_csum", "mkfs.ext4 -q -F -O metadata_csum -d @"}, {"project", "mkfs.ext4 -q -F -O project,quota -d @"},
-		{"bigtime", "mkfs.xfs -q -m bigtime=1 -i nrext64=0 -p @/proto"}, {"nrext64", "mkfs.xfs -q -i nrext64=1 -p @/proto"},
-		{"sparse", "mkfs.xfs -q -m bigtime=0,reflink=0 -i sparse=1,nrext64=0 -p @/proto"}, {"no-holes", "mkfs.btrfs -q -O no-holes -r @"},
+		{"extent", "mkfs.ext4 -q -F -O none,extent -d @"},
+		{"64bit", "mkfs.ext4 -q -F -O none,extent,64bit -d @"},
+		{"meta_bg", "mkfs.ext4 -q -F -O meta_bg,^resize_inode -d @"},
+		{"mmp", "mkfs.ext4 -q -F -O mmp -d @"},
+		{"flex_bg", "mkfs.ext4 -q -F -O none,flex_bg -d @"},
+		{"metadata_csum_seed", "mkfs.ext4 -q -F -O metadata_csum_seed -d @"},
+		{"large_dir", "mkfs.ext4 -q -F -O large_dir -d @"},
+		{"encrypt", "mkfs.ext4 -q -F -O encrypt -d @"},
+		{"inline_data", "mkfs.ext4 -q -F -O inline_data -d @"},
+		{"casefold", "mkfs.ext4 -q -F -O casefold -d @"},
+		{"ea_inode", "mkfs.ext4 -q -F -O ea_inode -d @"},
+		{"bigalloc", "mkfs.ext4 -q -F -O bigalloc -d @"},
+		{"metadata_csum", "mkfs.ext4 -q -F -O metadata_csum -d @"},
+		{"project", "mkfs.ext4 -q -F -O project,quota -d @"},
+		{"bigtime", "mkfs.xfs -q -m bigtime=1 -i nrext64=0 -p @/proto"},
+		{"nrext64", "mkfs.xfs -q -i nrext64=1 -p @/proto"},
+		{"sparse", "mkfs.xfs -q -m bigtime=0,reflink=0 -i sparse=1,nrext64=0 -p @/proto"},
+		{"no-holes", "mkfs.btrfs -q -O no-holes -r @"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -163,14 +163,14 @@ func kernelFiles(version, initramfs string) map[string]string {
 	}
 }
 
-// program makes an EFI program of sections. machine is its PE type.
-func program(machine uint16, sections map[string][]byte) string {
+// program makes an EFI program for x86-64 of sections.
+func program(sections map[string][]byte) string {
 	var head, body bytes.Buffer
 	const optional, first = 240, 1024
 	head.Write(append([]byte("MZ"), make([]byte, 58)...))
 	_ = binary.Write(&head, binary.LittleEndian, uint32(64))
 	head.WriteString("PE\x00\x00")
-	_ = binary.Write(&head, binary.LittleEndian, []uint16{machine, uint16(len(sections)), 0, 0, 0, 0, 0, 0, optional, 0})
+	_ = binary.Write(&head, binary.LittleEndian, []uint16{0x8664, uint16(len(sections)), 0, 0, 0, 0, 0, 0, optional, 0})
 	_ = binary.Write(&head, binary.LittleEndian, uint16(0x20b))
 	head.Write(make([]byte, 108-2))
 	_ = binary.Write(&head, binary.LittleEndian, uint32(16)) // data directories
@@ -190,7 +190,7 @@ func program(machine uint16, sections map[string][]byte) string {
 }
 
 func shimProgram() string {
-	return program(0x8664, map[string][]byte{".sbat": []byte("sbat,1,SBAT Version,sbat,1,x\nshim,4,UEFI shim,shim,1,x\n")})
+	return program(map[string][]byte{".sbat": []byte("sbat,1,SBAT Version,sbat,1,x\nshim,4,UEFI shim,shim,1,x\n")})
 }
 
 // grubProgram is a GRUB of some version that looks for its configuration in a folder.
@@ -201,7 +201,7 @@ func grubProgram(version, prefix string) string {
 	_ = binary.Write(&mods, binary.LittleEndian, []uint64{24, uint64(24 + 8 + len(object))})
 	_ = binary.Write(&mods, binary.LittleEndian, []uint32{3, uint32(8 + len(object))})
 	mods.Write(object)
-	return program(0x8664, map[string][]byte{
+	return program(map[string][]byte{
 		"mods": mods.Bytes(), ".sbat": []byte("sbat,1,SBAT Version,sbat,1,x\ngrub,4,FSF,grub," + version + ",x\n"),
 	})
 }

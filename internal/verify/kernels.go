@@ -13,8 +13,14 @@ import (
 // initramfsMagic are the beginnings of an initramfs: a cpio archive, in the compressions of the
 // kernel (its lib/decompress.c), or microcode before it.
 var initramfsMagic = [][]byte{
-	[]byte("070701"), []byte("070702"), {0x1f, 0x8b}, []byte("BZh"), {0x5d, 0, 0}, {0xfd, '7', 'z', 'X', 'Z', 0},
-	{0x89, 'L', 'Z', 'O', 0}, {0x02, 0x21, 0x4c, 0x18}, {0x28, 0xb5, 0x2f, 0xfd},
+	[]byte("070701"), []byte("070702"),
+	{0x1f, 0x8b},
+	[]byte("BZh"),
+	{0x5d, 0, 0},
+	{0xfd, '7', 'z', 'X', 'Z', 0},
+	{0x89, 'L', 'Z', 'O', 0},
+	{0x02, 0x21, 0x4c, 0x18},
+	{0x28, 0xb5, 0x2f, 0xfd},
 }
 
 // kernels checks that every installed kernel has its modules, an initramfs and a boot entry, and

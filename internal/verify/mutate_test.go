@@ -2,7 +2,6 @@ package verify
 
 import (
 	"io"
-	"io/fs"
 	"regexp"
 	"strings"
 	"testing"
@@ -83,14 +82,6 @@ func (p *patient) edit(name, from, to string) {
 	p.write(name, strings.Replace(string(text), from, to, 1))
 }
 
-// insert puts a line at the end of a file.
-func (p *patient) insert(name, line string) {
-	p.t.Helper()
-	text, err := p.Root.ReadFile(name)
-	p.must(err)
-	p.write(name, string(text)+line+"\n")
-}
-
 // hide moves a file or folder away.
 func (p *patient) hide(name string) {
 	p.t.Helper()
@@ -100,26 +91,6 @@ func (p *patient) hide(name string) {
 	}
 	p.must(p.Root.Rename(name, aside))
 	p.undo = append(p.undo, func() { p.must(p.Root.Rename(aside, name)) })
-}
-
-func (p *patient) symlink(target, name string) {
-	p.t.Helper()
-	p.must(p.Root.Symlink(target, name))
-	p.undo = append(p.undo, func() { p.must(p.Root.Remove(name)) })
-}
-
-// glob is the only file of a folder whose name begins so.
-func (p *patient) glob(dir, prefix string) string {
-	p.t.Helper()
-	entries, err := p.Root.ReadDir(dir)
-	p.must(err)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) && e.Type()&fs.ModeSymlink == 0 {
-			return dir + "/" + e.Name()
-		}
-	}
-	p.t.Fatalf("no %s* in %s", prefix, dir)
-	return ""
 }
 
 // mutation breaks one thing. want is a regular expression for the finding in one line, and warning

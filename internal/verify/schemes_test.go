@@ -129,7 +129,7 @@ func TestBrokenSystemdBoot(t *testing.T) {
 	files := kernelFiles("6.1", "initrd.img-6.1")
 	p := newPatient(t, fixture(t, "gpt", []part{extRoot, esp}, merge(files, map[string]string{
 		fstabFile:                    "UUID=" + rootUUID + " / ext4 defaults 0 1\nUUID=" + espID + " /boot vfat umask=0077 0 2\n",
-		"/boot/EFI/BOOT/BOOTX64.EFI": program(0x8664, map[string][]byte{".text": []byte("x")}),
+		"/boot/EFI/BOOT/BOOTX64.EFI": program(map[string][]byte{".text": []byte("x")}),
 		entry:                        "title Debian\nlinux /VMLINUZ-6.1\ninitrd /initrd.img-6.1\noptions root=UUID=" + rootUUID + " ro\n",
 	})))
 	p.check(t, []mutation{
@@ -331,15 +331,15 @@ func TestBrokenUKI(t *testing.T) {
 	}
 	p := newPatient(t, fixture(t, "gpt", []part{extRoot, esp}, map[string]string{
 		fstabFile:                   "UUID=" + rootUUID + " / ext4 defaults 0 1\nUUID=" + espID + " /efi vfat defaults 0 2\n",
-		"/efi/EFI/BOOT/BOOTX64.EFI": program(0x8664, map[string][]byte{".text": []byte("x")}),
-		uki:                         program(0x8664, sections("root=UUID="+rootUUID+" ro")),
+		"/efi/EFI/BOOT/BOOTX64.EFI": program(map[string][]byte{".text": []byte("x")}),
+		uki:                         program(sections("root=UUID=" + rootUUID + " ro")),
 	}))
 	p.check(t, []mutation{
-		{"root=", func(p *patient) { p.write(uki, program(0x8664, sections("root=UUID="+wrongUUID))) }, uki + `: root=UUID=` + wrongUUID + `: names .*`, false},
+		{"root=", func(p *patient) { p.write(uki, program(sections("root=UUID="+wrongUUID))) }, uki + `: root=UUID=` + wrongUUID + `: names .*`, false},
 		{"no program", func(p *patient) { p.write(uki, "MZ") }, uki + `: it is no EFI program`, false},
-		{"no kernel", func(p *patient) { p.write(uki, program(0x8664, map[string][]byte{".cmdline": []byte("ro")})) }, uki + `: is no unified kernel image: .*`, false},
+		{"no kernel", func(p *patient) { p.write(uki, program(map[string][]byte{".cmdline": []byte("ro")})) }, uki + `: is no unified kernel image: .*`, false},
 		{"no initramfs", func(p *patient) {
-			p.write(uki, program(0x8664, map[string][]byte{".linux": []byte("MZ"), ".cmdline": []byte("root=UUID=" + rootUUID)}))
+			p.write(uki, program(map[string][]byte{".linux": []byte("MZ"), ".cmdline": []byte("root=UUID=" + rootUUID)}))
 		}, uki + `: root=UUID=.* needs an initramfs, .*`, false},
 	})
 }
