@@ -255,6 +255,8 @@ func planVerity(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Probl
 			Step: "storage.verity", Text: "the image has no separate /boot: the boot entries name the hash of the root filesystem, and cannot lie on it",
 			Hint: "lay it out anew with storage.disks, with a filesystem for /boot",
 		})
+	} else if len(c.Storage.Disks) == 0 && f.FilesystemOf("/boot").Type == "vfat" {
+		problems = append(problems, plan.Problem{Step: "storage.verity", Text: "/boot is FAT, on which the boot entries of an image with dm-verity cannot be written yet", Hint: "use a /boot of another kind"})
 	}
 	return plan.Plan{s}, problems
 }
