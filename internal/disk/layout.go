@@ -22,6 +22,7 @@ type Format struct {
 	Partition  int
 	Type       string // ext4, xfs, btrfs, vfat or swap
 	UUID       string // as fstab spells it
+	Size       int64  // bytes; 0 fills the partition
 	Features   []string
 	Subvolumes []Subvolume
 }

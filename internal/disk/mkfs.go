@@ -55,8 +55,11 @@ func (f Format) makeExt4(ctx context.Context, device string) error {
 		return err
 	}
 	defer conf.Close()
+	if f.Size > 0 {
+		size = f.Size
+	}
 	c := hostcmd.New("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-i", strconv.FormatInt(bytesPerInode(size), 10),
-		"-O", "none,"+strings.Join(f.Features, ","), "-U", f.UUID, "-E", "nodiscard,"+lazyInit(ctx), device)
+		"-O", "none,"+strings.Join(f.Features, ","), "-U", f.UUID, "-E", "nodiscard,"+lazyInit(ctx), device, strconv.FormatInt(size>>10, 10)+"k")
 	c.Env = append([]string{"MKE2FS_CONFIG=/proc/self/fd/3"}, hostcmd.DefaultEnv...)
 	c.ExtraFiles = []*os.File{conf}
 	return c.Run(ctx)
@@ -154,6 +157,9 @@ func (f Format) makeXFS(ctx context.Context, device string) error {
 			args = append(args, o.flag, strings.Join(list, ","))
 		}
 	}
+	if f.Size > 0 {
+		args = append(args, "-d", fmt.Sprintf("size=%d", f.Size))
+	}
 	return hostcmd.New("mkfs.xfs", append(args, device)...).Run(ctx)
 }
 
@@ -186,6 +192,9 @@ func (f Format) makeBtrfs(ctx context.Context, device string) error {
 		if len(list) > 0 {
 			args = append(args, flag, strings.Join(list, ","))
 		}
+	}
+	if f.Size > 0 {
+		args = append(args, "--byte-count", strconv.FormatInt(f.Size, 10))
 	}
 	return hostcmd.New("mkfs.btrfs", append(args, device)...).Run(ctx)
 }

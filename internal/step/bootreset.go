@@ -1,6 +1,7 @@
 package step
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ func planBoot(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
 	if c.OS.Bootloader.ResetType != HardReset {
 		return planKernelArgs(c, f)
 	}
-	s := ResetBoot{Type: c.Storage.BootType, Packages: c.OS.Packages.allInstall(), UpdateAll: c.OS.Packages.UpdateExisting}
+	s := ResetBoot{Type: c.Storage.BootType, SELinux: c.OS.SELinux.Mode, Packages: c.OS.Packages.allInstall(), UpdateAll: c.OS.Packages.UpdateExisting}
 	for _, e := range c.OS.KernelCommandLine.Extra {
 		more, err := boot.SplitArgs(string(e))
 		if err != nil {
@@ -41,9 +42,10 @@ func planBoot(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
 
 // ResetBoot sets the boot loader up from scratch.
 type ResetBoot struct {
-	Type      BootType // empty for however the image boots already
-	Args      []string // the user's kernel arguments
-	Packages  []string // that the run installs
+	Type      BootType    // empty for however the image boots already
+	Args      []string    // the user's kernel arguments
+	SELinux   SELinuxMode // empty for that of the image
+	Packages  []string    // that the run installs
 	UpdateAll bool
 }
 
@@ -66,6 +68,7 @@ type loader struct {
 	*machine.Machine
 	*distro.GRUB
 	boot, root machine.Filesystem
+	selinux    []string // kernel arguments
 	values     map[string]string
 }
 
@@ -76,11 +79,12 @@ var targets = map[string]struct{ efi, deb, letters string }{
 
 const biosModules = "/usr/lib/grub/i386-pc"
 
-func newLoader(m *machine.Machine, args []string) loader {
+func newLoader(m *machine.Machine, args []string, mode SELinuxMode) loader {
 	l := loader{Machine: m, GRUB: m.Facts.Distro.GRUB, boot: m.Facts.FilesystemOf("/boot"), root: m.Facts.FilesystemOf("/")}
 	t := targets[m.Facts.Arch]
 	below := strings.TrimPrefix("/boot", strings.TrimSuffix(l.boot.MountPoint, "/"))
-	linux := strings.Join(selinuxArgs(m.Facts.SELinux), " ")
+	l.selinux = cmp.Or(mode, SELinuxMode(m.Facts.SELinux)).args()
+	linux := strings.Join(l.selinux, " ")
 	if linux != "" {
 		linux += " "
 	}
@@ -89,17 +93,6 @@ func newLoader(m *machine.Machine, args []string) loader {
 		distro.GrubLinux: linux, distro.GrubArgs: strings.Join(args, " "), distro.GrubArch: t.letters, "@TARGET@": t.efi, "@DEBARCH@": t.deb,
 	}
 	return l
-}
-
-// selinuxArgs are the kernel arguments for a mode.
-func selinuxArgs(mode string) []string {
-	switch mode {
-	case "":
-		return nil
-	case "disabled":
-		return []string{"selinux=0"}
-	}
-	return []string{"security=selinux", "selinux=1"}
 }
 
 // rootArgument names the root as /etc/fstab does.
@@ -139,7 +132,7 @@ func (l loader) biosArea() (boot.Area, bool) {
 
 // Check looks whether the boot loader's programs are there, unless the run installs packages.
 func (s ResetBoot) Check(_ context.Context, m *machine.Machine) []plan.Problem {
-	l := newLoader(m, nil)
+	l := newLoader(m, nil, s.SELinux)
 	var problems []plan.Problem
 	_, bios := l.biosArea()
 	efi := s.Type == BootEFI || s.Type == "" && l.esp()
@@ -224,7 +217,7 @@ func (l loader) program(names ...string) string {
 
 // Run installs the programs, then writes the configuration, so that what generates it finds all.
 func (s ResetBoot) Run(ctx context.Context, m *machine.Machine) error {
-	l := newLoader(m, s.Args)
+	l := newLoader(m, s.Args, s.SELinux)
 	if err := l.Root.MkdirAll(l.Dir, 0o755); err != nil {
 		return err
 	}
@@ -348,7 +341,7 @@ func (l loader) configure(ctx context.Context, args []string) error {
 	if l.Facts.Boot.Kind == boot.BLS {
 		scheme = l.Facts.Boot
 		root := append([]string{"root=" + l.rootArgument(), "ro"}, l.rootFlags()...)
-		if err := boot.ResetEntries(l.Root, scheme, append(root, selinuxArgs(l.Facts.SELinux)...), l.values[distro.GrubBoot]); err != nil {
+		if err := boot.ResetEntries(l.Root, scheme, append(root, l.selinux...), l.values[distro.GrubBoot]); err != nil {
 			return err
 		}
 		if err := l.generate(ctx, boot.Scheme{Kind: boot.Mkconfig, Config: config}, nil); err != nil {

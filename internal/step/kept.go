@@ -11,6 +11,9 @@ import (
 // kept finds what the config would write to filesystems that are sealed by dm-verity and stay so.
 // What packages and scripts write cannot be known; the kernel refuses it.
 func (c *Config) kept(f *machine.Facts) (problems []plan.Problem) {
+	if len(c.Storage.Disks) > 0 {
+		return nil // the system is copied to filesystems that are not sealed
+	}
 	refuse := func(key, path string) {
 		if f.FilesystemOf(path).Kept {
 			problems = append(problems, plan.Problem{
@@ -48,7 +51,10 @@ func (c *Config) kept(f *machine.Facts) (problems []plan.Problem) {
 }
 
 // recordable leaves out the records that would lie on a filesystem that stays sealed.
-func recordable(p plan.Plan, f *machine.Facts) plan.Plan {
+func (c *Config) recordable(p plan.Plan, f *machine.Facts) plan.Plan {
+	if len(c.Storage.Disks) > 0 {
+		return p
+	}
 	return slices.DeleteFunc(p, func(s plan.Step) bool {
 		file := historyFile
 		if r, ok := s.(WriteRelease); ok {

@@ -26,6 +26,9 @@ func planNewDisk(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Prob
 	if c.Storage.BootType == BootLegacy && s.Layout.Table.SectorSize != 512 {
 		return nil, []plan.Problem{{Step: s.Name(), Text: fmt.Sprintf("bootType legacy needs a disk with sectors of 512 bytes; the base image has %d", s.Layout.Table.SectorSize)}}
 	}
+	if len(f.Sealed) > 0 {
+		return plan.Plan{s, ForgetVerity{}}, nil
+	}
 	return plan.Plan{s}, nil
 }
 
@@ -38,7 +41,7 @@ func (s *Storage) layout(f *machine.Facts, in Inputs) *disk.Layout {
 	for i, p := range d.Partitions {
 		part := disk.Partition{
 			Number: i + 1, Start: int64(spans[i].start), Size: int64(spans[i].end - spans[i].start), Name: p.Label,
-			Type: p.guid(f.Arch), UUID: in.Seed.UUID("partition " + p.ID),
+			Type: p.guid(f.Arch), UUID: in.Seed.UUID(partitionSeed + p.ID),
 		}
 		l.Table.Partitions = append(l.Table.Partitions, part)
 		if format := s.format(p, part.Number, f, in); format != nil {
@@ -67,7 +70,7 @@ func (s *Storage) format(p Partition, number int, f *machine.Facts, in Inputs) *
 		return &disk.Format{Partition: number, Type: "vfat", UUID: id[:4] + "-" + id[4:]}
 	}
 	format := &disk.Format{
-		Partition: number, Type: string(fs.Type), UUID: in.Seed.UUID(name),
+		Partition: number, Type: string(fs.Type), UUID: in.Seed.UUID(name), Size: s.sizeBeforeTree(p),
 		Features: kernelFeatures(f.Distro.Filesystems.Of(string(fs.Type), s.holdsBoot(i)), f),
 	}
 	if fs.Btrfs != nil {
@@ -119,7 +122,7 @@ func kernelFeatures(features []string, f *machine.Facts) []string {
 // layoutMounts adds the lines of /etc/fstab.
 func (s *Storage) layoutMounts(l *disk.Layout) {
 	for _, m := range s.mounts(nil) {
-		id := s.Filesystems[m.filesystem].DeviceID
+		id := s.partition(s.Filesystems[m.filesystem].DeviceID).ID
 		number := 1 + slices.IndexFunc(s.Disks[0].Partitions, func(p Partition) bool { return p.ID == id })
 		part, format := l.Partition(number), l.Format(number)
 		e := disk.Entry{Target: m.Path, Type: format.Type, Options: m.options(format.Type), Pass: fsckPass(m.Path, format.Type)}
@@ -204,7 +207,7 @@ func (s NewDisk) Check(ctx context.Context, m *machine.Machine) []plan.Problem {
 		return append(problems, plan.Problem{Text: err.Error()})
 	}
 	for _, mt := range s.Layout.Mounts {
-		u, size := use[fromTop(mt.Entry.Target)], s.Layout.Partition(mt.Partition).Size
+		u, size := use[fromTop(mt.Entry.Target)], cmp.Or(s.Layout.Format(mt.Partition).Size, s.Layout.Partition(mt.Partition).Size)
 		if room := s.Layout.Format(mt.Partition).Room(size); u.Bytes > room {
 			problems = append(problems, plan.Problem{
 				Text: fmt.Sprintf("what belongs to %s takes %d MiB, but its partition of %v has room for at most %d MiB", mt.Entry.Target, u.Bytes>>20, config.Size(size), room>>20),

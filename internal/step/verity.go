@@ -186,7 +186,27 @@ func (s *Storage) checkNewVerity(v *Verity, at *config.At) {
 	if len(s.Verity) > 0 && v == &s.Verity[0] && !s.separate("/boot", nil) {
 		at.Errorf("there is no filesystem for /boot").Hint("the boot entries name the hash, and cannot lie on what it seals: add a partition and a filesystem mounted at /boot")
 	}
+	for key, x := range map[string]struct {
+		kind IDType
+		id   string
+	}{"dataDeviceMountIdType": {v.DataDeviceMountIDType, v.DataDeviceID}, "hashDeviceMountIdType": {v.HashDeviceMountIDType, v.HashDeviceID}} {
+		if p := s.partition(x.id); x.kind == IDPartLabel && p != nil && !s.labelTells(p.Label) {
+			at.Field(key).Errorf("the partition %q is to be named by its label, but no label is its alone", x.id).Hint("give the partition a label that no other has")
+		}
+	}
 	s.checkTreeSize(v, at.Field("hashDeviceId"))
+}
+
+// sizeBeforeTree is the size of a filesystem that leaves room for its hash tree in the same partition;
+// 0 where it fills the partition.
+func (s *Storage) sizeBeforeTree(p Partition) int64 {
+	for _, v := range s.Verity {
+		if i := slices.Index(s.partitionIDs(), p.ID); v.DataDeviceID == p.ID && v.HashDeviceID == p.ID && i >= 0 {
+			spans, _, _ := s.Disks[0].arrange()
+			return verity.InlineData(int64(spans[i].end - spans[i].start))
+		}
+	}
+	return 0
 }
 
 func (s *Storage) checkTreeSize(v *Verity, at *config.At) {
@@ -236,7 +256,7 @@ func planVerity(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Probl
 		at := fmt.Sprintf("storage.verity[%d]", i)
 		problems = append(problems, s.add(v, at, f, in)...)
 	}
-	if c.Storage.ReinitializeVerity == ReinitializeAll {
+	if c.Storage.ReinitializeVerity == ReinitializeAll && len(c.Storage.Disks) == 0 {
 		for _, d := range f.Sealed {
 			s.Seals = append(s.Seals, image.Seal{
 				Name: d.Device.Name, Data: d.Device.Data, Hash: d.Device.Hash, DataTag: tag(d.Device.Data), HashTag: tag(d.Device.Hash),
@@ -281,13 +301,21 @@ func (s *PrepareVerity) add(v *Verity, at string, f *machine.Facts, in Inputs) (
 		Salt: in.Seed.Bytes("verity salt "+string(v.Name), saltSize), UUID: uuid.MustParse(in.Seed.UUID("verity " + string(v.Name))),
 	}
 	if v.new() {
-		return []plan.Problem{{Step: at, Text: "new partitions cannot be sealed yet"}}
+		seal.Data, seal.Hash = newPartition(v.DataDeviceID, in), newPartition(v.HashDeviceID, in)
+	} else {
+		seal.Data, seal.Hash = v.DataDevice.source(), v.HashDevice.source()
+		problems = existing(v, at, f)
 	}
-	seal.Data, seal.Hash = v.DataDevice.source(), v.HashDevice.source()
 	s.Seals = append(s.Seals, seal)
 	s.New = append(s.New, PreparedDevice{string(v.Name), v.mount(), v.HashSignaturePath != ""})
-	return existing(v, at, f)
+	return problems
 }
+
+// newPartition names a partition that the run makes.
+func newPartition(id string, in Inputs) string { return "PARTUUID=" + in.Seed.UUID(partitionSeed+id) }
+
+// partitionSeed begins the names under which the UUIDs of new partitions are drawn.
+const partitionSeed = "partition "
 
 const saltSize = 32
 
@@ -433,6 +461,27 @@ func kernelsWithout(m *machine.Machine, module string) (versions []string) {
 	return versions
 }
 
+// GRUB's defaults for a sealed root: its name, for when the boot entries are generated again.
+var sealedDefaults = []string{"GRUB_DEVICE=" + verity.Node("root"), "GRUB_DISABLE_LINUX_UUID=true", "GRUB_DISABLE_LINUX_PARTUUID=true"}
+
+// ForgetVerity takes out of an image what made it use the verity devices of its old disk.
+type ForgetVerity struct{}
+
+// Name identifies the step.
+func (ForgetVerity) Name() string { return "verity.forget" }
+
+func (ForgetVerity) String() string { return "forget the dm-verity devices of the old disk" }
+
+// Run edits GRUB's defaults; /etc/fstab and the boot entries are made anew anyway.
+func (ForgetVerity) Run(_ context.Context, m *machine.Machine) error {
+	for _, line := range sealedDefaults {
+		if err := dropLine(m.Root, grubDefault, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 const (
 	fstabFile   = "/etc/fstab"
 	grubDefault = "/etc/default/grub"
@@ -470,8 +519,7 @@ func (d PreparedDevice) prepare(m *machine.Machine) error {
 	if d.Mount != "/" || !m.Root.Exists(grubDefault) {
 		return nil
 	}
-	// The name of the root, for when the boot entries are generated again.
-	return m.Root.AppendLines(grubDefault, 0o644, "GRUB_DEVICE="+verity.Node(d.Name), "GRUB_DISABLE_LINUX_UUID=true", "GRUB_DISABLE_LINUX_PARTUUID=true")
+	return m.Root.AppendLines(grubDefault, 0o644, sealedDefaults...)
 }
 
 // mountIn has fstab mount the device, read-only: a line that does not say so would have systemd fail
