@@ -2,10 +2,14 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/ui"
 )
 
@@ -15,12 +19,14 @@ type ConvertOptions struct {
 	OutputFile       string
 	OutputFormat     string
 	Outputs          []string // FORMAT=PATH
+	BuildDir         string   // for the formats made of partitions
+	COSILevel        int
 	AllowBackingFile bool
 	Checksum         bool
 }
 
-// Convert writes an image in other formats without changing its content. It needs no root: nothing
-// is mounted, and programs end with this process.
+// Convert writes an image in other formats without changing its content. But for the formats made of
+// partitions it needs no root: nothing is mounted, and programs end with this process.
 func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	var bad usage
 	bad.check(regularFile("image", o.ImageFile))
@@ -30,6 +36,11 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 		if t.format.Live {
 			bad.add("--output %s: a live medium is made by \"imagecustomizer customize\", from an image and a config, which may be empty", t.format)
 		}
+	}
+	setLevel(targets, o.COSILevel, 0, &bad)
+	parts, whole := byKind(targets)
+	if len(parts) > 0 && o.BuildDir == "" {
+		bad.add("%s needs a folder for temporary files: give --build-dir", parts[0].format)
 	}
 	if len(targets) == 0 && len(bad) == 0 {
 		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH")
@@ -41,13 +52,94 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range targets {
+	if len(parts) > 0 {
+		if err := o.convertParts(ctx, format, parts, screen); err != nil {
+			return err
+		}
+	}
+	for _, t := range whole {
 		t.checksum = o.Checksum
 		if err := convertTo(ctx, o.ImageFile, format, t, screen); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// byKind parts the outputs into those made of partitions and those of the disk as a whole.
+func byKind(targets []target) (parts, whole []target) {
+	for _, t := range targets {
+		if t.format.InParts() {
+			parts = append(parts, t)
+		} else {
+			whole = append(whole, t)
+		}
+	}
+	return parts, whole
+}
+
+// convertParts writes the outputs that are made of partitions. A worker looks into the image for what
+// is to be said of it, and works on a copy, whose filesystems it shrinks.
+func (o ConvertOptions) convertParts(ctx context.Context, format image.Format, targets []target, screen *ui.UI) error {
+	for i := range targets {
+		targets[i].checksum = o.Checksum
+	}
+	j := &job{Convert: true, Image: abs(o.ImageFile), Format: format, Version: Version, Now: buildTime(), Seed: seed.New("")}
+	files, err := openFiles(CustomizeOptions{BuildDir: o.BuildDir}, j, targets)
+	if err != nil {
+		return err
+	}
+	defer files.discard()
+	files.assign(j, targets)
+	if _, err := runWorker(ctx, j, files.spec(), screen.Handle); err != nil {
+		return err
+	}
+	return files.publish(ctx, targets, screen)
+}
+
+// convert is the worker's part of converting into formats made of partitions.
+func (w *worker) convert(ctx context.Context) (err error) {
+	file := sandbox.File(fileDisk)
+	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error {
+		return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
+	}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.undo.Undo()) }()
+	var m *machine.Machine
+	if err := w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
+		m, err = w.open(ctx, file, false)
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, p := range w.checkOutputs() {
+		return &Failure{Code: ExitFailed, Step: p.Step, Err: errors.New(p.Text), Hint: p.Hint}
+	}
+	if err := w.inspect(ctx, m); err != nil {
+		return err
+	}
+	for _, s := range w.disk.Sealed {
+		w.noteVerity(s)
+	}
+	if err := w.phase(ctx, "close", "trim, unmount and check the filesystems", w.finish); err != nil {
+		return err
+	}
+	return w.write(ctx, file)
+}
+
+// finish is seal for an image that is not changed, and so need not be fit to boot.
+func (w *worker) finish(ctx context.Context) error {
+	if err := w.disk.Trim(); err != nil {
+		return err
+	}
+	if err := w.unmount(); err != nil {
+		return err
+	}
+	if err := w.disk.Check(ctx); err != nil {
+		return err
+	}
+	return w.undo.Undo()
 }
 
 // convertTo writes one output.

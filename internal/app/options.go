@@ -79,7 +79,7 @@ func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []tar
 	}
 	list := parseTargets(image, format, o.Outputs, bad)
 	list = append(list, o.splitTargets(path, format, bad)...)
-	o.setLevel(list, int(c.Output.Image.COSI.Compression.Level), bad)
+	setLevel(list, o.COSILevel, int(c.Output.Image.COSI.Compression.Level), bad)
 	if len(list) == 0 && len(*bad) == 0 && !o.DryRun {
 		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH, or output.image in the config")
 	}
@@ -117,15 +117,15 @@ func (o CustomizeOptions) splitTargets(path, format string, bad *usage) (list []
 }
 
 // setLevel sets the level of compression of those outputs that have one. The flag wins over the config.
-func (o CustomizeOptions) setLevel(list []target, config int, bad *usage) {
-	level := cmp.Or(o.COSILevel, config)
+func setLevel(list []target, flag, config int, bad *usage) {
+	level := cmp.Or(flag, config)
 	used := false
 	for i, t := range list {
 		if t.format.InParts() {
 			list[i].level, used = level, true
 		}
 	}
-	bad.check(checkLevel(o.COSILevel, used))
+	bad.check(checkLevel(flag, used))
 }
 
 func checkLevel(flag int, used bool) error {

@@ -7,7 +7,6 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/image"
-	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/verity"
 )
@@ -21,10 +20,11 @@ func (w *worker) seal(ctx context.Context) error {
 		run        func(context.Context) error
 	}{
 		{"close", "trim and unmount the filesystems", true, w.close},
+		{"shrink", "shrink the filesystems", w.shrinksEarly(), w.shrink},        // before they are sealed and looked at
 		{"verity", "make the hash trees of dm-verity", w.sealed(), w.makeTrees}, // of what nothing changes any more
 		{"verify", "look at the finished image", true, w.verify},
 		{"check", "check the filesystems", true, w.disk.Check},
-		{"detach", "detach the disk", true, func(context.Context) error { return w.undo.Undo() }},
+		{"detach", "detach the disk", true, w.detach},
 	} {
 		if !p.need {
 			continue
@@ -83,8 +83,7 @@ func (w *worker) makeTrees(ctx context.Context) error {
 		return fmt.Errorf("name the hashes in the boot entries: %w", err)
 	}
 	for _, s := range all {
-		at, _ := s.Device.HashOffset() // that was understood or made
-		w.system.Verity = append(w.system.Verity, output.Verity{DataPartition: s.Data.Number, HashPartition: s.Hash.Number, HashOffset: at, RootHash: s.Device.RootHash})
+		w.noteVerity(s)
 	}
 	return w.disk.ReleaseBoot()
 }

@@ -35,6 +35,7 @@ type job struct {
 	NoBaseRepo bool
 	DryRun     bool
 	Installs   bool // packages are added or updated
+	Convert    bool // only write the outputs
 	Verify     bool // only look for what is wrong with the image
 	Now        time.Time
 	Version    string

@@ -46,9 +46,12 @@ func Worker(in, out *os.File) int {
 	var p []planLine
 	var found []verify.Finding
 	var err error
-	if j.Verify {
+	switch {
+	case j.Verify:
 		found, err = w.verifyImage(ctx)
-	} else {
+	case j.Convert:
+		err = w.convert(ctx)
+	default:
 		p, err = w.customize(ctx)
 	}
 	res := resultOf(err)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/step"
 )
 
 // inParts tells whether the output is a COSI of some kind.
@@ -30,11 +32,12 @@ func (o jobOutput) live() bool {
 // checkOutputs looks for outputs that the image's partition table does not allow.
 func (w *worker) checkOutputs() (problems []plan.Problem) {
 	for _, o := range w.Outputs {
-		if o.inParts() && w.disk.Table.Kind != "gpt" {
+		if o.Shrunk && w.disk.Table.Kind != "gpt" {
 			problems = append(problems, plan.Problem{
-				Step: "output." + o.Format, Text: fmt.Sprintf("the output format %s describes a disk with a GPT, but the image has an MBR", o.Format),
+				Step: "output." + cmp.Or(o.Format, string(o.Split)), Text: "partitions can be shrunk, and described in a COSI, on a disk with a GPT only, but the image has an MBR",
 				Hint: "write another format, or give the image a new disk with storage.disks",
 			})
+			break // one of many partitions
 		}
 	}
 	return problems
@@ -46,7 +49,11 @@ func (w *worker) inspect(ctx context.Context, m *machine.Machine) error {
 		return nil
 	}
 	return w.phase(ctx, "describe", "list packages and boot entries for the output", func(ctx context.Context) (err error) {
-		w.system, err = output.Inspect(ctx, m, w.disk.Mounts, w.Seed.UUID("image"))
+		id := w.Seed.UUID("image")
+		if w.Convert {
+			id = cmp.Or(step.ReleaseUUID(m.Root), id)
+		}
+		w.system, err = output.Inspect(ctx, m, w.disk.Mounts, id)
 		return err
 	})
 }
@@ -60,6 +67,11 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 	}
 	if err := w.writeAll(ctx, parts, false); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(w.Outputs, func(o jobOutput) bool { return o.Shrunk }) && !w.shrinksEarly() {
+		if parts, err = w.shrinkLate(ctx, file); err != nil {
+			return err
+		}
 	}
 	return w.writeAll(ctx, parts, true)
 }
@@ -90,7 +102,7 @@ func (w *worker) writeOne(ctx context.Context, o jobOutput, parts *output.Parts)
 		if format.InParts() {
 			return format.COSI(o.Path, o.Level, w.Now).Write(ctx, parts, to, report)
 		}
-		return output.Write(ctx, format, sandbox.Path(parts.File), w.Format.Size, sandbox.Path(to), report)
+		return output.Write(ctx, format, sandbox.Path(parts.File), parts.Size, sandbox.Path(to), report)
 	})
 }
 

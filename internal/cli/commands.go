@@ -51,7 +51,8 @@ type convertCmd struct {
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write." placeholder:"FILE"`
 	OutputImageFormat string   `help:"Format of the image to write: ${formats}." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable." placeholder:"FORMAT=PATH"`
-	BuildDir          string   `help:"Accepted for compatibility; converting needs no temporary files." placeholder:"DIR"`
+	BuildDir          string   `help:"Folder for temporary files; needed for the formats cosi and baremetal-image only." placeholder:"DIR"`
+	COSILevel         int      `name:"cosi-compression-level" help:"Level of zstd for the formats cosi (default 9) and baremetal-image (default 22): 1 to 22." placeholder:"LEVEL"`
 	AllowBackingFile  bool     `help:"Accept an image that refers to further files."`
 	Checksum          bool     `help:"Write a .sha256 file beside each image."`
 }
@@ -60,7 +61,7 @@ type convertCmd struct {
 func (c *convertCmd) Run(s *session) error {
 	return app.Convert(s.ctx, app.ConvertOptions{
 		ImageFile: c.ImageFile, OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat,
-		Outputs: c.Output, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum,
+		Outputs: c.Output, BuildDir: c.BuildDir, COSILevel: c.COSILevel, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum,
 	}, s.ui)
 }
 

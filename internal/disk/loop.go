@@ -143,7 +143,7 @@ func (l *Loop) AddPartitions(t *Table) (map[int]uint64, error) {
 func (l *Loop) addPartition(p Partition) (uint64, error) {
 	dir := l.sys(fmt.Sprintf("loop%dp%d/", l.Number, p.Number))
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		if err := l.blkpg(p); err != nil && !errors.Is(err, unix.EBUSY) {
+		if err := l.blkpg(unix.BLKPG_ADD_PARTITION, p); err != nil && !errors.Is(err, unix.EBUSY) {
 			return 0, err
 		}
 	}
@@ -168,12 +168,20 @@ type blkpgPartition struct {
 	_      [4]byte
 }
 
-func (l *Loop) blkpg(p Partition) error {
+// ResizePartition tells the kernel that a partition it knows has another size now.
+func (l *Loop) ResizePartition(p Partition) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	return l.blkpg(unix.BLKPG_RESIZE_PARTITION, p)
+}
+
+func (l *Loop) blkpg(op int32, p Partition) error {
 	part := blkpgPartition{start: p.Start, length: p.Size, number: int32(p.Number)}
-	arg := unix.BlkpgIoctlArg{Op: unix.BLKPG_ADD_PARTITION, Datalen: int32(unsafe.Sizeof(part)), Data: (*byte)(unsafe.Pointer(&part))}
+	arg := unix.BlkpgIoctlArg{Op: op, Datalen: int32(unsafe.Sizeof(part)), Data: (*byte)(unsafe.Pointer(&part))}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, l.dev.Fd(), unix.BLKPG, uintptr(unsafe.Pointer(&arg)))
 	if errno != 0 {
-		return fmt.Errorf("BLKPG_ADD_PARTITION: %w", errno)
+		return fmt.Errorf("BLKPG operation %d: %w", op, errno)
 	}
 	return nil
 }

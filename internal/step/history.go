@@ -14,9 +14,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
+	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
+	"imagecustomizer/internal/rootfs"
 )
 
 // HistoryMode says whether the image records how it was made.
@@ -59,6 +63,19 @@ func (s WriteRelease) Run(_ context.Context, m *machine.Machine) error {
 		text += fmt.Sprintf("IMAGE_UUID=\"%s\"\n", s.UUID)
 	}
 	return m.Root.WriteFile(s.File, []byte(text+"\n"), 0o644)
+}
+
+// ReleaseUUID is the identifier that an image's release file gives, or empty.
+func ReleaseUUID(root *rootfs.Root) string {
+	text, err := root.ReadFile(releaseFile)
+	if err != nil {
+		return ""
+	}
+	id, err := uuid.Parse(distro.ParseOSRelease(string(text))["IMAGE_UUID"])
+	if err != nil {
+		return ""
+	}
+	return id.String()
 }
 
 // WriteHistory appends to the image's record of how it was made. Passwords, keys, environment values

@@ -15,6 +15,7 @@ import (
 type Storage struct {
 	BootType    BootType     `yaml:"bootType" doc:"How firmware starts the image: efi or legacy (BIOS). Needed with disks."`
 	Disks       []Disk       `yaml:"disks" doc:"The new disk; there is one at most. Without it the image keeps its partitions and filesystems."`
+	Shrink      *Shrink      `yaml:"shrink" doc:"Shrink the filesystems, their partitions and the disk to what they hold. Not those sealed by dm-verity in the base image. A partition stays where it begins."`
 	Filesystems []Filesystem `yaml:"filesystems" doc:"What the new partitions hold, and where it is mounted."`
 	Verity      []Verity     `yaml:"verity" doc:"Filesystems to seal with dm-verity: their content can no longer be changed without being noticed. /boot must be a filesystem of its own."`
 

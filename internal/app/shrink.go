@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+
+	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/sandbox"
+)
+
+// shrinksEarly tells whether the disk may be shrunk before it is sealed: the config asks for it, or no
+// output is of the disk as it is.
+func (w *worker) shrinksEarly() bool {
+	return w.shrinksDisk() || !slices.ContainsFunc(w.Outputs, func(o jobOutput) bool { return !o.Shrunk })
+}
+
+// shrinksDisk tells whether the disk as a whole is to be as small as its content.
+func (w *worker) shrinksDisk() bool { return w.cfg != nil && w.cfg.Storage.Shrink != nil }
+
+// shrink shrinks the filesystems of the unmounted disk.
+func (w *worker) shrink(ctx context.Context) error {
+	headroom := int64(0)
+	if w.shrinksDisk() {
+		headroom = int64(w.cfg.Storage.Shrink.Headroom)
+	}
+	return w.disk.Shrink(ctx, sandbox.File(fileDisk), headroom, w.unshrinkable())
+}
+
+// unshrinkable are the partitions whose filesystems are sealed, or held mounted.
+func (w *worker) unshrinkable() map[int]bool {
+	keep := map[int]bool{}
+	for _, s := range w.disk.Sealed {
+		keep[s.Data.Number] = true
+	}
+	for _, v := range w.system.Verity {
+		keep[v.DataPartition] = true
+	}
+	return keep
+}
+
+// detach detaches the disk and, where it is to be shrunk, ends it behind its last partition.
+func (w *worker) detach(context.Context) error {
+	if err := w.undo.Undo(); err != nil || !w.shrinksDisk() {
+		return err
+	}
+	return image.CutDisk(sandbox.File(fileDisk))
+}
+
+// shrinkLate shrinks the filesystems of the finished disk, which the outputs of it as it was have been
+// written from.
+func (w *worker) shrinkLate(ctx context.Context, file *os.File) (parts *output.Parts, err error) {
+	err = w.phase(ctx, "shrink", "shrink the filesystems", func(ctx context.Context) error {
+		d, err := image.Attach(file)
+		if err != nil {
+			return err
+		}
+		return errors.Join(d.Shrink(ctx, file, 0, w.unshrinkable()), d.Close())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return output.ReadParts(file, w.system)
+}
+
+// noteVerity notes a sealed filesystem for a COSI.
+func (w *worker) noteVerity(s image.Sealed) {
+	at, _ := s.Device.HashOffset() // that was understood or made
+	w.system.Verity = append(w.system.Verity, output.Verity{DataPartition: s.Data.Number, HashPartition: s.Hash.Number, HashOffset: at, RootHash: s.Device.RootHash})
+}

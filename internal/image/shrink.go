@@ -1,0 +1,227 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/hostcmd"
+)
+
+// Attach attaches a raw disk without mounting anything of it.
+func Attach(file *os.File) (*Disk, error) {
+	d := &Disk{Nodes: map[string]uint64{}, Links: map[string]string{}, node: diskName}
+	if err := d.read(file); err != nil {
+		return nil, err
+	}
+	if err := d.attach(file); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// shrinkers make the filesystem on a device as small as its content and that many bytes allow.
+var shrinkers = map[string]func(ctx context.Context, device string, headroom int64) error{
+	"ext2": shrinkExt, "ext3": shrinkExt, "ext4": shrinkExt, "btrfs": shrinkBtrfs,
+}
+
+// partitionUnit is what sizes of partitions are multiples of.
+const partitionUnit = 1 << 20
+
+func whole(size int64) int64 { return (size + partitionUnit - 1) / partitionUnit * partitionUnit }
+
+// Shrink shrinks the filesystems of the unmounted disk, and their partitions with them, but for the
+// partitions to keep. A filesystem that does not cover its partition is kept too: something may lie
+// behind it. What is free afterwards becomes a hole of the file. Where partitions begin does not change.
+func (d *Disk) Shrink(ctx context.Context, file *os.File, headroom int64, keep map[int]bool) error {
+	sizes := map[int]int64{}
+	for _, v := range d.Volumes {
+		shrink := shrinkers[v.Content.Type]
+		if shrink == nil || keep[v.Number] || d.holds(v) {
+			continue
+		}
+		size, err := d.shrink(ctx, v, headroom, shrink)
+		if err != nil {
+			return fmt.Errorf("shrink the %s filesystem of partition %d: %w", v.Content.Type, v.Number, err)
+		}
+		if size < v.Size {
+			sizes[v.Number] = size
+		}
+	}
+	return d.resize(file, sizes)
+}
+
+// holds tells whether the volume is still mounted.
+func (d *Disk) holds(v disk.Volume) bool {
+	return d.held != nil && slices.ContainsFunc(d.Mounts, func(m Mounted) bool { return m.Path == bootDir && m.Volume.Number == v.Number })
+}
+
+// shrink returns the size that a volume's partition can have.
+func (d *Disk) shrink(ctx context.Context, v disk.Volume, headroom int64, shrink func(context.Context, string, int64) error) (int64, error) {
+	dev := d.device(v.Number)
+	has, err := disk.FilesystemExtent(dev)
+	if err != nil {
+		return 0, err
+	}
+	const largestBlock = 64 << 10
+	if v.Size-has.Size >= largestBlock {
+		slog.Info("left as it is: the filesystem does not cover its partition", "partition", v.Number, "filesystem", has.Size, "size", v.Size)
+		return v.Size, nil
+	}
+	if err := shrink(ctx, dev, headroom); err != nil {
+		return 0, err
+	}
+	left, err := disk.FilesystemExtent(dev)
+	slog.Debug("shrunk", "partition", v.Number, "from", has.Size, "to", left.Size)
+	return whole(left.Size), err
+}
+
+// resize gives partitions other sizes, in the table and in the kernel, and punches out what they lose.
+func (d *Disk) resize(file *os.File, sizes map[int]int64) error {
+	if len(sizes) == 0 {
+		return nil
+	}
+	if err := d.loop.Sync(); err != nil {
+		return err
+	}
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	for i, v := range d.Volumes {
+		n, changed := sizes[v.Number]
+		if !changed {
+			continue
+		}
+		d.Volumes[i].Size = n
+		if err := d.loop.ResizePartition(d.Volumes[i].Partition); err != nil {
+			return err
+		}
+		if err := disk.Punch(file, v.Start+n, v.Size-n); err != nil {
+			return err
+		}
+	}
+	for i, m := range d.Mounts {
+		if n, changed := sizes[m.Volume.Number]; changed {
+			d.Mounts[i].Volume.Size = n
+		}
+	}
+	return disk.EditGPT(file, size, func(t *disk.Table) error {
+		for i, p := range t.Partitions {
+			if n, changed := sizes[p.Number]; changed {
+				t.Partitions[i].Size = n
+			}
+		}
+		d.Table = t
+		return nil
+	})
+}
+
+// corrected is the exit status of e2fsck after it mended something.
+const corrected = 1
+
+// shrinkExt has resize2fs estimate the least size. It refuses to work on a filesystem that was not
+// just checked.
+func shrinkExt(ctx context.Context, dev string, headroom int64) error {
+	if err := hostcmd.New("e2fsck", "-fy", dev).Run(ctx); err != nil && hostcmd.ExitStatus(err) != corrected {
+		return err
+	}
+	for range extRounds {
+		has, err := disk.FilesystemExtent(dev)
+		if err != nil {
+			return err
+		}
+		least, err := extLeast(ctx, dev)
+		if err != nil {
+			return err
+		}
+		size := whole(least*has.Block + headroom)
+		if size >= has.Size {
+			return nil
+		}
+		if err := hostcmd.New("resize2fs", dev, strconv.FormatInt(size/has.Block, 10)).Run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// extRounds bounds how often shrinking an ext filesystem is tried again: the estimate counts on tables
+// that a smaller filesystem does not need.
+const extRounds = 3
+
+// extLeast is resize2fs's estimate of the least size of an ext filesystem, in its blocks.
+func extLeast(ctx context.Context, dev string) (int64, error) {
+	text, err := hostcmd.New("resize2fs", "-P", dev).Output(ctx)
+	if err != nil {
+		return 0, err
+	}
+	_, number, _ := strings.Cut(text, ": ")
+	least, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("resize2fs -P printed %q: %w", text, err)
+	}
+	return least, nil
+}
+
+// btrfsTries bounds how many sizes are tried for a btrfs.
+const btrfsTries = 5
+
+// shrinkBtrfs tries sizes, from one that holds little more than the data up to the present one, until
+// the kernel can move everything below. (btrfs inspect-internal min-dev-size says where the last chunk
+// ends, not where it could end, and balancing first makes that worse.) It is mounted for that.
+func shrinkBtrfs(ctx context.Context, dev string, headroom int64) (err error) {
+	dir, err := os.MkdirTemp("", "btrfs")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(dir)) }()
+	if err := disk.MountVolume(dev, dir, "btrfs", "subvolid=5", false); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, disk.Unmount(dir)) }()
+	has, err := disk.FilesystemExtent(dev)
+	if err != nil {
+		return err
+	}
+	size, free, err := disk.Space(dir)
+	if err != nil {
+		return err
+	}
+	const leastSize, chunks = 256 << 20, 96 << 20 // the kernel's limit; room for chunks of metadata
+	used := int64(size - free)
+	want := whole(max(leastSize, used+used/8+chunks+headroom))
+	for range btrfsTries {
+		if want >= has.Size {
+			break
+		}
+		err := hostcmd.New("btrfs", "filesystem", "resize", strconv.FormatInt(want, 10), dir).Run(ctx)
+		if err == nil {
+			break
+		}
+		slog.Debug("a btrfs does not shrink that far", "size", want, "error", err)
+		want = whole((want + has.Size) / 2)
+	}
+	return disk.Trim(dir)
+}
+
+// CutDisk ends a detached disk behind its last partition and the backup of the partition table.
+func CutDisk(file *os.File) error {
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	t, err := disk.ReadTable(file, size)
+	if err != nil {
+		return err
+	}
+	last := t.Partitions[len(t.Partitions)-1]
+	return disk.EditGPT(file, min(size, whole(last.Start+last.Size)+partitionUnit), func(*disk.Table) error { return nil })
+}

@@ -1,0 +1,121 @@
+//go:build root
+
+package image
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"imagecustomizer/internal/disk"
+)
+
+// someFiles are files of random content, 20 MiB together.
+func someFiles() map[string]string {
+	files := map[string]string{}
+	random := rand.NewChaCha8([32]byte{7})
+	for i := range 20 {
+		data := make([]byte, mib)
+		_, _ = random.Read(data)
+		files[fmt.Sprintf("dir%d/file%d", i%3, i)] = string(data)
+	}
+	return files
+}
+
+// listing is the content of a partition's filesystem, as sums.
+func listing(t testing.TB, f *os.File, number int) string {
+	t.Helper()
+	d, err := Attach(f)
+	must(t, err)
+	defer func() { must(t, d.Close()) }()
+	for _, v := range d.Volumes {
+		if v.Number == number {
+			dir := t.TempDir()
+			must(t, disk.MountVolume(d.device(v.Number), dir, v.Content.Type, "", true))
+			defer func() { must(t, disk.Unmount(dir)) }()
+			return run(t, "", "sh", "-ec", "cd "+dir+"; find . -type f -exec sha256sum {} + | sort -k2")
+		}
+	}
+	t.Fatalf("no partition %d", number)
+	return ""
+}
+
+// TestShrink shrinks each kind of filesystem and finds its files, small partitions, and nothing
+// written behind them.
+func TestShrink(t *testing.T) {
+	files := someFiles()
+	parts := []part{
+		{"size=300M", "mkfs.ext4 -q", files},
+		{"size=50M", "mkfs.ext2 -q -b 1024", map[string]string{"a": "b"}},
+		{"size=500M", "mkfs.btrfs -q", files},
+		{"size=64M, name=kept", "mkfs.ext4 -q", map[string]string{"kept": "kept"}},
+		{"size=100M", "mkfs.ext4 -q", map[string]string{"short": "short"}},
+		{"size=20M, type=swap", "mkswap -q", nil},
+	}
+	f := build(t, "gpt", 512, parts)
+	before := map[int]string{}
+	for n := range 5 {
+		before[n+1] = listing(t, f, n+1)
+	}
+	table := readTable(t, f)
+	d, err := Attach(f)
+	must(t, err)
+	run(t, "", "e2fsck", "-fy", d.device(5))
+	run(t, "", "resize2fs", d.device(5), "40M")
+	must(t, d.Shrink(t.Context(), f, 8*mib, map[int]bool{4: true}))
+	must(t, d.Close())
+	most := map[int]int64{1: 70 * mib, 2: 16 * mib, 3: 256 * mib, 4: 64 * mib, 5: 100 * mib, 6: 20 * mib}
+	for i, p := range readTable(t, f).Partitions {
+		was := table.Partitions[i]
+		kept := p.Number >= 4
+		if p.Size > most[p.Number] || p.Start != was.Start || kept != (p.Size == was.Size) {
+			t.Errorf("partition %d: at %d, %d bytes, was at %d with %d", p.Number, p.Start, p.Size, was.Start, was.Size)
+		}
+	}
+	for n, want := range before {
+		if got := listing(t, f, n); got != want || want == "" {
+			t.Errorf("partition %d holds other files", n)
+		}
+	}
+	if out := run(t, "", "sgdisk", "-v", f.Name()); !strings.Contains(out, "No problems found") {
+		t.Error(out)
+	}
+	again, err := Attach(f)
+	must(t, err)
+	must(t, again.Check(t.Context()))
+	must(t, again.Close())
+	must(t, CutDisk(f))
+	end := table.Partitions[5].Start + 21*mib
+	if fi, err := f.Stat(); err != nil || fi.Size() != end {
+		t.Errorf("the disk ends at %d, want %d (%v)", fi.Size(), end, err)
+	}
+	if w := readTable(t, f).Warnings; len(w) > 0 {
+		t.Error(w)
+	}
+}
+
+// TestShrinkFreesTheDisk: what a filesystem gave up is a hole.
+func TestShrinkFreesTheDisk(t *testing.T) {
+	f := build(t, "gpt", 512, []part{{"size=300M", "mkfs.ext4 -q", map[string]string{"a": "b"}}})
+	at := readTable(t, f).Partitions[0].Start + 200*mib
+	_, err := f.WriteAt([]byte(strings.Repeat("left over ", 1000)), at)
+	must(t, err)
+	d, err := Attach(f)
+	must(t, err)
+	must(t, d.Shrink(t.Context(), f, 0, nil))
+	must(t, d.Close())
+	if start, _, err := extent(f, at&^(mib-1), at+mib); err != nil || start < at+mib-4096 {
+		t.Errorf("data at %d, %v", start-at, err)
+	}
+}
+
+func readTable(t testing.TB, f *os.File) *disk.Table {
+	t.Helper()
+	fi, err := f.Stat()
+	must(t, err)
+	table, err := disk.ReadTable(f, fi.Size())
+	must(t, err)
+	return table
+}
