@@ -270,7 +270,7 @@ func (a *At) CheckFiles() bool { return a.doc.opts.CheckFiles }
 // Include decodes another config file that this place names, with its own places in the same report.
 // A file that is not there is a problem of this place.
 func (a *At) Include(file string, into any) {
-	if _, err := os.Stat(file); err != nil {
+	if _, err := os.ReadFile(file); err != nil {
 		if a.CheckFiles() {
 			a.Errorf("cannot read %s: %s", filepath.Base(file), reason(err)).Hint("relative paths are relative to the config file's folder, %s", a.Dir())
 		}

@@ -13,19 +13,27 @@ import (
 	"imagecustomizer/internal/step"
 )
 
-var update = flag.Bool("update", false, "write what is reported into testdata/problems.txt")
+var update = flag.Bool("update", false, "write what is reported into the golden files")
 
 // problemCase is one config and what is reported about it.
 type problemCase struct{ name, yaml, want string }
 
-const (
-	casesFile = "testdata/problems.txt"
-	reported  = "\n---- reported"
-)
+const reported = "\n---- reported"
 
-func readCases(t *testing.T) (cases []problemCase) {
+// goldens lists the files of cases.
+func goldens(t testing.TB) []string {
 	t.Helper()
-	data, err := os.ReadFile(casesFile)
+	files, err := filepath.Glob("testdata/problems*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	return files
+}
+
+// readCases reads the cases of a golden file.
+func readCases(t testing.TB, file string) (cases []problemCase) {
+	t.Helper()
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,24 +68,35 @@ func report(t *testing.T, yaml string) string {
 // TestProblems compares every message, place, underline and hint with what a person has approved.
 func TestProblems(t *testing.T) {
 	t.Parallel()
-	cases := readCases(t)
-	if len(cases) < 60 {
-		t.Fatalf("only %d cases", len(cases))
+	seen := map[string]bool{}
+	for _, f := range goldens(t) {
+		compareCases(t, f, seen)
 	}
+	if len(seen) < 200 {
+		t.Errorf("only %d different configs", len(seen))
+	}
+}
+
+// compareCases checks one golden file, or writes it. seen collects configs.
+func compareCases(t *testing.T, file string, seen map[string]bool) {
+	t.Helper()
 	var all strings.Builder
-	for _, c := range cases {
+	for _, c := range readCases(t, file) {
+		if seen[c.yaml] {
+			t.Errorf("%s: the config is here twice", c.name)
+		}
+		seen[c.yaml] = true
 		got := report(t, c.yaml)
 		all.WriteString("=== " + c.name + "\n" + c.yaml + reported + "\n" + got + "\n")
-		if !*update {
-			if d := cmp.Diff(c.want, got); d != "" {
-				t.Errorf("%s (go test -update shows all):\n%s", c.name, d)
-			}
+		if d := cmp.Diff(c.want, got); d != "" && !*update {
+			t.Errorf("%s (go test -update shows all):\n%s", c.name, d)
 		}
 	}
-	if *update {
-		if err := os.WriteFile(casesFile, []byte(all.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if !*update {
+		return
+	}
+	if err := os.WriteFile(file, []byte(all.String()), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -205,14 +224,10 @@ func TestPackageListsComeBeforeInlineNames(t *testing.T) {
 }
 
 func FuzzLoad(f *testing.F) {
-	data, err := os.ReadFile(casesFile)
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, part := range strings.Split(string(data), "=== ") {
-		yaml, _, _ := strings.Cut(part, reported)
-		_, yaml, _ = strings.Cut(yaml, "\n")
-		f.Add(yaml)
+	for _, file := range goldens(f) {
+		for _, c := range readCases(f, file) {
+			f.Add(c.yaml)
+		}
 	}
 	f.Fuzz(func(t *testing.T, yaml string) {
 		doc, r := config.Parse("fuzz.yaml", []byte(yaml))

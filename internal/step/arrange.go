@@ -35,6 +35,8 @@ func (d Disk) arrange() (spans []span, size config.Size, problems []arrangeProbl
 		switch {
 		case p.End != 0 && (p.Size.Bytes != 0 || p.Size.Grow):
 			problem(i, "end", "keep one of them", "end and size exclude each other")
+		case p.Size.Grow && i < len(d.Partitions)-1:
+			problem(i, "size", "give it a size", "the partition %q is not the last one, and cannot grow", p.ID)
 		case open && i < len(d.Partitions)-1:
 			problem(i, "size", "only the last partition can fill the disk", "the partition %q has neither size nor end", p.ID)
 		case open && d.MaxSize == 0:

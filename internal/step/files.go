@@ -43,7 +43,7 @@ type ImagePath string
 // Validate checks that the path is absolute and names a file.
 func (p *ImagePath) Validate(at *config.At) {
 	switch s := string(*p); {
-	case !strings.HasPrefix(s, "/"):
+	case !strings.HasPrefix(s, "/") || strings.Contains(s, "\x00"):
 		at.Errorf("%q is not an absolute path in the image", s).Hint("begin it with \"/\"")
 	case strings.HasSuffix(path.Clean(s)+"/", "//"), strings.HasSuffix(s, "/"):
 		at.Errorf("%q names a folder", s).Hint("name the file")
@@ -64,7 +64,7 @@ type DirPath string
 
 // Validate checks that the path is absolute.
 func (p *DirPath) Validate(at *config.At) {
-	if !strings.HasPrefix(string(*p), "/") {
+	if !strings.HasPrefix(string(*p), "/") || strings.Contains(string(*p), "\x00") {
 		at.Errorf("%q is not an absolute path in the image", string(*p)).Hint("begin it with \"/\"")
 	}
 }

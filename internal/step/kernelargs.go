@@ -26,7 +26,7 @@ func (a *KernelArgs) Validate(at *config.At) {
 	case strings.TrimSpace(string(*a)) == "":
 		at.Errorf("the item is empty").Hint("remove it, or write an argument")
 	case strings.ContainsAny(string(*a), "\n\r\x00"):
-		at.Errorf("kernel arguments hold no line break").Hint("make each line an item of its own")
+		at.Errorf("kernel arguments hold no line break and no null byte").Hint("make each line an item of its own")
 	default:
 		if _, err := boot.SplitArgs(string(*a)); err != nil {
 			at.Errorf("%q: %v", string(*a), err)

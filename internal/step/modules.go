@@ -33,7 +33,7 @@ type ModuleName string
 
 // Validate checks that the name is one word.
 func (n *ModuleName) Validate(at *config.At) {
-	if *n == "" || strings.ContainsAny(string(*n), " \t\n") {
+	if *n == "" || strings.ContainsAny(string(*n), " \t\n/") {
 		at.Errorf("%q is not the name of a kernel module", string(*n)).Hint("write one word")
 	}
 }

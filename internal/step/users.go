@@ -60,9 +60,13 @@ func (c *Command) Validate(at *config.At) {
 // SSHKey is a line of an authorized_keys file.
 type SSHKey string
 
-// Validate checks that the key is one line.
+// Validate checks that the key is one line, and no private key.
 func (k *SSHKey) Validate(at *config.At) {
-	if s := strings.TrimSpace(string(*k)); s == "" || strings.Contains(s, "\n") {
+	switch s := strings.TrimSpace(string(*k)); {
+	case strings.HasPrefix(s, "-----BEGIN"):
+		at.Secret(s)
+		at.Errorf("this is a private key, which must not be in an image").Hint("write the line of its .pub file")
+	case s == "" || strings.Contains(s, "\n"):
 		at.Errorf("this is not a public key").Hint("write one key in one line, as in a .pub file")
 	}
 }
@@ -108,6 +112,8 @@ func (p *Password) Validate(at *config.At) {
 	case strings.HasSuffix(string(p.Type), "-file"):
 		p.File.UnmarshalScalar(p.Value, value)
 		p.File.NeedFile(value)
+	case p.Type == "plain-text" && strings.ContainsAny(p.Value, "\n\x00"):
+		value.Errorf("a password holds no line break and no null byte")
 	case p.Type == "hashed" && strings.ContainsAny(p.Value, ":\n"):
 		value.Errorf("a hash holds no \":\" and no line break")
 	}
