@@ -23,6 +23,7 @@ type Format struct {
 	Type       string // ext4, xfs, btrfs, vfat or swap
 	UUID       string // as fstab spells it
 	Size       int64  // bytes; 0 fills the partition
+	Block      int    // size of sectors that the device will have, if they are larger than now
 	Features   []string
 	Subvolumes []Subvolume
 }

@@ -157,6 +157,9 @@ func (f Format) makeXFS(ctx context.Context, device string) error {
 			args = append(args, o.flag, strings.Join(list, ","))
 		}
 	}
+	if f.Block > 0 {
+		args = append(args, "-s", fmt.Sprintf("size=%d", f.Block))
+	}
 	if f.Size > 0 {
 		args = append(args, "-d", fmt.Sprintf("size=%d", f.Size))
 	}

@@ -12,6 +12,7 @@ type Content struct {
 	Type  string // ext4, xfs, btrfs, vfat, swap, crypto_LUKS, LVM2_member, ...; empty if unknown
 	UUID  string // as fstab spells it
 	Label string
+	Block int // smallest size of a read that a device must allow for it, in bytes; 0 where it is not known
 }
 
 // signature is a format told by a text at a fixed place.
@@ -29,7 +30,7 @@ type signature struct {
 var signatures = append([]signature{
 	{"crypto_LUKS", 0, "LUKS\xba\xbe", 0, readLUKS},
 	{"DM_verity_hash", 0, "verity\x00\x00", 0, func(_ io.ReaderAt, s []byte, c *Content) { c.UUID = dashed(s[16:32]) }},
-	{"xfs", 0, "XFSB", 0, func(_ io.ReaderAt, s []byte, c *Content) { c.UUID, c.Label = dashed(s[32:48]), text(s[108:120]) }},
+	{"xfs", 0, "XFSB", 0, readXFS},
 	{"squashfs", 0, "hsqs", 0, nil},
 	{"ext4", 1024 + 56, "\x53\xef", 1024, readExt},
 	{"erofs", 1024, "\xe2\xe1\xf5\xe0", 1024, func(_ io.ReaderAt, s []byte, c *Content) { c.UUID, c.Label = dashed(s[48:64]), text(s[64:80]) }},
@@ -108,6 +109,14 @@ func readExt(_ io.ReaderAt, s []byte, c *Content) {
 		c.Type = "ext2"
 	}
 	c.UUID, c.Label = dashed(s[104:120]), text(s[120:136])
+	if c.Type != "jbd" {
+		c.Block = 1024 << min(s[24], 6) // 64 KiB is the most
+	}
+}
+
+// readXFS takes the sector size for the block: blocks are made of them.
+func readXFS(_ io.ReaderAt, s []byte, c *Content) {
+	c.UUID, c.Label, c.Block = dashed(s[32:48]), text(s[108:120]), int(binary.BigEndian.Uint16(s[102:]))
 }
 
 func readLUKS(_ io.ReaderAt, s []byte, c *Content) {

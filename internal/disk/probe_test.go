@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ const someUUID = "0a1b2c3d-1111-4222-8333-444455556666"
 // blkid probes a file with blkid.
 func blkid(t testing.TB, name string) (c Content) {
 	t.Helper()
+	block := 0
 	for line := range strings.Lines(run(t, "blkid", "-p", "-o", "export", name)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		switch value = strings.ReplaceAll(value, `\ `, " "); key {
@@ -25,7 +27,12 @@ func blkid(t testing.TB, name string) (c Content) {
 			c.UUID = value
 		case "LABEL":
 			c.Label = value
+		case "BLOCK_SIZE":
+			block, _ = strconv.Atoi(value)
 		}
+	}
+	if strings.HasPrefix(c.Type, "ext") || c.Type == "xfs" {
+		c.Block = block
 	}
 	return c
 }
@@ -50,6 +57,8 @@ func TestContentsAsBlkidReadsThem(t *testing.T) {
 		"ext4 no journal":    "mkfs.ext4 -q -O ^has_journal FILE",
 		"jbd":                "mke2fs -q -O journal_dev FILE",
 		"xfs":                "mkfs.xfs -q -L twelvechars_ FILE",
+		"xfs big sectors":    "mkfs.xfs -q -s size=4096 FILE",
+		"ext4 big blocks":    "mkfs.ext4 -q -b 4096 FILE",
 		"btrfs":              "mkfs.btrfs -q -L label FILE",
 		"vfat 12":            "truncate -s 8M FILE; mkfs.vfat -F 12 -n MY_ESP FILE",
 		"vfat 16":            "mkfs.vfat -F 16 -i 0a0b0c0d FILE",

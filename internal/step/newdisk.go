@@ -70,7 +70,7 @@ func (s *Storage) format(p Partition, number int, f *machine.Facts, in Inputs) *
 		return &disk.Format{Partition: number, Type: "vfat", UUID: id[:4] + "-" + id[4:]}
 	}
 	format := &disk.Format{
-		Partition: number, Type: string(fs.Type), UUID: in.Seed.UUID(name), Size: s.sizeBeforeTree(p),
+		Partition: number, Type: string(fs.Type), UUID: in.Seed.UUID(name), Size: s.sizeBeforeTree(p), Block: s.blockSize(p),
 		Features: kernelFeatures(f.Distro.Filesystems.Of(string(fs.Type), s.holdsBoot(i)), f),
 	}
 	if fs.Btrfs != nil {

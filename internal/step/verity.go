@@ -209,6 +209,14 @@ func (s *Storage) sizeBeforeTree(p Partition) int64 {
 	return 0
 }
 
+// blockSize is what a filesystem must be made of for its device; 0 where it does not matter.
+func (s *Storage) blockSize(p Partition) int {
+	if slices.ContainsFunc(s.Verity, func(v Verity) bool { return v.DataDeviceID == p.ID }) {
+		return verity.BlockSize
+	}
+	return 0
+}
+
 func (s *Storage) checkTreeSize(v *Verity, at *config.At) {
 	places, _, problems := s.Disks[0].arrange()
 	data, hash := slices.Index(s.partitionIDs(), v.DataDeviceID), slices.Index(s.partitionIDs(), v.HashDeviceID)
@@ -343,6 +351,9 @@ func existing(v *Verity, at string, f *machine.Facts) (problems []plan.Problem) 
 		bad("hashDevice", "partition %d is mounted: the hash tree would overwrite it", hash.Number)
 	case hash.Content.Type != "" && hash.Content.Type != "DM_verity_hash":
 		bad("hashDevice", "partition %d holds %s, which the hash tree would overwrite", hash.Number, hash.Content.Type)
+	case data.Content.Block > 0 && data.Content.Block < verity.BlockSize:
+		bad("dataDevice", "the %s of partition %d is made of blocks of %d bytes, but a verity device has blocks of %d, and the kernel would not mount it; make the filesystem anew (mkfs.ext4 -b 4096, mkfs.xfs -s size=4096), or lay the disk out anew with storage.disks",
+			data.Content.Type, data.Number, data.Content.Block, verity.BlockSize)
 	case need > hash.Size:
 		bad("hashDevice", "partition %d is too small for the hash tree: it has %d KiB, the tree takes %d KiB", hash.Number, hash.Size>>10, need>>10)
 	}

@@ -43,7 +43,7 @@ layout() {
       = linux btrfs /home UUID subvol=@home" ;;
     debian12-seal) parts="$esp
       $boot
-      500 linux ext4 / UUID errors=remount-ro
+      600 linux ext4 / UUID errors=remount-ro
       16 linux none -root-hash - -
       1000 linux ext4 /usr PARTUUID defaults
       16 linux none -usr-hash - -
