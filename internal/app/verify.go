@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/image"
@@ -153,7 +154,7 @@ func (w *worker) verify(ctx context.Context) error {
 	var lines, hints []string
 	for _, f := range wrong {
 		lines = append(lines, f.String())
-		if f.Hint != "" {
+		if f.Hint != "" && !slices.Contains(hints, f.Hint) {
 			hints = append(hints, f.Hint)
 		}
 	}

@@ -58,6 +58,7 @@ func (s *system) source(found *list, line int, e disk.Entry) {
 	v, err := s.named(e.Source)
 	if err != nil {
 		found.add(Finding{File: fstabFile, Line: line, Text: err.Error(), Warning: e.Optional()})
+		found.hint("a disk that the image only gets where it runs needs the mount option nofail or noauto")
 		return
 	}
 	if !sameType(e.Type, v.Content.Type) {

@@ -70,7 +70,7 @@ func Run(i Image) []Finding {
 			}
 		}
 	}
-	slog.Debug("verified", "findings", len(all), "took", time.Since(start).String())
+	slog.Debug("verified", "findings", len(all), "entries", len(s.menu.Entries), "kernels", len(s.kernels), "scheme", s.scheme.String(), "took", time.Since(start).String())
 	return all
 }
 
