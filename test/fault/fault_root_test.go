@@ -100,19 +100,21 @@ func TestTorture(t *testing.T) {
 		share := func(n int) int { return (n + len(Scenarios) - 1 - i) / len(Scenarios) }
 		report := &Report{Scenario: s}
 		reports = append(reports, report)
-		t.Run(s.Name, func(t *testing.T) { torture(t, report, share(kills), share(interrupts)) })
-	}
-	if page := os.Getenv("TORTURE_REPORT"); page != "" {
-		if err := WriteReport(filepath.Join(fixture.Root(), page), reports); err != nil {
-			t.Error(err)
+		save := func() { // from time to time, since a whole run takes hours
+			if page := os.Getenv("TORTURE_REPORT"); page != "" {
+				if err := WriteReport(filepath.Join(fixture.Root(), page), reports); err != nil {
+					t.Error(err)
+				}
+			}
 		}
+		t.Run(s.Name, func(t *testing.T) { torture(t, report, share(kills), share(interrupts), save) })
 	}
 }
 
 // checkEvery is after how many disturbed runs one is left alone.
 const checkEvery = 25
 
-func torture(t *testing.T, report *Report, kills, interrupts int) {
+func torture(t *testing.T, report *Report, kills, interrupts int, save func()) {
 	l := NewLane(t, report.Scenario)
 	base, err := Identify(l.Image)
 	if err != nil {
@@ -121,7 +123,7 @@ func torture(t *testing.T, report *Report, kills, interrupts int) {
 	if report.Timeline, err = l.Measure(runLimit); err != nil {
 		t.Fatal(err)
 	}
-	points := append(Points(report.Timeline, kills, syscall.SIGKILL, 1), Points(report.Timeline, interrupts, syscall.SIGINT, 2)...)
+	points := Mix(Points(report.Timeline, kills, syscall.SIGKILL, 1), Points(report.Timeline, interrupts, syscall.SIGINT, 2))
 	for i, p := range points {
 		o := l.Disturb(p)
 		report.Outcomes = append(report.Outcomes, o)
@@ -135,6 +137,7 @@ func torture(t *testing.T, report *Report, kills, interrupts int) {
 		if i%checkEvery == checkEvery-1 || i == len(points)-1 {
 			report.Whole++
 			succeed(t, l)
+			save()
 		}
 	}
 	if err := base.Same(); err != nil {

@@ -1,12 +1,9 @@
 package fault
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"imagecustomizer/test/fixture"
@@ -55,48 +52,16 @@ func configFile(t testing.TB, dir, config string) string {
 	return path
 }
 
-// packageArgs are flags for a set of packages on this machine: a run that is disturbed often must
-// not need the network each time.
-func packageArgs(t testing.TB, set string) []string {
+// packageArgs are flags for packages on this machine: a run that is disturbed often must not need the
+// network each time.
+func packageArgs(t testing.TB, kind string) []string {
 	t.Helper()
-	if set != "debian" {
-		t.Fatalf("no set of packages %q", set)
+	switch kind {
+	case "deb":
+		return []string{"--deb-source", fixture.Debs(t, "jq"), "--disable-base-image-rpm-repos"}
+	case "rpm":
+		return []string{"--rpm-source", fixture.Base(t, "repo"), "--disable-base-image-rpm-repos"}
 	}
-	downloadOnce.Do(func() { debs, debsErr = download(fixture.Binary(t), fixture.Base(t, "debian12-efi")) })
-	if debsErr != nil {
-		t.Fatal(debsErr)
-	}
-	return []string{"--deb-source", debs, "--disable-base-image-rpm-repos"}
-}
-
-var (
-	downloadOnce sync.Once
-	debs         string
-	debsErr      error
-)
-
-// download has the program itself fetch what the demo installs, and returns the folder. It is kept.
-func download(binary, image string) (string, error) {
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(base, "imagecustomizer", "base", "debs")
-	if found, _ := filepath.Glob(dir + "/apt/jq_*.deb"); len(found) > 0 {
-		return dir, nil
-	}
-	tmp, err := os.MkdirTemp("/var/tmp", "imagecustomizer-download-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(tmp)
-	config := filepath.Join(tmp, "config.yaml")
-	if err := os.WriteFile(config, []byte("os: {packages: {install: [jq]}}\n"), 0o644); err != nil {
-		return "", err
-	}
-	cmd := exec.Command(binary, "--build-dir", tmp, "--image-file", image, "--config-file", config, "--output", "raw="+tmp+"/x", "--package-cache-dir", dir)
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("download packages for the tests: %w: %s", err, text)
-	}
-	return dir, nil
+	t.Fatalf("no packages of kind %q", kind)
+	return nil
 }

@@ -49,7 +49,9 @@ func WriteReport(path string, reports []*Report) error {
 	}
 	b.WriteString("\n")
 	for _, r := range reports {
-		r.steps(&b)
+		if len(r.Outcomes) > 0 {
+			r.steps(&b)
+		}
 	}
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }

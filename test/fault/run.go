@@ -24,7 +24,7 @@ type Scenario struct {
 	Config   string   // file, from the repository's root; or the text of a config
 	Outputs  []string // formats to write; raw if none is named
 	Args     []string // further flags
-	Packages string   // which packages it installs: "debian", or none
+	Packages string   // what kind of packages the config installs, "deb" or "rpm"; may be empty
 }
 
 // Lane is a folder in which runs of a scenario happen, one after the other.

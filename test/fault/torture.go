@@ -55,6 +55,18 @@ func Points(t Timeline, n int, sig syscall.Signal, seed uint64) []Point {
 	return points
 }
 
+// Mix puts the few between the many, evenly.
+func Mix(many, few []Point) (all []Point) {
+	n := 0
+	for i, p := range many {
+		all = append(all, p)
+		for ; n*len(many) < (i+1)*len(few); n++ {
+			all = append(all, few[n])
+		}
+	}
+	return append(all, few[n:]...)
+}
+
 // Covered are the names of the steps in which a point lies.
 func Covered(t Timeline, points []Point) (names []string) {
 	for _, p := range points {
