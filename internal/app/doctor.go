@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/hostcmd"
-	"imagecustomizer/internal/sandbox"
 )
 
 // need is one thing a feature asks of the host.
@@ -40,12 +39,18 @@ func fsNeed(feature, fs, optional string) need {
 }
 
 // needs lists what the features ask of a host, in the order in which people meet them.
-func needs() []need {
+func needs(h abilities) []need {
+	capabilities := missingCapabilities(ownConfinement().fields()["CapEff"])
 	return []need{
 		{feature: "every run", what: "root", ok: func() bool { return os.Geteuid() == 0 }, mend: "run it with sudo"},
 		{feature: "every run", what: "Linux 5.8 or newer", ok: func() bool { return kernelAtLeast(5, 8) }, mend: "use a newer kernel"},
-		{feature: "every run", what: "namespaces for the worker", ok: canStartWorker, mend: "in a container: run it with --privileged"},
-		{feature: "every run", what: "loop devices", ok: func() bool { return exists("/dev/loop-control") }, mend: "modprobe loop (in a container: --device /dev/loop-control)"},
+		{feature: "every run", what: "capabilities", ok: func() bool { return len(capabilities) == 0 }, mend: "in a container: " + strings.Join(capabilities, " ")},
+		{feature: "every run", what: "namespaces and mounts of its own for the worker", ok: func() bool { return h.Worker == "" }, mend: h.Worker + "; " + hostHint()},
+		{feature: "every run", what: "loop devices", ok: func() bool { return h.Loop == "" }, mend: h.Loop + "; modprobe loop, or in a container: --device-cgroup-rule 'c 10:237 rmw' --device-cgroup-rule 'b 7:* rmw'"},
+		{
+			feature: "every run", what: "devices of loop partitions", ok: func() bool { return h.Partitions == "" },
+			optional: "each partition then takes a loop device of its own", mend: "in a container: --device-cgroup-rule 'b 259:* rmw'",
+		},
 		programNeed("every run", "qemu-img", "qemu-utils"),
 		programNeed("every run", "mkfs.ext4", "e2fsprogs"),
 		programNeed("ext2, ext3, ext4 images", "e2fsck", "e2fsprogs"),
@@ -65,10 +70,10 @@ func needs() []need {
 
 // Doctor prints, feature by feature, what this host has and lacks. It fails if something is missing
 // that has no substitute.
-func Doctor(_ context.Context, w io.Writer) error {
+func Doctor(ctx context.Context, w io.Writer) error {
 	var missing []string
 	feature := ""
-	for _, n := range needs() {
+	for _, n := range needs(tryWorker(ctx)) {
 		if n.feature != feature {
 			feature = n.feature
 			fmt.Fprintln(w, feature)
@@ -127,15 +132,4 @@ func kernelAtLeast(major, minor int) bool {
 		return false
 	}
 	return a > major || a == major && b >= minor
-}
-
-// canStartWorker tries what every run starts with.
-func canStartWorker() bool {
-	w, err := sandbox.Start(sandbox.Spec{})
-	if err != nil {
-		return false
-	}
-	w.In.Close() // no job: the worker ends
-	defer w.Out.Close()
-	return w.Wait() == nil
 }

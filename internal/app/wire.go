@@ -1,12 +1,14 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ type job struct {
 	DebSources []string
 	NoBaseRepo bool
 	DryRun     bool
+	Examine    bool // only find out what the worker can do on this host
 	Installs   bool // packages are added or updated
 	Convert    bool // only write the outputs
 	Verify     bool // only look for what is wrong with the image
@@ -84,6 +87,7 @@ type result struct {
 	Error string     `json:"error,omitempty"`
 	Hint  string     `json:"hint,omitempty"`
 	Plan  []planLine `json:"plan,omitempty"`
+	Host  *abilities `json:"host,omitempty"`
 
 	Findings  []verify.Finding `json:"findings,omitempty"`
 	Unwritten []int            `json:"unwritten,omitempty"` // outputs there was nothing to write into
@@ -130,9 +134,11 @@ var errCancelled = errors.New("interrupted")
 // runWorker has a worker do the job and reports its events. It returns when everything the worker
 // started has ended.
 func runWorker(ctx context.Context, j *job, spec sandbox.Spec, report func(ui.Event)) (*result, error) {
+	var said bytes.Buffer
+	spec.Errors = &said
 	w, err := sandbox.Start(spec)
 	if err != nil {
-		return nil, &Failure{Code: ExitHost, Err: err, Hint: "run it with sudo; \"imagecustomizer doctor\" says what a host lacks"}
+		return nil, &Failure{Code: ExitHost, Err: err, Hint: hostHint()}
 	}
 	defer w.Out.Close()
 	stop := context.AfterFunc(ctx, func() { cancelWorker(w) })
@@ -145,8 +151,14 @@ func runWorker(ctx context.Context, j *job, spec sandbox.Spec, report func(ui.Ev
 	if res == nil && ctx.Err() != nil {
 		return nil, context.Canceled
 	}
-	if res == nil {
-		return nil, &Failure{Code: ExitFailed, Err: errors.Join(errors.New("the worker ended without a result"), err)}
+	text := strings.TrimSpace(said.String())
+	switch {
+	case res == nil && strings.Contains(text, sandbox.SetUpFailed):
+		return nil, &Failure{Code: ExitHost, Err: errors.New(text), Hint: hostHint()}
+	case res == nil:
+		return nil, &Failure{Code: ExitFailed, Err: errors.Join(errors.New("the worker ended without a result"), err, errors.New(text))}
+	case text != "":
+		slog.Warn("the worker said: " + text)
 	}
 	return res, res.err()
 }

@@ -29,6 +29,16 @@ const busyTries = 64
 // made; sector is its logical block size in bytes. The file's page cache is used, not direct I/O:
 // what was just copied into the file is still there.
 func AttachLoop(file *os.File, nodes string, sector int) (*Loop, error) {
+	return attachLoop(file, nodes, sector, Partition{})
+}
+
+// AttachPart is AttachLoop for the part of the file in which a partition lies: a substitute for
+// AddPartitions.
+func AttachPart(file *os.File, nodes string, sector int, p Partition) (*Loop, error) {
+	return attachLoop(file, nodes, sector, p)
+}
+
+func attachLoop(file *os.File, nodes string, sector int, part Partition) (*Loop, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("no loop devices on this host (modprobe loop): %w", err)
@@ -39,15 +49,15 @@ func AttachLoop(file *os.File, nodes string, sector int) (*Loop, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find a free loop device: %w", err)
 		}
-		l, err := configure(n, file, nodes, sector)
-		if err == nil || !errors.Is(err, unix.EBUSY) {
+		l, err := configure(n, file, nodes, sector, part)
+		if err == nil || !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENXIO) { // taken, or removed
 			return l, err
 		}
 	}
 	return nil, fmt.Errorf("every loop device was taken by somebody else, %d times", busyTries)
 }
 
-func configure(n int, file *os.File, nodes string, sector int) (*Loop, error) {
+func configure(n int, file *os.File, nodes string, sector int, part Partition) (*Loop, error) {
 	l := &Loop{Number: n}
 	if err := unix.Fstat(int(file.Fd()), &l.file); err != nil {
 		return nil, err
@@ -64,7 +74,11 @@ func configure(n int, file *os.File, nodes string, sector int) (*Loop, error) {
 		return nil, err
 	}
 	cfg := unix.LoopConfig{Fd: uint32(file.Fd()), Size: uint32(sector)}
-	cfg.Info.Flags = unix.LO_FLAGS_AUTOCLEAR | unix.LO_FLAGS_PARTSCAN
+	cfg.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
+	cfg.Info.Offset, cfg.Info.Sizelimit = uint64(part.Start), uint64(part.Size)
+	if part.Size == 0 {
+		cfg.Info.Flags |= unix.LO_FLAGS_PARTSCAN
+	}
 	if err := unix.IoctlLoopConfigure(int(l.dev.Fd()), &cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("attach loop%d: %w", n, err), l.dev.Close())
 	}
@@ -121,8 +135,13 @@ func sysSectors(path string) (int64, error) {
 	return n * 512, err
 }
 
+// ErrNoPartitions says that partitions of loop devices are out of reach here: a container may be
+// allowed loop devices (block devices of major number 7), but not those of their partitions, whose
+// major number is 259.
+var ErrNoPartitions = errors.New("devices of partitions may not be used here")
+
 // AddPartitions makes the kernel know the table's partitions, where it did not find them itself,
-// and returns the device number of each by partition number.
+// and returns the device number of each by partition number. It may fail with ErrNoPartitions.
 func (l *Loop) AddPartitions(t *Table) (map[int]uint64, error) {
 	if err := l.check(); err != nil {
 		return nil, err
@@ -133,9 +152,29 @@ func (l *Loop) AddPartitions(t *Table) (map[int]uint64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("partition %d of loop%d: %w", p.Number, l.Number, err)
 		}
+		if err := l.mayOpen(n); err != nil {
+			return nil, err
+		}
 		numbers[p.Number] = n
 	}
 	return numbers, nil
+}
+
+// mayOpen tries to open a device.
+func (l *Loop) mayOpen(number uint64) error {
+	node := l.Node() + "-partition"
+	err := unix.Mknod(node, unix.S_IFBLK|0o600, int(number))
+	if err == nil {
+		defer os.Remove(node)
+		var f *os.File
+		if f, err = os.OpenFile(node, os.O_RDWR, 0); err == nil {
+			return f.Close()
+		}
+	}
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		err = fmt.Errorf("%w: %w", ErrNoPartitions, err)
+	}
+	return err
 }
 
 // addPartition adds one partition. The kernel, or a daemon of the host, may do the same meanwhile;

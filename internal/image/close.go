@@ -30,9 +30,8 @@ func (d *Disk) Trim() error {
 
 // Unmount unmounts the tree but keeps the disk attached, for Check.
 func (d *Disk) Unmount() error {
-	attached := 1 + len(d.Nodes) // what attach has pushed
-	mounts := d.undo[attached:]
-	d.undo = d.undo[:attached]
+	mounts := d.undo[d.attached:]
+	d.undo = d.undo[:d.attached]
 	return mounts.Undo()
 }
 

@@ -46,12 +46,13 @@ type Disk struct {
 	Nodes   map[string]uint64 // device nodes for the image's /dev
 	Links   map[string]string // symbolic links there, such as disk/by-uuid/...
 
-	file   *os.File
-	loop   *disk.Loop
-	node   string // what the disk is called in the worker's /dev
-	undo   disk.Stack
-	held   *heldBoot
-	reseal bool
+	file     *os.File
+	loop     *disk.Loop
+	attached int    // how much of undo detaches the disk
+	node     string // what the disk is called in the worker's /dev
+	undo     disk.Stack
+	held     *heldBoot
+	reseal   bool
 }
 
 // Open attaches a raw disk and mounts the tree of the system on it at the folder dir. It makes nodes
@@ -134,6 +135,10 @@ func (d *Disk) attach(file *os.File) (err error) {
 		return err
 	}
 	parts, err := d.loop.AddPartitions(d.Table)
+	if errors.Is(err, disk.ErrNoPartitions) {
+		slog.Debug("each partition is attached to a loop device of its own", "because", err)
+		parts, err = d.attachParts(file)
+	}
 	if err != nil {
 		return err
 	}
@@ -142,7 +147,27 @@ func (d *Disk) attach(file *os.File) (err error) {
 		d.Nodes[partName(n)] = dev
 	}
 	d.linkVolumes()
-	return d.makeNodes()
+	if err := d.makeNodes(); err != nil {
+		return err
+	}
+	d.attached = len(d.undo)
+	return nil
+}
+
+// attachParts attaches every partition on its own and returns the device numbers.
+func (d *Disk) attachParts(file *os.File) (map[int]uint64, error) {
+	numbers := map[int]uint64{}
+	for _, p := range d.Table.Partitions {
+		l, err := disk.AttachPart(file, "/dev", d.Table.SectorSize, p)
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", p.Number, err)
+		}
+		d.undo.Push(l.Detach)
+		if numbers[p.Number], err = l.DeviceNumber(); err != nil {
+			return nil, err
+		}
+	}
+	return numbers, nil
 }
 
 func (d *Disk) linkVolumes() {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -68,6 +69,8 @@ type Spec struct {
 	Files    []*os.File        `json:"-"` // inherited; File(i) is the i-th in the worker
 	Writable map[string]string // folders of the host the worker may write, by the name Writable is asked with
 
+	Errors io.Writer `json:"-"` // gets what the worker prints when it cannot even start; nil means standard error
+
 	Count int // of Files, for the helpers
 }
 
@@ -96,6 +99,9 @@ func Start(spec Spec) (*Process, error) {
 	cmd := exec.Command("/proc/self/exe", initArg, string(text))
 	cmd.ExtraFiles = append([]*os.File{inR, outW}, spec.Files...)
 	cmd.Stderr = os.Stderr
+	if spec.Errors != nil {
+		cmd.Stderr = spec.Errors
+	}
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
@@ -138,6 +144,9 @@ var handedOver []*os.File
 
 // File is the i-th of Spec.Files, in the worker.
 func File(i int) *os.File { return handedOver[i] }
+
+// SetUpFailed begins what a worker prints that cannot make its surroundings.
+const SetUpFailed = "cannot set up the worker:"
 
 // Path names an open file for programs that the worker starts: their own /proc/self is another.
 func Path(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }
@@ -198,7 +207,7 @@ func workerMain(worker func(in, out *os.File) int) int {
 		}
 	}
 	if err := enterPrivateRoot(spec.Writable); err != nil {
-		fmt.Fprintln(os.Stderr, "cannot set up the worker:", err)
+		fmt.Fprintln(os.Stderr, SetUpFailed, err)
 		return 1
 	}
 	return worker(os.NewFile(fdIn, "job"), os.NewFile(fdOut, "events"))
