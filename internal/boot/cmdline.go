@@ -153,6 +153,9 @@ func grubForms(arg string) []string {
 // tried on every reader of the carrier, with an argument behind it, which it must not swallow.
 func (c carrier) write(arg string) (string, error) {
 	const next = "x"
+	if strings.ContainsAny(arg, "\n\x00") {
+		return "", fmt.Errorf("the kernel argument %q holds a line break or a null byte, which ends it", arg)
+	}
 	for _, form := range c.forms(arg) {
 		arrives := true
 		for _, read := range c.reads {

@@ -181,9 +181,9 @@ func (d *defaults) append(variable string, args []string) error {
 	text := d.texts[file]
 	switch {
 	case a == nil:
-		d.texts[file] = line(text) + variable + "=" + quoteIn(0, more) + "\n"
+		d.texts[file] = ended(text) + variable + "=" + quoteIn(0, more) + "\n"
 	case a.conditional: // it may not be what holds: add behind it, whatever that is
-		d.texts[file] = line(text) + variable + `="$` + variable + " " + quoteIn('"', more) + "\"\n"
+		d.texts[file] = ended(text) + variable + `="$` + variable + " " + quoteIn('"', more) + "\"\n"
 	default:
 		d.texts[file] = a.insert(text, more, kernelopts)
 	}
@@ -194,6 +194,16 @@ func (d *defaults) append(variable string, args []string) error {
 func line(text string) string {
 	if text != "" && !strings.HasSuffix(text, "\n") {
 		return text + "\n"
+	}
+	return text
+}
+
+// ended is text whose last command is at its end, even where a backslash would continue that line.
+func ended(text string) string {
+	text = line(text)
+	body := strings.TrimSuffix(text, "\n")
+	if backslashes := len(body) - len(strings.TrimRight(body, `\`)); backslashes%2 == 1 {
+		text += "\n"
 	}
 	return text
 }

@@ -6,7 +6,9 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,4 +102,44 @@ func bootWith(t *testing.T, o vm.Options, probes []probe) {
 			t.Errorf("%s\n got: %s\nwant: %s", p.script, strings.TrimSpace(got), p.want)
 		}
 	}
+}
+
+// rootOffset is where the largest partition of a raw disk begins, in bytes.
+func rootOffset(t *testing.T, disk string) int64 {
+	t.Helper()
+	out, err := exec.Command("sfdisk", "--json", disk).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table struct {
+		PartitionTable struct {
+			Partitions []struct{ Start, Size int64 }
+		}
+	}
+	if err := json.Unmarshal(out, &table); err != nil {
+		t.Fatal(err)
+	}
+	var start, size int64
+	for _, p := range table.PartitionTable.Partitions {
+		if p.Size > size {
+			start, size = p.Start, p.Size
+		}
+	}
+	return start * 512
+}
+
+// readFile returns a file of the ext4 root of a raw disk, read without mounting it.
+func readFile(t *testing.T, disk, path string) string {
+	t.Helper()
+	out, err := exec.Command("debugfs", "-R", "cat "+path, fmt.Sprintf("%s?offset=%d", disk, rootOffset(t, disk))).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func exists(t *testing.T, disk, path string) bool {
+	t.Helper()
+	out, err := exec.Command("debugfs", "-R", "stat "+path, fmt.Sprintf("%s?offset=%d", disk, rootOffset(t, disk))).CombinedOutput()
+	return err == nil && strings.Contains(string(out), "Inode:")
 }

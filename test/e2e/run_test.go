@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,40 +32,6 @@ scripts:
   - content: echo "$WORD" > /etc/e2e/post
     environmentVariables: {WORD: told}
 `
-
-// rootOffset is where the largest partition of a raw disk begins, in bytes.
-func rootOffset(t *testing.T, disk string) int64 {
-	t.Helper()
-	out, err := exec.Command("sfdisk", "--json", disk).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table struct {
-		PartitionTable struct {
-			Partitions []struct{ Start, Size int64 }
-		}
-	}
-	if err := json.Unmarshal(out, &table); err != nil {
-		t.Fatal(err)
-	}
-	var start, size int64
-	for _, p := range table.PartitionTable.Partitions {
-		if p.Size > size {
-			start, size = p.Start, p.Size
-		}
-	}
-	return start * 512
-}
-
-// readFile returns a file of the ext4 root of a raw disk, read without mounting it.
-func readFile(t *testing.T, disk, path string) string {
-	t.Helper()
-	out, err := exec.Command("debugfs", "-R", "cat "+path, fmt.Sprintf("%s?offset=%d", disk, rootOffset(t, disk))).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(out)
-}
 
 // sum is a hash of a disk image and its times; holes cost nothing.
 func sum(t *testing.T, file string) string {
@@ -258,12 +223,6 @@ func TestPackagesFromFolders(t *testing.T) {
 	if exists(t, again, "/usr/share/fixture-a") || !exists(t, again, "/usr/share/fixture-b") {
 		t.Error("the package was not removed, or the wrong one was")
 	}
-}
-
-func exists(t *testing.T, disk, path string) bool {
-	t.Helper()
-	out, err := exec.Command("debugfs", "-R", "stat "+path, fmt.Sprintf("%s?offset=%d", disk, rootOffset(t, disk))).CombinedOutput()
-	return err == nil && strings.Contains(string(out), "Inode:")
 }
 
 // TestFailures has runs fail and looks at the exit status, the text, and that nothing is left.
