@@ -52,7 +52,7 @@ func readAttrs(h holder) (map[string][]byte, error) {
 	}
 	attrs := map[string][]byte{}
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(buf[:size]), "\x00"), "\x00") {
-		if name == "" || strings.HasPrefix(name, "btrfs.") {
+		if name == "" || foreign(name) {
 			continue
 		}
 		n, err := h.get(name, nil)
@@ -66,4 +66,10 @@ func readAttrs(h holder) (map[string][]byte, error) {
 		attrs[name] = value[:n]
 	}
 	return attrs, nil
+}
+
+// foreign tells whether an attribute belongs to a kind of filesystem: properties of btrfs, and the
+// form in which XFS keeps ACLs, which it shows under their own names too.
+func foreign(name string) bool {
+	return strings.HasPrefix(name, "btrfs.") || strings.HasPrefix(name, "trusted.SGI_ACL_")
 }
