@@ -45,7 +45,7 @@ var spreadProbes = []probe{
 }
 
 // TestNewLayout boots Debian from a layout with a filesystem each for /boot, / and /var.
-func TestNewLayout(t *testing.T) {
+func TestNewLayoutExt4(t *testing.T) {
 	t.Parallel()
 	out := filepath.Join(t.TempDir(), "image.raw")
 	customize(t, base(t, "debian12-efi"), spread("ext4", "ext4", ""), out, "raw")
