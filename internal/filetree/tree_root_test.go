@@ -146,11 +146,14 @@ func TestCompareFindsEveryDifference(t *testing.T) {
 			defer f.Close()
 			return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 1<<20, 1<<20)
 		},
-		"a file too few":    func(d string) error { return os.Remove(d + "/fifo") },
-		"a file too many":   func(d string) error { return os.WriteFile(d+"/new", nil, 0o600) },
-		"kind":              func(d string) error { os.Remove(d + "/fifo"); return os.WriteFile(d+"/fifo", nil, 0o600) },
-		"link":              func(d string) error { os.Remove(d + "/link"); return os.Symlink("/elsewhere", d+"/link") },
-		"device":            func(d string) error { os.Remove(d + "/null"); return unix.Mknod(d+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))) },
+		"a file too few":  func(d string) error { return os.Remove(d + "/fifo") },
+		"a file too many": func(d string) error { return os.WriteFile(d+"/new", nil, 0o600) },
+		"kind":            func(d string) error { os.Remove(d + "/fifo"); return os.WriteFile(d+"/fifo", nil, 0o600) },
+		"link":            func(d string) error { os.Remove(d + "/link"); return os.Symlink("/elsewhere", d+"/link") },
+		"device": func(d string) error {
+			os.Remove(d + "/null")
+			return unix.Mknod(d+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5)))
+		},
 		"attribute changed": func(d string) error { return unix.Setxattr(d+"/setuid", "user.note", []byte("c"), 0) },
 		"attribute lost":    func(d string) error { return unix.Removexattr(d+"/setuid", "security.capability") },
 		"attribute new":     func(d string) error { return unix.Setxattr(d+"/empty", "user.new", []byte("c"), 0) },
