@@ -51,10 +51,10 @@ func TestWriteGPT(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if damage != (len(got.Warnings) > 0) {
-				t.Errorf("damage %v: warnings %v", damage, got.Warnings)
+			if damage != (len(got.Warnings) > 0) || damage != got.Damaged {
+				t.Errorf("damage %v: %v, warnings %v", damage, got.Damaged, got.Warnings)
 			}
-			got.Warnings = nil
+			got.Warnings, got.Damaged = nil, false
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("sector %d, damage %v: %s", sector, damage, d)
 			}
