@@ -258,7 +258,10 @@ func (s *Storage) checkPartitions(p StoragePlaces) {
 			p.field(at, "label").Errorf("%s: %s", p.Key("label"), why)
 		}
 	}
-	_, _, problems := d.arrange()
+	spans, _, problems := d.arrange()
+	if len(problems) == 0 {
+		problems = s.tooSmall(spans)
+	}
 	for _, pr := range problems {
 		at := p.Disk
 		if pr.partition >= 0 {
@@ -266,6 +269,20 @@ func (s *Storage) checkPartitions(p StoragePlaces) {
 		}
 		p.field(at, pr.key).Errorf("%s", pr.text).Hint("%s", pr.hint)
 	}
+}
+
+// smallest are the least sizes that the filesystems' own programs make.
+var smallest = map[FilesystemType]config.Size{"xfs": 300 * config.MiB, "btrfs": 110 * config.MiB}
+
+func (s *Storage) tooSmall(spans []span) (problems []arrangeProblem) {
+	for i, p := range s.Disks[0].Partitions {
+		f, _ := s.filesystemOf(p.ID)
+		if f == nil || spans[i].end-spans[i].start >= smallest[f.Type] {
+			continue
+		}
+		problems = append(problems, arrangeProblem{i, "size", fmt.Sprintf("the partition %q has %v, too little for %s", p.ID, spans[i].end-spans[i].start, f.Type), fmt.Sprintf("give it %v at least", smallest[f.Type])})
+	}
+	return problems
 }
 
 func badLabel(label string) string {
