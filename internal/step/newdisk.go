@@ -15,6 +15,7 @@ import (
 	"imagecustomizer/internal/filetree"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
+	"imagecustomizer/internal/rootfs"
 )
 
 // planNewDisk plans the disk that the config describes.
@@ -272,7 +273,23 @@ func (s NewDisk) Run(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	return m.Root.WriteFile("/etc/fstab", []byte(newFstab(string(old), s.Layout)), 0o644)
+	if err := m.Root.WriteFile("/etc/fstab", []byte(newFstab(string(old), s.Layout)), 0o644); err != nil {
+		return err
+	}
+	return s.resume(m.Root)
+}
+
+// resume names the new swap where initramfs-tools was told the old one: it waits for it at every boot.
+func (s NewDisk) resume(root *rootfs.Root) error {
+	const file = "/etc/initramfs-tools/conf.d/resume"
+	if !root.Exists(file) {
+		return nil
+	}
+	source := "none"
+	if len(s.Layout.Swaps) > 0 {
+		source = s.Layout.Swaps[0].Source
+	}
+	return root.WriteFile(file, []byte("RESUME="+source+"\n"), 0o644)
 }
 
 // newFstab replaces the lines for filesystems and swap of the image's own disk, and keeps all others.

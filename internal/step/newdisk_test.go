@@ -1,6 +1,7 @@
 package step
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/seed"
@@ -141,5 +143,21 @@ server:/x /nfs nfs _netdev 0 0`, l)
 	want := []string{"# a", "PART /", "PART /boot", "UUID /srv", "PART /boot/efi", "UUID none", "tmpf /tmp", "/swa none", "/dev /mnt", "serv /nfs"}
 	if d := cmp.Diff(want, targets); d != "" {
 		t.Errorf("%s\n%s", d, got)
+	}
+}
+
+func TestNewDiskNamesTheNewSwap(t *testing.T) {
+	t.Parallel()
+	l := decoded(t, diskConfig).Storage.layout(facts("debian", "12", "6.1.0"), Inputs{})
+	const resume = "/etc/initramfs-tools/conf.d/resume"
+	m := tree(t, map[string]string{"etc/fstab": "UUID=old / ext4 defaults 0 1\n", resume: "RESUME=UUID=old\n"})
+	copied := false
+	m.NewDisk = func(_ context.Context, got *disk.Layout) error {
+		copied = got == l
+		return nil
+	}
+	mustRun(t, m, NewDisk{l})
+	if !copied || read(t, m, resume) != "RESUME=UUID="+l.Format(3).UUID+"\n" || strings.Contains(read(t, m, "/etc/fstab"), "old") {
+		t.Errorf("copied %v, resume %q, fstab %q", copied, read(t, m, resume), read(t, m, "/etc/fstab"))
 	}
 }
