@@ -3,12 +3,14 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"slices"
 
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/verify"
 )
 
 // shrinksEarly tells whether the disk may be shrunk before it is sealed: the config asks for it, or no
@@ -46,7 +48,15 @@ func (w *worker) detach(context.Context) error {
 	if err := w.undo.Undo(); err != nil || !w.shrinksDisk() {
 		return err
 	}
-	return image.CutDisk(sandbox.File(fileDisk))
+	file := sandbox.File(fileDisk)
+	if err := image.CutDisk(file); err != nil {
+		return err
+	}
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	return w.fit(verify.Table(file, size))
 }
 
 // shrinkLate shrinks the filesystems of the finished disk, which the outputs of it as it was have been

@@ -144,7 +144,12 @@ func (w *worker) verify(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	wrong, known := verify.New(w.before, after)
+	return w.fit(after)
+}
+
+// fit fails when something was found that was not wrong with the base image, and warns of the rest.
+func (w *worker) fit(found []verify.Finding) error {
+	wrong, known := verify.New(w.before, found)
 	for _, f := range known {
 		slog.Warn(f.String(), "check", f.Check)
 	}

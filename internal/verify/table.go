@@ -2,9 +2,17 @@ package verify
 
 import (
 	"encoding/binary"
+	"io"
 
 	"imagecustomizer/internal/disk"
 )
+
+// Table checks the partition table alone, of a disk that was cut when all else had been checked.
+func Table(r io.ReaderAt, size int64) []Finding {
+	s := &system{Image: Image{Disk: r, Size: size}}
+	s.readDisk()
+	return partitionTable(s)
+}
 
 // partitionTable checks the GPT against its backup, which must end the disk.
 func partitionTable(s *system) []Finding {

@@ -75,15 +75,18 @@ func Run(i Image) []Finding {
 }
 
 // New returns what must keep an image from being handed out: what was not found before in the base
-// image. Whatever is wrong with that is no fault of the run, and who wants to customize it can.
+// image. Whatever is wrong with that is no fault of the run, and who wants to customize it can. known
+// are the findings to warn of: what is still wrong, and new ones that keep nothing from booting.
 func New(before, after []Finding) (wrong, known []Finding) {
 	for _, f := range after {
 		old := slices.ContainsFunc(before, func(b Finding) bool { return b.key() == f.key() })
-		if f.Warning || old {
+		switch {
+		case f.Warning && old: // nobody need hear of it again
+		case f.Warning || old:
 			known = append(known, f)
-			continue
+		default:
+			wrong = append(wrong, f)
 		}
-		wrong = append(wrong, f)
 	}
 	return wrong, known
 }
