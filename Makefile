@@ -9,7 +9,7 @@ BIN      = bin/imagecustomizer
 export CGO_ENABLED = 0
 export PATH := $(dir $(GO)):$(PATH)
 
-.PHONY: help deps build check test test-full demo torture bench lint generate clean
+.PHONY: help deps build check test test-full demo torture bench fuzz lint generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ torture: deps build ## Kill 300 runs and interrupt 50; writes docs/torture.md (r
 
 bench: deps build ## Speed against a plain script, as ratios taken in one run (root)
 	$(GO) run ./test/bench
+
+fuzz: ## Every fuzz test for FUZZTIME each (10m); NAMES="VHD Fstab" selects some
+	@test/fuzz.sh $(NAMES)
 
 lint: ## golangci-lint, kept in a module of its own
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...

@@ -5,6 +5,7 @@ package hostile
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -19,6 +20,10 @@ func TestScriptsOnThisHost(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	judge(t, string(out), list)
+	run, _ := os.ReadFile(dir + "/run.log")
+	if named := string(run); !strings.Contains(named, "ended processes that the step left running") || !strings.Contains(named, "sleep") {
+		t.Errorf("processes left running were not named:\n%s", run)
+	}
 	if t.Failed() {
 		log, _ := os.ReadFile(dir + "/log")
 		tried, _ := os.ReadFile(dir + "/tried")
