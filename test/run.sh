@@ -15,10 +15,12 @@ $GO vet ./...
 $GO vet -tags root,boot ./...
 
 say "base images"
+test/base/rpm.sh azl3 >/dev/null & # downloads while the other compresses
 test/base/debian.sh debian12-efi >/dev/null
+wait $!
+test/base/rpm.sh mariner2 >/dev/null
 if [ -n "${FULL:-}" ]; then # root tests see no loop device of the host to build one with
   for v in bios mbr 4k xfs btrfs parts; do test/base/debian.sh "debian12-$v" >/dev/null; done
-  for v in azl3 mariner2; do test/base/rpm.sh "$v" >/dev/null; done
 fi
 
 say "unit tests, and real tools on plain files"

@@ -110,7 +110,7 @@ func Description() string {
 	var b strings.Builder
 	b.WriteString("Changes an existing Linux disk image offline, without booting it, as one config file says.\n\nExit status:\n")
 	for _, e := range app.ExitCodes {
-		fmt.Fprintf(&b, "\n* %d: %s", e.Code, e.Meaning)
+		fmt.Fprintf(&b, "\n    %3d: %s", e.Code, e.Meaning)
 	}
 	return b.String()
 }

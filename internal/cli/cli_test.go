@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -187,6 +188,56 @@ func TestValidateConfig(t *testing.T) {
 	status, _, stderr = runCLI(t, "validate-config", "--validate-resources", "files", "--config-file", write(t, "os:\n  additionalFiles:\n  - {source: none, destination: /x}\n"))
 	if status != app.ExitConfig || !strings.Contains(stderr, "cannot read none") {
 		t.Errorf("exit %d: %s", status, stderr)
+	}
+}
+
+// manyMistakes has a mistake of its own kind in each of nine places.
+const manyMistakes = `os:
+  hostnam: web
+  packages:
+    install: [--evil]
+  groups:
+  - {name: g, gid: 70000}
+  users:
+  - name: alice
+    password: {type: plain, value: "correct horse"}
+  - name: alice
+  additionalFiles:
+  - {destination: relative, content: text, permissions: "644"}
+  modules:
+  - {name: nbd, loadMode: disable, options: {nbds_max: "3"}}
+output:
+  image: {format: vhdxx, path: out}
+pxe: {}
+`
+
+// TestAllMistakesAtOnce wants every mistake of a config with its place, its underlined line and a
+// hint, and within a second.
+func TestAllMistakesAtOnce(t *testing.T) {
+	start := time.Now()
+	status, _, stderr := runCLI(t, "validate-config", "--config-file", write(t, manyMistakes))
+	if took := time.Since(start); status != app.ExitConfig || took > time.Second {
+		t.Errorf("exit %d after %v", status, took)
+	}
+	for place, want := range map[string][]string{
+		":2:3: ":   {`unknown key "hostnam"`, `did you mean "hostname"?`},
+		":4:15: ":  {`"--evil" is not the name of a package`, "jq"},
+		":6:20: ":  {"gid: 70000 is out of range", "0 to 60000"},
+		":9:22: ":  {`"plain" is not allowed`, "allowed: locked, plain-text"},
+		":10:11: ": {"alice is in this list twice", "merge"},
+		":12:19: ": {`"relative" is not an absolute path`, `begin it with "/"`},
+		":14:36: ": {"a disabled module has no options", "remove options"},
+		":16:19: ": {`"vhdxx" is not allowed`, `did you mean "vhdx"?`},
+		":17:1: ":  {"pxe is not supported yet", "disk image"},
+	} {
+		_, problem, found := strings.Cut(stderr, place)
+		lines := append(strings.SplitN(problem, "\n", 5), "", "", "", "")
+		if !found || !strings.Contains(lines[0], want[0]) || !strings.Contains(lines[2], "^") || !strings.Contains(lines[3], want[1]) {
+			t.Errorf("%s misses %q:\n%s", place, want, stderr)
+		}
+	}
+	if n := strings.Count(stderr, "error: "); n != 9 {
+		t.Errorf("%d problems:\n%s", n, stderr)
 	}
 }
 
