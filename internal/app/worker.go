@@ -143,12 +143,12 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		in.Outputs = append(in.Outputs, o.Format)
 	}
 	w.media = step.Media(w.cfg, in.Outputs)
-	for _, p := range append(w.RPMSources, w.DebSources...) {
-		s, err := pkgmgr.CheckSource(p)
-		if err != nil {
-			return nil, err
-		}
-		in.Sources = append(in.Sources, s)
+	var err error
+	if in.RPMSources, err = sources(w.RPMSources); err != nil {
+		return nil, err
+	}
+	if in.DebSources, err = sources(w.DebSources); err != nil {
+		return nil, err
 	}
 	p, problems := step.Plan(w.cfg, m.Facts, in)
 	problems = append(problems, p.Preflight(ctx, m)...)
@@ -170,4 +170,15 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		Code: ExitConfig, Hint: strings.Join(hints, "; "),
 		Err: errors.New("the config cannot be carried out on this image:\n  " + strings.Join(lines, "\n  ")),
 	}
+}
+
+func sources(paths []string) (found []pkgmgr.Source, err error) {
+	for _, p := range paths {
+		s, err := pkgmgr.CheckSource(p)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, s)
+	}
+	return found, nil
 }

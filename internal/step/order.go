@@ -15,9 +15,10 @@ import (
 type Inputs struct {
 	ToolVersion string
 	Now         time.Time
-	UUID        string    // identifies the result
-	Seed        seed.Seed // of all other identifiers and salts
-	Sources     []pkgmgr.Source
+	UUID        string          // identifies the result
+	Seed        seed.Seed       // of all other identifiers and salts
+	RPMSources  []pkgmgr.Source // of --rpm-source
+	DebSources  []pkgmgr.Source // of --deb-source
 	NoBaseRepos bool
 	Outputs     []string // formats to write
 	ConfigDir   string   // folder of the config file, on the build host

@@ -79,7 +79,7 @@ func (p Packages) allRemove() []string  { return joinNames(p.RemoveLists, p.Remo
 func (p Packages) allUpdate() []string  { return joinNames(p.UpdateLists, p.Update) }
 
 func (p Packages) empty() bool {
-	return !p.UpdateExisting && len(p.allInstall())+len(p.allRemove())+len(p.allUpdate()) == 0
+	return !p.UpdateExisting && len(p.allInstall())+len(p.allRemove())+len(p.allUpdate())+len(p.Debconf) == 0
 }
 
 // needSources tells whether the work needs a repository.
@@ -89,22 +89,40 @@ func (p Packages) needSources() bool {
 
 func planPackages(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	p := c.OS.Packages
-	if p.empty() {
-		return nil, nil
+	sources, problems := p.check(f, in)
+	if p.empty() || len(problems) > 0 {
+		return nil, problems
 	}
-	s := ChangePackages{
-		Options: pkgmgr.Options{Sources: in.Sources, NoBaseRepos: in.NoBaseRepos, Debconf: p.Debconf},
+	return plan.Plan{ChangePackages{
+		Options: pkgmgr.Options{Sources: sources, NoBaseRepos: in.NoBaseRepos, Debconf: p.Debconf},
 		Remove:  p.allRemove(), UpdateAll: p.UpdateExisting, Install: p.allInstall(), Update: p.allUpdate(),
+	}}, nil
+}
+
+// check returns the sources for the image's package manager, and what that one cannot do.
+func (p Packages) check(f *machine.Facts, in Inputs) (sources []pkgmgr.Source, problems []plan.Problem) {
+	problem := func(text, hint string) {
+		problems = append(problems, plan.Problem{Step: ChangePackages{}.Name(), Text: text, Hint: hint})
 	}
-	switch {
-	case len(p.Debconf) > 0 && f.PackageManager != "apt":
-		return nil, []plan.Problem{{Step: s.Name(), Text: "debconfSelections are for images with apt; this one has " + f.PackageManager, Hint: "remove them"}}
-	case f.PackageManager == "":
-		return nil, []plan.Problem{{Step: s.Name(), Text: "the image has no package manager that this program knows (tdnf, dnf, apt)"}}
-	case p.needSources() && in.NoBaseRepos && len(in.Sources) == 0:
-		return nil, []plan.Problem{{Step: s.Name(), Text: "packages are to be installed or updated, but there is no source of packages", Hint: "leave out --disable-base-image-rpm-repos, or give --rpm-source"}}
+	if f.PackageManager == "" {
+		if !p.empty() {
+			problem("the image has no package manager that this program knows (tdnf, dnf, apt)", "")
+		}
+		return nil, problems
 	}
-	return plan.Plan{s}, nil
+	sources, flag, others := in.RPMSources, "--deb-source", in.DebSources
+	if f.PackageManager == "apt" {
+		sources, flag, others = in.DebSources, "--rpm-source", in.RPMSources
+	} else if len(p.Debconf) > 0 {
+		problem("debconfSelections are for images with apt; this one has "+f.PackageManager, "remove them")
+	}
+	if len(others) > 0 {
+		problem(flag+" is of no use for an image with "+f.PackageManager, "leave it out")
+	}
+	if p.needSources() && in.NoBaseRepos && len(sources) == 0 {
+		problem("packages are to be installed or updated, but there is no source of packages", "leave out --disable-base-image-rpm-repos, or give --rpm-source")
+	}
+	return sources, problems
 }
 
 // ChangePackages does all package work of a run, so that sources are read once.
@@ -132,6 +150,9 @@ func (s ChangePackages) String() string {
 	}
 	add("install", s.Install)
 	add("update", s.Update)
+	if len(s.Options.Debconf) > 0 {
+		parts = append(parts, "answer questions of packages")
+	}
 	return "packages: " + strings.Join(parts, "; ")
 }
 

@@ -20,6 +20,7 @@ import (
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/rootfs"
 )
@@ -290,6 +291,35 @@ func TestPlanOrderAndSecrets(t *testing.T) {
 	var entries []historyEntry
 	if err := json.Unmarshal([]byte(read(t, m, historyFile)), &entries); err != nil || len(entries) != 2 || entries[0].ImageUUID != "u" {
 		t.Errorf("%d entries: %v", len(entries), err)
+	}
+}
+
+func TestPackagesAndSourcesFitTheImage(t *testing.T) {
+	t.Parallel()
+	rpm, deb := []pkgmgr.Source{{Path: "/r"}}, []pkgmgr.Source{{Path: "/d"}}
+	for _, c := range []struct {
+		manager, config string
+		in              Inputs
+		want            string // of the only problem
+	}{
+		{"tdnf", "install: [jq]", Inputs{RPMSources: rpm}, ""},
+		{"apt", "install: [jq]", Inputs{DebSources: deb, NoBaseRepos: true}, ""},
+		{"apt", "debconfSelections: [a b string c]", Inputs{}, ""},
+		{"tdnf", "debconfSelections: [a b string c]", Inputs{}, "debconfSelections are for images with apt; this one has tdnf"},
+		{"dnf", "remove: [jq]", Inputs{DebSources: deb}, "--deb-source is of no use for an image with dnf"},
+		{"apt", "{}", Inputs{RPMSources: rpm}, "--rpm-source is of no use for an image with apt"},
+		{"tdnf", "install: [jq]", Inputs{NoBaseRepos: true}, "there is no source of packages"},
+		{"", "remove: [jq]", Inputs{}, "the image has no package manager"},
+		{"", "{}", Inputs{RPMSources: rpm}, ""},
+	} {
+		facts := &machine.Facts{PackageManager: c.manager}
+		p, problems := planPackages(parse(t, "os:\n  packages:\n    "+c.config+"\n"), facts, c.in)
+		switch {
+		case c.want == "" && (len(problems) > 0 || len(p) == 0 && c.config != "{}"):
+			t.Errorf("%+v: %v, %d steps", c, problems, len(p))
+		case c.want != "" && (len(problems) != 1 || !strings.Contains(problems[0].Text, c.want)):
+			t.Errorf("%+v: %v", c, problems)
+		}
 	}
 }
 
