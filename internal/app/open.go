@@ -43,8 +43,8 @@ func (w *worker) open(ctx context.Context, file *os.File, reseal bool) (*machine
 	if err := w.enter(m, d, file); err != nil {
 		return nil, err
 	}
-	w.before = w.findings(w.arch)
-	return m, nil
+	w.before, err = w.findings(ctx)
+	return m, err
 }
 
 // enter makes the opened disk the one that the machine works on.

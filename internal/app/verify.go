@@ -112,7 +112,7 @@ func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err e
 	}
 	found = w.before
 	return found, w.phase(ctx, "check", "check the filesystems and hash trees", func(ctx context.Context) error {
-		found = append(found, verify.Trees(ctx, w.checked(w.arch))...)
+		found = append(found, verify.Trees(ctx, w.checked())...)
 		if err := w.unmount(); err != nil {
 			return err
 		}
@@ -123,24 +123,31 @@ func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err e
 	})
 }
 
-// findings are what is wrong with the mounted image. arch is that of its programs.
-func (w *worker) findings(arch string) []verify.Finding { return verify.Run(w.checked(arch)) }
+// findings are what is wrong with the mounted image.
+func (w *worker) findings(ctx context.Context) (found []verify.Finding, err error) {
+	err = w.disk.LookAtESP(ctx, func(mounts []image.Mounted) {
+		i := w.checked()
+		i.Mounts = mounts
+		found = verify.Run(i)
+	})
+	return found, err
+}
 
-func (w *worker) checked(arch string) verify.Image {
+func (w *worker) checked() verify.Image {
 	file := w.file
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		slog.Warn("the size of the disk cannot be told", "error", err) // its partition table is not found then
 	}
-	return verify.Image{Disk: file, Size: size, Mounts: w.disk.Mounts, Root: w.disk.Root, Arch: arch}
+	return verify.Image{Disk: file, Size: size, Mounts: w.disk.Mounts, Root: w.disk.Root, Arch: w.arch}
 }
 
 // verify fails when something is wrong with the unmounted disk that was not wrong with the base image.
 func (w *worker) verify(ctx context.Context) error {
 	var after []verify.Finding
-	if err := w.disk.Look(ctx, func() error {
-		after = w.findings(w.arch)
-		return nil
+	if err := w.disk.Look(ctx, func() (err error) {
+		after, err = w.findings(ctx)
+		return err
 	}); err != nil {
 		return err
 	}

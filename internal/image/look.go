@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/rootfs"
@@ -81,4 +85,65 @@ func (d *Disk) noteSubvolumes() {
 			d.Mounts[i].Subvolume = disk.MountedRoot(target)
 		}
 	}
+}
+
+// espPlaces are folders over which a partition can be mounted for a look, the usual ones first.
+var espPlaces = []string{"/boot/efi", "/efi", "/mnt", "/media", "/srv"}
+
+// LookAtESP mounts, for the time of f, the EFI system partition too where the system itself does not, over
+// some folder of its tree. f is given all mounts.
+func (d *Disk) LookAtESP(ctx context.Context, f func(mounts []Mounted)) (err error) {
+	esp, place := d.unmountedESP()
+	if place == "" {
+		f(d.Mounts)
+		return nil
+	}
+	target, err := d.mountPoint(place)
+	if err != nil {
+		return err
+	}
+	done, err := d.lookAtFAT(ctx, esp, target)
+	if err != nil {
+		slog.Warn("the EFI system partition cannot be looked at", "error", err)
+		f(d.Mounts)
+		return nil
+	}
+	f(append(slices.Clone(d.Mounts), Mounted{Path: place, Volume: esp}))
+	return done()
+}
+
+// lookAtFAT mounts a FAT read-only or, where the kernel has none, shows a copy of it. done undoes that.
+func (d *Disk) lookAtFAT(ctx context.Context, v disk.Volume, target string) (done func() error, err error) {
+	err = disk.MountVolume(d.device(v.Number), target, "vfat", "", true)
+	if err == nil {
+		return func() error { return disk.Unmount(target) }, nil
+	}
+	if !errors.Is(err, unix.ENODEV) {
+		return nil, err
+	}
+	fat, err := disk.OpenFAT(ctx, d.device(v.Number), target)
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return fat.Close(context.WithoutCancel(ctx)) }, nil
+}
+
+// unmountedESP is the EFI system partition, and where to mount it; an empty place where the system mounts it
+// itself, or there is none.
+func (d *Disk) unmountedESP() (esp disk.Volume, place string) {
+	mounted := func(path string) bool {
+		return slices.ContainsFunc(d.Mounts, func(m Mounted) bool { return m.Path == path })
+	}
+	for _, v := range d.Volumes {
+		isMounted := slices.ContainsFunc(d.Mounts, func(m Mounted) bool { return m.Volume.Number == v.Number })
+		if v.Partition.Type != disk.TypeESP || v.Content.Type != "vfat" || isMounted {
+			continue
+		}
+		for _, p := range espPlaces {
+			if fi, err := d.Root.Lstat(p); err == nil && fi.IsDir() && !mounted(p) {
+				return v, p
+			}
+		}
+	}
+	return disk.Volume{}, ""
 }

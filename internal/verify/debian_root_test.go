@@ -3,9 +3,12 @@
 package verify
 
 import (
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,8 +20,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(rootns.Main(m.Run)) }
 
-// open opens a copy of a base image.
-func open(t *testing.T, variant string) Image {
+// copyOf is a copy of a base image.
+func copyOf(t *testing.T, variant string) *os.File {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -41,15 +44,33 @@ func open(t *testing.T, variant string) Image {
 	must(err)
 	t.Cleanup(func() { _ = file.Close() })
 	must(image.Convert(t.Context(), base, format, file, func(_, _ int64) {}))
-	dir := t.TempDir()
-	d, err := image.Open(t.Context(), file, dir)
-	must(err)
+	return file
+}
+
+func openDisk(t *testing.T, file *os.File) *image.Disk {
+	t.Helper()
+	d, err := image.Open(t.Context(), file, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return Image{Disk: file, Size: format.Size, Mounts: d.Mounts, Root: d.Root, Arch: "x86_64"}
+	return d
+}
+
+func imageOf(d *image.Disk, file *os.File) Image {
+	size, _ := file.Seek(0, io.SeekEnd) // a test finds no partition table then
+	return Image{Disk: file, Size: size, Mounts: d.Mounts, Root: d.Root, Arch: "x86_64"}
+}
+
+// open opens a copy of a base image.
+func open(t *testing.T, variant string) Image {
+	t.Helper()
+	file := copyOf(t, variant)
+	return imageOf(openDisk(t, file), file)
 }
 
 // TestBases: every base image passes.
@@ -189,6 +210,35 @@ func (p *patient) glob(dir, prefix string) string {
 	}
 	p.t.Fatalf("no %s* in %s", prefix, dir)
 	return ""
+}
+
+// TestUnmountedESP: the EFI system partition is looked into although fstab does not name it.
+func TestUnmountedESP(t *testing.T) {
+	file := copyOf(t, "debian12-efi")
+	first := openDisk(t, file)
+	text, err := first.Root.ReadFile(fstabFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := regexp.MustCompile(`(?m)^.* /boot/efi .*\n`).ReplaceAllString(string(text), "")
+	if err := errors.Join(first.Root.WriteFile(fstabFile, []byte(kept), 0o644), first.Root.WriteFile("/boot/efi/EFI/BOOT/grubx64.efi", []byte("MZ"), 0o644), first.Close()); err != nil {
+		t.Fatal(err)
+	}
+	d := openDisk(t, file)
+	if len(d.Mounts) != 1 {
+		t.Fatalf("mounted: %+v", d.Mounts)
+	}
+	err = d.LookAtESP(t.Context(), func(mounts []image.Mounted) {
+		i := imageOf(d, file)
+		i.Mounts = mounts
+		expect(t, Run(i), mutation{want: `/boot/efi/EFI/BOOT/grubx64.efi: it is no EFI program`})
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if entries, err := d.Root.ReadDir("/boot/efi"); err != nil || len(entries) > 0 {
+		t.Errorf("left in /boot/efi: %v, %v", entries, err)
+	}
 }
 
 // modules is the folder of a kernel's modules.

@@ -42,7 +42,7 @@ func (s *system) kernelDrivers(found *list, version, dir string) {
 	seen := []string{}
 	for _, m := range s.Mounts {
 		fstype := m.Volume.Content.Type
-		if slices.Contains(seen, fstype) {
+		if slices.Contains(seen, fstype) || m.Path != "/" && !s.inFstab(m.Path) {
 			continue
 		}
 		seen = append(seen, fstype)
@@ -57,6 +57,11 @@ func (s *system) kernelDrivers(found *list, version, dir string) {
 	if slices.ContainsFunc(s.fstab.Entries(), func(e disk.Entry) bool { return verityNames[e.Source] != "" }) && !has("dm-verity") {
 		found.at("", 0, "the kernel %s has no driver for dm-verity (dm-verity.ko)", version)
 	}
+}
+
+// inFstab tells whether the system itself mounts something there.
+func (s *system) inFstab(mountPoint string) bool {
+	return slices.ContainsFunc(s.fstab.Entries(), func(e disk.Entry) bool { return e.Target == mountPoint })
 }
 
 // compatNames are features of ext4 that a kernel may ignore, but that an old e2fsck stops at. The

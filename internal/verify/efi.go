@@ -59,7 +59,7 @@ func efiLoader(s *system) []Finding {
 		return found
 	}
 	if s.efi.dir == "" {
-		found.warn("", 0, "the EFI system partition (partition %d) is not mounted in the system; it is not looked into", s.efi.volume.Number)
+		found.warn("", 0, "the EFI system partition (partition %d) cannot be mounted; it is not looked into", s.efi.volume.Number)
 		return found
 	}
 	file := s.fold(path.Join(s.efi.dir, "EFI/BOOT", names.loader))
