@@ -56,7 +56,7 @@ for name in root usr; do
     mkdir -p "$1/systemd-veritysetup@$name.service.d"
     cat > "$1/systemd-veritysetup@$name.service.d/boot.conf" <<END
 [Unit]
-Requires=boot.mount
+Wants=boot.mount
 After=boot.mount
 END
 done

@@ -69,7 +69,11 @@ func (s *system) device(found *list, e boot.Entry, key, value string) {
 		}
 		return
 	}
-	v, err := s.named(value)
+	source := value
+	if key == "pre.verity.mount" && !strings.Contains(value, "=") {
+		source = "UUID=" + value
+	}
+	v, err := s.named(source)
 	switch {
 	case err != nil:
 		found.at(e.File, e.Line, "%s=%s: %v", key, value, err)
