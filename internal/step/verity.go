@@ -543,7 +543,7 @@ func (d PreparedDevice) mountIn(m *machine.Machine) error {
 	f := disk.ParseFstab(string(text))
 	for i := range f {
 		if e := f[i].Entry; e != nil && e.Target == d.Mount {
-			e.Source = verity.Node(d.Name)
+			e.Source, e.Pass = verity.Node(d.Name), 0 // fsck cannot mend what nobody can write
 			e.Options = slices.DeleteFunc(e.Options, func(o string) bool { return o == "rw" })
 			if !slices.Contains(e.Options, "ro") {
 				e.Options = append([]string{"ro"}, e.Options...)

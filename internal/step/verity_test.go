@@ -150,7 +150,7 @@ func TestVerityPreparation(t *testing.T) {
 	s := PrepareVerity{New: []PreparedDevice{{Name: "root", Mount: "/", Signed: true}}}
 	mustRun(t, m, s, s) // the second changes nothing
 	for name, want := range map[string]string{
-		"/etc/fstab":                            "/dev/mapper/root / ext4 ro,errors=remount-ro 0 1\n# kept\nUUID=2 /boot ext4 defaults 0 2\n",
+		"/etc/fstab":                            "/dev/mapper/root / ext4 ro,errors=remount-ro 0 0\n# kept\nUUID=2 /boot ext4 defaults 0 2\n",
 		"/etc/default/grub":                     "GRUB_TIMEOUT=0\nGRUB_DEVICE=/dev/mapper/root\nGRUB_DISABLE_LINUX_UUID=true\nGRUB_DISABLE_LINUX_PARTUUID=true\n",
 		dracutDir + "/systemd-veritysetup.conf": "add_dracutmodules+=\" systemd-veritysetup \"\nadd_drivers+=\" dm-verity \"\n",
 		bootModuleConf:                          "add_dracutmodules+=\" mountbootpartition \"\n",

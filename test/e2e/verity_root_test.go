@@ -21,7 +21,7 @@ func TestSealing(t *testing.T) {
 	}
 	fstab := catFrom(t, sealed, "root", "/etc/fstab")
 	for _, want := range []string{
-		"/dev/mapper/root / ext4 ro,errors=remount-ro 0 1\n", "/dev/mapper/usr /usr ext4 ro 0 2\n",
+		"/dev/mapper/root / ext4 ro,errors=remount-ro 0 0\n", "/dev/mapper/usr /usr ext4 ro 0 0\n",
 		"overlay /etc overlay lowerdir=/sysroot/etc,upperdir=/sysroot/var/overlays/etc/upper,workdir=/sysroot/var/overlays/etc/work,x-systemd.requires=/sysroot/var,x-initrd.mount,x-systemd.wanted-by=initrd-fs.target 0 0\n",
 	} {
 		if !strings.Contains(fstab, want) {
