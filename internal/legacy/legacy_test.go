@@ -125,6 +125,27 @@ func TestLowering(t *testing.T) {
 			"SystemConfig: {Modules: {Load: [{Name: a}], Disable: [{Name: b}]}}",
 			"os: {modules: [{name: a, loadMode: always}, {name: b, loadMode: disable}]}",
 		},
+		"verity": {
+			"SystemConfig: {Verity: {DataPartition: {IdType: PartLabel, Id: root}, HashPartition: {IdType: PartUuid, Id: 0a1b2c3d-1111-4222-8333-444455556666}}}",
+			`storage: {verity: [{id: root-verity, name: root, corruptionOption: panic, dataDevice: {idType: part-label, id: root},
+				hashDevice: {idType: part-uuid, id: 0a1b2c3d-1111-4222-8333-444455556666}}]}`,
+		},
+		"verity on a new disk": {
+			`Disks: [{PartitionTableType: gpt, MaxSize: 200, Partitions: [{ID: esp, FsType: fat32, Start: 1, End: 9, Flags: [esp]}, {ID: b, FsType: ext4, Start: 9, End: 60},
+				{ID: r, FsType: ext4, Name: data, Start: 60, End: 160}, {ID: h, FsType: ext4, Name: tree, Start: 160}]}]
+SystemConfig:
+  BootType: efi
+  PartitionSettings: [{ID: esp, MountPoint: /boot/efi}, {ID: b, MountPoint: /boot}, {ID: r, MountPoint: /, MountOptions: noatime}]
+  Verity: {DataPartition: {IdType: PartLabel, Id: data}, HashPartition: {IdType: PartLabel, Id: tree}}`,
+			`storage:
+  bootType: efi
+  disks: [{partitionTableType: gpt, maxSize: 200M, partitions: [{id: esp, type: esp, start: 1M, end: 9M}, {id: b, start: 9M, end: 60M},
+    {id: r, label: data, start: 60M, end: 160M}, {id: h, label: tree, start: 160M}]}]
+  filesystems: [{deviceId: esp, type: fat32, mountPoint: {path: /boot/efi}}, {deviceId: b, type: ext4, mountPoint: {path: /boot}},
+    {deviceId: root-verity, type: ext4, mountPoint: {path: /, options: "noatime,ro"}}]
+  verity: [{id: root-verity, name: root, corruptionOption: panic, dataDeviceId: r, hashDeviceId: h}]
+os: {bootloader: {resetType: hard-reset}}`,
+		},
 		"kernel arguments": {"SystemConfig: {KernelCommandLine: {ExtraCommandLine: a=1  b}}", "os: {kernelCommandLine: {extraCommandLine: [a=1, b]}}"},
 		"file as path":     {"SystemConfig: {AdditionalFiles: {good.txt: /f}}", "os: {additionalFiles: [{source: good.txt, destination: /f}]}"},
 		"file as object": {
