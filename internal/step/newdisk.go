@@ -203,7 +203,7 @@ func (s NewDisk) String() string {
 // Check looks whether the content fits and the image's kernels can mount what they will have to.
 func (s NewDisk) Check(ctx context.Context, m *machine.Machine) []plan.Problem {
 	problems := s.checkKernels(m)
-	use, err := filetree.Measure(ctx, m.Root.Dir(), s.treeOptions(m))
+	use, err := filetree.Measure(ctx, m.Root.Dir(), s.treeOptions())
 	if err != nil {
 		return append(problems, plan.Problem{Text: err.Error()})
 	}
@@ -219,8 +219,8 @@ func (s NewDisk) Check(ctx context.Context, m *machine.Machine) []plan.Problem {
 	return problems
 }
 
-// treeOptions describe the tree of the opened image, as it is to be spread over the new mounts.
-func (s NewDisk) treeOptions(*machine.Machine) filetree.Options {
+// treeOptions describe the tree of the entered image, as it is to be spread over the new mounts.
+func (s NewDisk) treeOptions() filetree.Options {
 	o := filetree.Options{Skip: []string{"dev", "proc", "sys", "run", "tmp"}}
 	for _, mt := range s.Layout.Mounts {
 		o.Tops = append(o.Tops, fromTop(mt.Entry.Target))
