@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -203,11 +204,20 @@ func (i *Image) unmount(m mounted) error {
 	if m.bind {
 		flags |= unix.MNT_DETACH // together with what is mounted below
 	}
-	if err := unix.Unmount(real, flags); err != nil {
-		return fmt.Errorf("unmount %s in the image: %w", m.path, err)
+	// A process that is about to exit may be in the way for a moment.
+	for end := time.Now().Add(busyWait); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Unmount(real, flags)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EBUSY) || time.Now().After(end):
+			return fmt.Errorf("unmount %s in the image: %w", m.path, err)
+		}
 	}
-	return nil
 }
+
+// busyWait is how long a mount may be busy when it is to go.
+const busyWait = 3 * time.Second
 
 // Leave unmounts everything that EnterImage and Bind mounted, the last first.
 func (i *Image) Leave() error {

@@ -3,9 +3,11 @@
 package fault
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +19,26 @@ import (
 
 // full tells whether whole matrices run, not samples.
 var full = os.Getenv("FULL") != ""
+
+const marker = "IMAGECUSTOMIZER_TEST_IN_MOUNT_NAMESPACE"
+
+// TestMain runs the tests in a mount namespace of their own, so that what they mount goes with them
+// even when they are killed.
+func TestMain(m *testing.M) {
+	if os.Getenv(marker) != "" {
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), marker+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // Pdeathsig means the death of the thread that started the program
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(cmd.ProcessState.ExitCode())
+}
 
 // TestLeaksAreFound plants one of each kind that Leaks looks for.
 func TestLeaksAreFound(t *testing.T) {

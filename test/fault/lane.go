@@ -27,7 +27,7 @@ func NewLane(t testing.TB, s Scenario) *Lane {
 	if s.Packages != "" {
 		l.Extra = packageArgs(t, s.Packages)
 	}
-	if l.Watch, err = NewWatch(dir, "cache/apt", "cache/dnf", "cache/tdnf", "out/image."); err != nil {
+	if l.Watch, err = NewWatch(dir, "cache/apt", "cache/dnf", "cache/tdnf", "out/image"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

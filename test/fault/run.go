@@ -35,6 +35,7 @@ type Lane struct {
 	Image  string // base image
 	Config string // config file
 	Extra  []string
+	Suffix string   // of the outputs' names
 	Wrap   []string // program and arguments before the program; it must exec what follows
 }
 
@@ -71,7 +72,7 @@ func (l *Lane) Outputs() map[string]string {
 	}
 	outputs := map[string]string{}
 	for _, f := range formats {
-		outputs[f] = filepath.Join(l.Dir, "out", "image."+f)
+		outputs[f] = filepath.Join(l.Dir, "out", "image"+l.Suffix+"."+f)
 	}
 	return outputs
 }
