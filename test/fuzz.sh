@@ -15,6 +15,6 @@ grep -rn --include='*_test.go' -oE '^func Fuzz\w+' internal | sort | while IFS=:
     [ -n "$hit" ] || continue
   fi
   echo "== $dir $name"
-  nice "$GO" test "$dir" -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-10m}" ${PARALLEL:+-parallel "$PARALLEL"} </dev/null || echo "$dir $name" >> "$failed"
+  nice "$GO" test "$dir" -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-10m}" -fuzzminimizetime 100x ${PARALLEL:+-parallel "$PARALLEL"} </dev/null || echo "$dir $name" >> "$failed"
 done
 [ ! -s "$failed" ] || { echo "findings in:"; cat "$failed"; exit 1; } >&2
