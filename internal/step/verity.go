@@ -514,8 +514,23 @@ func (s PrepareVerity) Run(_ context.Context, m *machine.Machine) error {
 		if err := d.prepare(m); err != nil {
 			return err
 		}
+		if d.Mount == "/" {
+			warnOfTmp(m)
+		}
 	}
 	return nil
+}
+
+// warnOfTmp warns of a /tmp on a sealed root: services with PrivateTmp=, as many have, do not start.
+func warnOfTmp(m *machine.Machine) {
+	text, _ := m.Root.ReadFile(fstabFile)
+	mounted := slices.ContainsFunc(disk.ParseFstab(string(text)).Entries(), func(e disk.Entry) bool { return e.Target == "/tmp" })
+	for _, dir := range []string{"/etc/systemd/system", "/usr/lib/systemd/system"} {
+		mounted = mounted || m.Root.Exists(dir+"/local-fs.target.wants/tmp.mount")
+	}
+	if !mounted {
+		m.Log.Warn("/tmp will be read-only with the sealed root, and services with a /tmp of their own will not start: mount a tmpfs there, or enable tmp.mount")
+	}
 }
 
 func (d PreparedDevice) prepare(m *machine.Machine) error {

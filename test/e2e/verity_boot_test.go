@@ -44,6 +44,9 @@ var sealedProbes = []probe{
 
 // newSealedDisk lays a system out anew, its root sealed. PACKAGES is replaced.
 const newSealedDisk = `
+scripts:
+  postCustomization:
+  - content: echo 'tmpfs /tmp tmpfs mode=1777,nosuid,nodev 0 0' >> /etc/fstab
 storage:
   bootType: efi
   disks:

@@ -14,8 +14,12 @@ import (
 	"testing"
 )
 
-// sealConfig seals / and /usr of debian12-seal; CORRUPTION is replaced.
+// sealConfig seals / and /usr of debian12-seal; CORRUPTION is replaced. A /tmp on a sealed root would
+// keep services from starting.
 const sealConfig = `
+scripts:
+  postCustomization:
+  - content: echo 'tmpfs /tmp tmpfs mode=1777,nosuid,nodev 0 0' >> /etc/fstab
 storage:
   verity:
   - id: rootverity
