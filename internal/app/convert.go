@@ -108,7 +108,7 @@ func (w *worker) convert(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
 	var m *machine.Machine
 	if err := w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
-		m, err = w.open(ctx, file, false)
+		m, err = w.open(ctx, file)
 		return err
 	}); err != nil {
 		return err

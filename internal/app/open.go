@@ -15,20 +15,18 @@ import (
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/step"
 )
 
 // open attaches the working disk, mounts its tree and finds out about the system on it.
-func (w *worker) open(ctx context.Context, file *os.File, reseal bool) (*machine.Machine, error) {
+func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, error) {
 	root := sandbox.Work + "/root"
 	if err := os.Mkdir(root, 0o755); err != nil {
 		return nil, err
 	}
-	open := image.Open
-	switch {
-	case w.NewDisk:
+	open := w.opener()
+	if w.NewDisk {
 		open = image.OpenOld
-	case reseal:
-		open = image.OpenToReseal
 	}
 	d, err := open(ctx, file, root)
 	if err != nil {
@@ -39,12 +37,21 @@ func (w *worker) open(ctx context.Context, file *os.File, reseal bool) (*machine
 		Cache: sandbox.Writable("cache"), Log: slog.Default(),
 		Scratch: sync.OnceValues(func() (string, error) { return w.openScratch(ctx) }),
 	}
+	m.Grow = func(ctx context.Context, partition int, by int64) error { return w.grow(ctx, m, partition, by) }
 	m.NewDisk = func(ctx context.Context, l *disk.Layout) error { return w.newDisk(ctx, m, l) }
 	if err := w.enter(m, d, file); err != nil {
 		return nil, err
 	}
 	w.before, err = w.findings(ctx)
 	return m, err
+}
+
+// opener is how the disk that the result lies on is opened.
+func (w *worker) opener() func(context.Context, *os.File, string) (*image.Disk, error) {
+	if w.cfg != nil && w.cfg.Storage.ReinitializeVerity == step.ReinitializeAll {
+		return image.OpenToReseal
+	}
+	return image.Open
 }
 
 // enter makes the opened disk the one that the machine works on.

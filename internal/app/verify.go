@@ -105,7 +105,7 @@ func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err e
 	}
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
 	if err := w.phase(ctx, "open", "open the image", func(ctx context.Context) error {
-		_, err := w.open(ctx, file, false)
+		_, err := w.open(ctx, file)
 		return err
 	}); err != nil {
 		return nil, err

@@ -97,7 +97,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
 	var m *machine.Machine
 	if err := w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
-		m, err = w.open(ctx, file, w.cfg.Storage.ReinitializeVerity == step.ReinitializeAll)
+		m, err = w.open(ctx, file)
 		return err
 	}); err != nil {
 		return nil, err

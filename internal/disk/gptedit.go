@@ -15,7 +15,7 @@ import (
 )
 
 // EditGPT changes partitions of the GPT on a disk, gives the disk's file that size, and writes both
-// copies of the table. What a Partition and the Table's ID do not say stays as it is: further entries
+// copies of the table. edit may move what lies in the partitions. What a Partition and the Table's ID do not say stays as it is: further entries
 // and their attributes, boot code, a hybrid MBR.
 func EditGPT(f *os.File, size int64, edit func(*Table) error) error {
 	old, err := f.Seek(0, io.SeekEnd)
@@ -36,6 +36,11 @@ func EditGPT(f *os.File, size int64, edit func(*Table) error) error {
 			return err
 		}
 	}
+	if old != size { // nobody should find the old backup where it was; something may be moved there
+		if err := d.forget(); err != nil {
+			return err
+		}
+	}
 	if err := edit(t); err != nil {
 		return err
 	}
@@ -44,11 +49,6 @@ func EditGPT(f *os.File, size int64, edit func(*Table) error) error {
 	}
 	if err := f.Truncate(max(old, size)); err != nil {
 		return err
-	}
-	if old != size { // nobody should find the old backup where it was
-		if err := d.forget(h); err != nil {
-			return err
-		}
 	}
 	if err := (gptDisk{f, size, t.SectorSize}).writeBoth(f, h, entries); err != nil {
 		return fmt.Errorf("write the partition table: %w", err)
@@ -102,7 +102,7 @@ func (p Partition) update(entry []byte, sector int64) (err error) {
 }
 
 // forget wipes the backup header at the end of the disk.
-func (d gptDisk) forget(h gptHeader) error {
+func (d gptDisk) forget() error {
 	last := d.size/int64(d.sector) - 1
 	if _, _, err := d.header(uint64(last)); errors.Is(err, ErrNoTable) {
 		return nil

@@ -127,10 +127,17 @@ func (d *Disk) resize(file *os.File, sizes map[int]int64) error {
 // corrected is the exit status of e2fsck after it mended something.
 const corrected = 1
 
+func checkExt(ctx context.Context, dev string) error {
+	if err := hostcmd.New("e2fsck", "-fy", dev).Run(ctx); err != nil && hostcmd.ExitStatus(err) != corrected {
+		return err
+	}
+	return nil
+}
+
 // shrinkExt has resize2fs estimate the least size. It refuses to work on a filesystem that was not
 // just checked.
 func shrinkExt(ctx context.Context, dev string, headroom int64) error {
-	if err := hostcmd.New("e2fsck", "-fy", dev).Run(ctx); err != nil && hostcmd.ExitStatus(err) != corrected {
+	if err := checkExt(ctx, dev); err != nil {
 		return err
 	}
 	for range extRounds {

@@ -33,6 +33,9 @@ type Machine struct {
 	// NewDisk makes a disk, copies the system to it and puts it in the place of the old one; Root, Facts,
 	// Image and Disk are its own then.
 	NewDisk func(ctx context.Context, l *disk.Layout) error
+	// Grow makes a partition and the filesystem mounted from it larger by some bytes, a multiple of 1 MiB.
+	// The image is closed for that, and Root, Facts and Image are new afterwards.
+	Grow func(ctx context.Context, partition int, by int64) error
 }
 
 // Run runs a program of the image inside the image. c.Dir is a path in the image.

@@ -285,7 +285,7 @@ func (a *apt) change(ctx context.Context, args ...string) error {
 	_ = a.s.m.Run(ctx, ask) // answering no is a failure; a real one shows in the transaction itself
 	_, free, err := a.s.m.Space("/usr")
 	if err == nil && need > free {
-		return fmt.Errorf("the packages need %d MiB, but the filesystem of /usr has only %d MiB free; use a base image with more space", need>>20, free>>20)
+		return &NoRoom{need - free, fmt.Errorf("the packages need %d MiB, but the filesystem of /usr has only %d MiB free; use a base image with more space, or storage.resizeDisk", need>>20, free>>20)}
 	}
 	return a.run(ctx, args...)
 }

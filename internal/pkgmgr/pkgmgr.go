@@ -57,6 +57,17 @@ type Options struct {
 	Debconf     []string // lines for debconf-set-selections(1)
 }
 
+// NoRoom is the error of a transaction that does not fit, and was not begun.
+type NoRoom struct {
+	Missing uint64 // bytes, on the filesystem of /usr
+	Err     error
+}
+
+func (e *NoRoom) Error() string { return e.Err.Error() }
+
+// Unwrap returns what the package manager said.
+func (e *NoRoom) Unwrap() error { return e.Err }
+
 // manager is one package manager. Its methods do one transaction each.
 type manager interface {
 	refresh(ctx context.Context) error

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"imagecustomizer/internal/hostcmd"
@@ -167,17 +169,28 @@ func (r *rpm) repoFile(all *strings.Builder, i int, name string) error {
 	return nil
 }
 
-// run runs one transaction.
+// rpmNeeds is how dnf and tdnf say that a transaction does not fit.
+var rpmNeeds = regexp.MustCompile(`([0-9]+)([KMG])B(?: more space)? (?:is )?needed on the (?:/\S*) filesystem`)
+
+// run runs one transaction. Whether it fits is checked before anything is changed.
 func (r *rpm) run(ctx context.Context, args ...string) error {
+	missing := uint64(0)
 	r.failed = nil
 	c := hostcmd.New(r.program, append([]string{"--assumeyes", "--setopt=reposdir=" + reposDir}, args...)...)
 	c.Env = append([]string{"SYSTEMD_OFFLINE=1"}, hostcmd.DefaultEnv...)
 	c.OnLine = func(line string) {
+		if m := rpmNeeds.FindStringSubmatch(line); m != nil {
+			n, _ := strconv.ParseUint(m[1], 10, 32)
+			missing = max(missing, (n+1)*map[string]uint64{"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[m[2]])
+		}
 		if l := strings.ToLower(line); strings.Contains(l, "scriptlet failed") || strings.Contains(l, "error in") && strings.Contains(l, "scriptlet") {
 			r.failed = append(r.failed, strings.TrimSpace(line))
 		}
 	}
 	if err := r.s.m.Run(ctx, c); err != nil {
+		if missing > 0 {
+			return &NoRoom{missing, err}
+		}
 		return err
 	}
 	if len(r.failed) > 0 {

@@ -96,6 +96,7 @@ func planPackages(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Pro
 	return plan.Plan{ChangePackages{
 		Options: pkgmgr.Options{Sources: sources, NoBaseRepos: in.NoBaseRepos, Debconf: p.Debconf},
 		Remove:  p.allRemove(), UpdateAll: p.UpdateExisting, Install: p.allInstall(), Update: p.allUpdate(),
+		Grow: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto,
 	}}, nil
 }
 
@@ -132,6 +133,7 @@ type ChangePackages struct {
 	UpdateAll bool
 	Install   []string
 	Update    []string
+	Grow      bool // the filesystem of /usr, where a transaction does not fit
 }
 
 // Name identifies the step.
@@ -169,33 +171,56 @@ func (s ChangePackages) Run(ctx context.Context, m *machine.Machine) (err error)
 	return relaxed.Finish(ctx)
 }
 
-func (s ChangePackages) transactions(ctx context.Context, m *machine.Machine) (err error) {
+// transaction is one of the kinds of work.
+type transaction struct {
+	what string
+	run  func(*pkgmgr.Session, context.Context) error
+}
+
+func (s ChangePackages) list() (list []transaction) {
+	add := func(what string, need bool, run func(*pkgmgr.Session, context.Context) error) {
+		if need {
+			list = append(list, transaction{what, run})
+		}
+	}
+	add("remove packages", len(s.Remove) > 0, func(p *pkgmgr.Session, ctx context.Context) error { return p.Remove(ctx, s.Remove) })
+	add("read the package sources", s.UpdateAll || len(s.Install)+len(s.Update) > 0, (*pkgmgr.Session).Refresh)
+	add("update all packages", s.UpdateAll, (*pkgmgr.Session).UpdateAll)
+	add("install packages", len(s.Install) > 0, func(p *pkgmgr.Session, ctx context.Context) error { return p.Install(ctx, s.Install) })
+	add("update packages", len(s.Update) > 0, func(p *pkgmgr.Session, ctx context.Context) error { return p.Update(ctx, s.Update) })
+	return list
+}
+
+// transactions does the work. Where a transaction does not fit and the disk may grow, the session is
+// closed for that, and the sources are read anew.
+func (s ChangePackages) transactions(ctx context.Context, m *machine.Machine) error {
+	rest, err := s.inSession(ctx, m, s.list())
+	full, is := errors.AsType[*pkgmgr.NoRoom](err)
+	if !is || !s.Grow {
+		return err
+	}
+	if err := growForPackages(ctx, m, full.Missing); err != nil {
+		return fmt.Errorf("%w; growing the disk for them: %w", full, err)
+	}
+	_, err = s.inSession(ctx, m, append([]transaction{{"read the package sources", (*pkgmgr.Session).Refresh}}, rest...))
+	return err
+}
+
+// inSession does transactions in one session and returns those that were not done.
+func (s ChangePackages) inSession(ctx context.Context, m *machine.Machine, list []transaction) (rest []transaction, err error) {
 	session, err := pkgmgr.Open(ctx, m, s.Options)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if closeErr := session.Close(ctx); err == nil {
 			err = closeErr
 		}
 	}()
-	for _, t := range []struct {
-		what string
-		need bool
-		run  func(context.Context) error
-	}{
-		{"remove packages", len(s.Remove) > 0, func(ctx context.Context) error { return session.Remove(ctx, s.Remove) }},
-		{"read the package sources", s.UpdateAll || len(s.Install)+len(s.Update) > 0, session.Refresh},
-		{"update all packages", s.UpdateAll, session.UpdateAll},
-		{"install packages", len(s.Install) > 0, func(ctx context.Context) error { return session.Install(ctx, s.Install) }},
-		{"update packages", len(s.Update) > 0, func(ctx context.Context) error { return session.Update(ctx, s.Update) }},
-	} {
-		if !t.need {
-			continue
-		}
-		if err := t.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", t.what, err)
+	for i, t := range list {
+		if err := t.run(session, ctx); err != nil {
+			return list[i:], fmt.Errorf("%s: %w", t.what, err)
 		}
 	}
-	return nil
+	return nil, nil
 }

@@ -15,6 +15,7 @@ import (
 type Storage struct {
 	BootType    BootType     `yaml:"bootType" doc:"How firmware starts the image: efi or legacy (BIOS). Needed with disks."`
 	Disks       []Disk       `yaml:"disks" doc:"The new disk; there is one at most. Without it the image keeps its partitions and filesystems."`
+	ResizeDisk  *ResizeDisk  `yaml:"resizeDisk" doc:"Make the disk and one of its filesystems larger, before anything else: a mapping, or auto. With auto, the filesystem of /usr grows where packages would not fit."`
 	Shrink      *Shrink      `yaml:"shrink" doc:"Shrink the filesystems, their partitions and the disk to what they hold. Not those sealed by dm-verity in the base image. A partition stays where it begins."`
 	Filesystems []Filesystem `yaml:"filesystems" doc:"What the new partitions hold, and where it is mounted."`
 	Verity      []Verity     `yaml:"verity" doc:"Filesystems to seal with dm-verity: their content can no longer be changed without being noticed. /boot must be a filesystem of its own."`
@@ -221,6 +222,9 @@ func (s *Storage) Validate(at *config.At) {
 		at.Key("filesystems").Errorf("filesystems needs disks").Hint("describe the new partitions in storage.disks")
 	case len(s.Disks) == 1 && !at.Has("bootType"):
 		at.Key("disks").Errorf("disks needs bootType").Hint("add \"bootType: efi\" or \"bootType: legacy\" beside it")
+	}
+	if len(s.Disks) > 0 && s.ResizeDisk != nil {
+		at.Field("resizeDisk").Errorf("resizeDisk is for disks that are kept").Hint("give the new disk its size with disks[0].maxSize")
 	}
 	if len(s.Disks) == 1 {
 		s.Check(p)

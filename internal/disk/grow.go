@@ -1,0 +1,40 @@
+package disk
+
+import (
+	"context"
+	"slices"
+
+	"imagecustomizer/internal/hostcmd"
+)
+
+// CanGrow tells whether a filesystem can be grown.
+func CanGrow(fstype string) bool {
+	return slices.Contains([]string{"ext2", "ext3", "ext4", "xfs", "btrfs"}, fstype)
+}
+
+// GrowMounted grows the filesystem mounted at dir to the size of its device, where its kind is grown
+// while it is mounted.
+func GrowMounted(ctx context.Context, fstype, dir string) error {
+	switch fstype {
+	case "xfs":
+		return hostcmd.New("xfs_growfs", dir).Run(ctx)
+	case "btrfs":
+		return hostcmd.New("btrfs", "filesystem", "resize", "max", dir).Run(ctx)
+	}
+	return nil
+}
+
+// GrowPartition makes a partition of the table, and the disk with it, larger by some bytes, and returns
+// the partitions that move to make room, the last first, as they were.
+func (t *Table) GrowPartition(number int, by int64) (moved []Partition) {
+	i := slices.IndexFunc(t.Partitions, func(p Partition) bool { return p.Number == number })
+	if i < 0 {
+		return nil
+	}
+	t.Partitions[i].Size += by
+	for j := len(t.Partitions) - 1; j > i; j-- {
+		moved = append(moved, t.Partitions[j])
+		t.Partitions[j].Start += by
+	}
+	return moved
+}

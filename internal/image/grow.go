@@ -1,0 +1,108 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/hostcmd"
+)
+
+// GrowPartition makes a partition of a detached disk, and the disk with it, larger by some bytes, a
+// multiple of 1 MiB. Partitions behind it move.
+func GrowPartition(ctx context.Context, file *os.File, number int, by int64) error {
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	return disk.EditGPT(file, size+by, func(t *disk.Table) error {
+		if err := file.Truncate(size + by); err != nil {
+			return err
+		}
+		for _, p := range t.GrowPartition(number, by) {
+			if err := moveUp(ctx, file, p.Start, p.Size, by); err != nil {
+				return fmt.Errorf("move partition %d: %w", p.Number, err)
+			}
+		}
+		return nil
+	})
+}
+
+// moveUp moves a stretch of a file, the end first, since it may overlap with where it goes. What it
+// leaves, and its holes, become holes.
+func moveUp(ctx context.Context, file *os.File, at, size, by int64) error {
+	for end := size; end > 0; {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		n := min(end, chunk, by)
+		from := at + end - n
+		if err := disk.Punch(file, from+by, n); err != nil {
+			return err
+		}
+		if err := copyStretch(file, from, n, by); err != nil {
+			return err
+		}
+		end -= n
+	}
+	return disk.Punch(file, at, min(by, size))
+}
+
+// copyStretch copies the data of a stretch of a file to a place that far behind it.
+func copyStretch(file *os.File, at, size, by int64) error {
+	for end := at + size; at < end; {
+		start, stop, err := extent(file, at, end)
+		if err != nil {
+			return err
+		}
+		if start < stop {
+			if err := CopyRange(file, file, start, start+by, stop-start); err != nil {
+				return err
+			}
+		}
+		at = max(stop, start)
+	}
+	return nil
+}
+
+// Grow makes a partition of a detached disk larger, and an ext filesystem on it: to do that while it is
+// mounted takes CAP_SYS_RESOURCE, which containers lack.
+func Grow(ctx context.Context, file *os.File, number int, by int64) (err error) {
+	if err := GrowPartition(ctx, file, number, by); err != nil {
+		return err
+	}
+	d, err := Attach(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	for _, v := range d.Volumes {
+		if v.Number != number || !strings.HasPrefix(v.Content.Type, "ext") {
+			continue
+		}
+		if err := checkExt(ctx, d.device(number)); err != nil {
+			return err
+		}
+		return hostcmd.New("resize2fs", d.device(number)).Run(ctx)
+	}
+	return nil
+}
+
+// GrowFilesystem grows the mounted filesystem of a partition to the partition's size, where Grow has not.
+func (d *Disk) GrowFilesystem(ctx context.Context, number int) error {
+	for _, m := range d.Mounts {
+		if m.Volume.Number != number {
+			continue
+		}
+		dir, err := d.mountPoint(m.Path)
+		if err != nil {
+			return err
+		}
+		return disk.GrowMounted(ctx, m.Volume.Content.Type, dir)
+	}
+	return errors.New("the partition is not mounted")
+}

@@ -1,0 +1,158 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// ResizeDisk says how much larger the disk is to become, and which filesystem gets what is added.
+type ResizeDisk struct {
+	FreeSpace  config.Size `yaml:"freeSpace" doc:"Grow until this much is free in the filesystem. Either this or size." example:"2G"`
+	Size       config.Size `yaml:"size" doc:"New size of the disk."`
+	MountPoint string      `yaml:"mountPoint" default:"/" doc:"Where the filesystem to grow is mounted. It need not be the last of the disk: partitions behind it move."`
+
+	Auto bool `yaml:"-"` // grow the root where packages do not fit
+}
+
+// UnmarshalConfig takes a mapping, or "auto".
+func (r *ResizeDisk) UnmarshalConfig(n *config.Node) {
+	if n.Kind() == config.Text {
+		r.Auto = n.Text() == "auto"
+		if !r.Auto {
+			n.At().Errorf("%q is neither auto nor a mapping", n.Text()).Hint("write auto, or a mapping with freeSpace or size")
+		}
+		return
+	}
+	type plain ResizeDisk // without this method
+	n.Decode((*plain)(r))
+	if (r.FreeSpace > 0) == (r.Size > 0) {
+		n.At().Errorf("resizeDisk needs either freeSpace or size").Hint("write one of them, such as \"freeSpace: 2G\"")
+	}
+}
+
+func planResize(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
+	r := c.Storage.ResizeDisk
+	if r == nil {
+		return nil, nil
+	}
+	s := GrowDisk{FreeSpace: int64(r.FreeSpace), Size: int64(r.Size), MountPoint: r.MountPoint}
+	switch {
+	case r.Auto:
+		s.MountPoint = f.FilesystemOf("/usr").MountPoint
+	case s.MountPoint == "":
+		s.MountPoint = "/"
+	}
+	i := slices.IndexFunc(f.Filesystems, func(fs machine.Filesystem) bool { return fs.MountPoint == s.MountPoint })
+	if i < 0 {
+		return nil, s.problem("no filesystem of the image is mounted at %s", s.MountPoint)
+	}
+	fs := f.Filesystems[i]
+	s.Partition = fs.Partition
+	switch {
+	case !disk.CanGrow(fs.Type):
+		return nil, s.problem("the filesystem at %s is a %s, which cannot be grown", s.MountPoint, fs.Type)
+	case fs.Kept:
+		return nil, s.problem("the filesystem at %s is sealed by dm-verity", s.MountPoint)
+	}
+	behind := f.Volumes[1+slices.IndexFunc(f.Volumes, func(v disk.Volume) bool { return v.Number == s.Partition }):]
+	for _, v := range behind {
+		if v.Partition.Type == disk.TypeBIOSBoot {
+			return nil, s.problem("partition %d, which holds the boot loader and lies behind that of %s, cannot be moved", v.Number, s.MountPoint)
+		}
+	}
+	if r.Auto {
+		return nil, nil // while packages are installed
+	}
+	return plan.Plan{s}, nil
+}
+
+// GrowDisk makes the disk larger, and a filesystem on it.
+type GrowDisk struct {
+	FreeSpace, Size int64
+	MountPoint      string
+	Partition       int
+}
+
+// Name identifies the step.
+func (GrowDisk) Name() string { return "storage.resize" }
+
+func (s GrowDisk) String() string {
+	if s.Size > 0 {
+		return fmt.Sprintf("grow the disk to %d MiB, for the filesystem at %s", s.Size>>20, s.MountPoint)
+	}
+	return fmt.Sprintf("grow the filesystem at %s, and the disk, until %d MiB are free", s.MountPoint, s.FreeSpace>>20)
+}
+
+func (s GrowDisk) problem(format string, args ...any) []plan.Problem {
+	return []plan.Problem{{Step: s.Name(), Text: fmt.Sprintf(format, args...)}}
+}
+
+// Check compares the size with that of the disk, and looks for a partition table that can be changed.
+func (s GrowDisk) Check(_ context.Context, m *machine.Machine) []plan.Problem {
+	table, size, err := tableOf(m)
+	switch {
+	case err != nil:
+		return s.problem("%v", err)
+	case table.Kind != "gpt":
+		return s.problem("the image has an MBR; only a disk with a GPT can be grown")
+	case s.Size > 0 && s.Size < size:
+		return s.problem("the disk has %d MiB already; storage.shrink makes it smaller", size>>20)
+	}
+	return nil
+}
+
+func tableOf(m *machine.Machine) (*disk.Table, int64, error) {
+	fi, err := m.Disk.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	table, err := disk.ReadTable(m.Disk, fi.Size())
+	return table, fi.Size(), err
+}
+
+// growTries bounds how often a filesystem is grown again because its own tables took a part of what was
+// added.
+const growTries = 4
+
+// Run grows.
+func (s GrowDisk) Run(ctx context.Context, m *machine.Machine) error {
+	if s.Size > 0 {
+		_, size, err := tableOf(m)
+		if err != nil || s.Size == size {
+			return err
+		}
+		return m.Grow(ctx, s.Partition, wholeMiB(s.Size)-wholeMiB(size))
+	}
+	for range growTries {
+		_, free, err := m.Space(s.MountPoint)
+		missing := s.FreeSpace - int64(free)
+		if err != nil || missing <= 0 {
+			return err
+		}
+		if err := m.Grow(ctx, s.Partition, withTables(missing)); err != nil {
+			return err
+		}
+	}
+	return errors.New("the filesystem does not get as much free space as it is given")
+}
+
+// withTables is what has to be added so that that much is free: inode tables take some 2 % of an ext4.
+func withTables(missing int64) int64 { return wholeMiB(missing + missing/32 + 1<<20) }
+
+func wholeMiB(n int64) int64 { return (n + 1<<20 - 1) >> 20 << 20 }
+
+// growForPackages grows the filesystem of /usr for packages that do not fit.
+func growForPackages(ctx context.Context, m *machine.Machine, missing uint64) error {
+	const spare = 64 << 20 // for what the packages' scripts make
+	fs := m.Facts.FilesystemOf("/usr")
+	by := withTables(int64(missing) + spare)
+	m.Log.Info("the packages do not fit: the filesystem and the disk grow", "mount", fs.MountPoint, "missingMiB", missing>>20, "byMiB", by>>20)
+	return m.Grow(ctx, fs.Partition, by)
+}
