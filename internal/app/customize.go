@@ -15,6 +15,7 @@ import (
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/legacy"
+	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
@@ -95,7 +96,14 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 	if err != nil {
 		return nil, nil, err
 	}
+	remake := format.Name == "iso" && onlyAdds(cfg, outputs)
+	if format.Name == "iso" && !remake {
+		if format.Size, err = liveos.UnpackedSize(ctx, base); err != nil {
+			return nil, nil, err
+		}
+	}
 	return &job{
+		Remake:  remake,
 		NewDisk: len(cfg.Storage.Disks) > 0,
 		Config:  doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format,
 		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
@@ -170,7 +178,7 @@ func (f *files) open(o CustomizeOptions, j *job, targets []target) (err error) {
 	}
 	asIs := !slices.ContainsFunc(targets, func(t target) bool { return t.shrunk })
 	for _, t := range targets {
-		p, err := output.Create(t.path, j.Image, o.ConfigFile)
+		p, err := t.create(j.Image, o.ConfigFile)
 		if err != nil {
 			return err
 		}
@@ -243,7 +251,7 @@ func (f *files) written(targets []target, unwritten []int) (list []target) {
 func (f *files) publish(ctx context.Context, targets []target, screen *ui.UI) error {
 	all := f.pending
 	for i, p := range f.pending {
-		if !targets[i].checksum {
+		if !targets[i].checksum || targets[i].format.Folder {
 			continue
 		}
 		sum, err := output.Checksum(ctx, p, progress("checksum", screen.Handle))

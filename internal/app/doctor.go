@@ -63,6 +63,10 @@ func needs(h abilities) []need {
 		programNeed("UEFI images without kernel vfat", "mcopy", "mtools"),
 		programNeed("UEFI images", "fsck.vfat", "dosfstools"),
 		programNeed("--rpm-source with a folder", "createrepo_c", "createrepo-c"),
+		programNeed("LiveOS media", "mksquashfs", "squashfs-tools"),
+		programNeed("LiveOS media", "xorriso", "xorriso"),
+		programNeed("LiveOS media", "mcopy", "mtools"),
+		programNeed("LiveOS media in erofs", "mkfs.erofs", "erofs-utils"),
 		programNeed("initramfs in xz", "xz", "xz-utils"),
 		programNeed("initramfs in lz4", "lz4", "lz4"),
 	}

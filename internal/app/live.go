@@ -43,5 +43,13 @@ func (w *worker) medium(ctx context.Context, maker *liveos.Maker, o jobOutput, s
 		return err
 	}
 	file := sandbox.Path(sandbox.File(o.File))
-	return output.WriteLive(ctx, format, file, func(ctx context.Context) error { return maker.ISO(ctx, spec, file) })
+	return output.WriteLive(ctx, format, file, func(ctx context.Context) error {
+		if format.Network {
+			return maker.Net(ctx, spec, file, !format.Folder)
+		}
+		if err := maker.ISO(ctx, spec, file); err != nil {
+			return err
+		}
+		return liveos.Check(ctx, file, sandbox.Work+"/tmp")
+	})
 }

@@ -33,6 +33,14 @@ func (t target) String() string {
 	return t.format.Name
 }
 
+// create makes the output, without a name as yet.
+func (t target) create(inputs ...string) (*output.Pending, error) {
+	if t.format.Folder {
+		return output.CreateFolder(t.path)
+	}
+	return output.Create(t.path, inputs...)
+}
+
 // Shown is a failure whose text the user has seen already.
 type Shown struct{ Failure }
 
@@ -183,9 +191,9 @@ func checkTargets(list []target, base string, bad *usage) {
 			bad.add("two outputs have the same path %s", t.path)
 		case err != nil && !errors.Is(err, os.ErrNotExist):
 			bad.check(err)
-		case err == nil && fi.IsDir():
+		case err == nil && fi.IsDir() && !t.format.Folder:
 			bad.add("output %s is a folder; name the file to write", t.path)
-		case err == nil && !fi.Mode().IsRegular():
+		case err == nil && !fi.Mode().IsRegular() && !fi.IsDir():
 			bad.add("output %s is not a regular file; write to a file, then copy it there", t.path)
 		case err == nil && baseInfo != nil && os.SameFile(fi, baseInfo):
 			bad.add("output %s is the base image, which is never modified; name another file", t.path)

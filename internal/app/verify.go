@@ -38,6 +38,9 @@ func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Write
 	if err != nil {
 		return err
 	}
+	if format.Name == "iso" {
+		return verifyMedium(ctx, abs(o.ImageFile), stdout)
+	}
 	if o.BuildDir == "" {
 		o.BuildDir = os.TempDir()
 	}

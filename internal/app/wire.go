@@ -29,6 +29,7 @@ type job struct {
 	ConfigFile string // where it came from
 	Image      string // base image
 	Format     image.Format
+	Remake     bool // the base image and all outputs are ISO images with the same system
 	NewDisk    bool
 	Base       int // file for the disk of the base image: fileDisk, unless that is to be a new disk
 	Outputs    []jobOutput

@@ -80,6 +80,8 @@ type worker struct {
 	unwritten []int         // outputs there was nothing to write into
 	machine   *machine.Machine
 	media     map[string]liveos.Spec // by output format
+
+	mediumArgs []string // kernel arguments that the base image, an ISO image, had for itself
 }
 
 // customize does the job: it fills the working disk, opens it, plans, carries the plan out, closes
@@ -88,8 +90,14 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	if err := w.parse(); err != nil {
 		return nil, err
 	}
+	if w.Remake {
+		return w.remake(ctx)
+	}
 	file := sandbox.File(w.Base)
 	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error {
+		if w.Format.Name == "iso" {
+			return w.unpack(ctx, file)
+		}
 		return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
 	}); err != nil {
 		return nil, err
@@ -143,6 +151,10 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		in.Outputs = append(in.Outputs, o.Format)
 	}
 	w.media = step.Media(w.cfg, in.Outputs)
+	if s, ok := w.media["iso"]; ok {
+		s.Args = append(w.mediumArgs, s.Args...)
+		w.media["iso"] = s
+	}
 	var err error
 	if in.RPMSources, err = sources(w.RPMSources); err != nil {
 		return nil, err

@@ -10,8 +10,10 @@ import (
 // Medium is a boot medium that an image's boot entries are rewritten for. It holds the kernels, and
 // GRUB's folder under the path that it has in the image.
 type Medium struct {
-	Label   string   // by which GRUB finds the medium; empty where its root is the medium already
+	Label   string   // by which GRUB finds the medium; without it and UUID its root is the medium already
+	UUID    string   // of its filesystem, instead of Label
 	Drop    []string // names of arguments that are about the disk
+	Omit    []string // further arguments that are dropped where they stand just so
 	Args    []string // added to every entry
 	Kernels []Kernel // Image and Initramfs are paths on the medium; the default kernel first
 }
@@ -84,6 +86,9 @@ func (r *rewriter) command(c *Command) error {
 }
 
 func (r *rewriter) search(variable string) string {
+	if r.UUID != "" {
+		return "search --no-floppy --fs-uuid --set=" + variable + " " + r.UUID
+	}
 	if r.Label == "" {
 		return "set " + variable + "=$" + variable // nothing to look for, and a body must not be empty
 	}
@@ -158,7 +163,9 @@ func (r *rewriter) missing(own []Word) []string {
 	return kept.missing(r.Args)
 }
 
-func (r *rewriter) drops(arg string) bool { return Cmdline(r.Drop).Has(keyOf(arg)) }
+func (r *rewriter) drops(arg string) bool {
+	return slices.Contains(r.Omit, arg) || Cmdline(r.Drop).Has(keyOf(arg))
+}
 
 // entries writes the boot loader entries into the script: GRUB finds their files neither on every
 // medium nor over the network. The newest comes first, as with blscfg.

@@ -140,3 +140,26 @@ menuentry 'Fedora (6.1)' {
 		t.Errorf("got\n%s", got)
 	}
 }
+
+// What is rewritten for a medium can be rewritten for a disk again.
+func TestRewriteBackForADisk(t *testing.T) {
+	t.Parallel()
+	const cfg = "/boot/grub/grub.cfg"
+	live, err := medium().Rewrite(image(map[string]string{cfg: generated}), Scheme{Kind: Mkconfig, Config: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := Medium{UUID: "5678", Drop: []string{"root"}, Omit: []string{"live=1"}, Args: []string{"root=UUID=5678"}, Kernels: mediumKernels}
+	got, err := disk.Rewrite(image(map[string]string{cfg: live}), Scheme{Kind: Mkconfig, Config: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"search --no-floppy --fs-uuid --set=root 5678\n", "linux /boot/vmlinuz-6.1  ro  quiet $more   root=UUID=5678\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("lacks %q:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "live") {
+		t.Errorf("something of the medium is left:\n%s", got)
+	}
+}

@@ -208,7 +208,7 @@ const manyMistakes = `os:
   - {name: nbd, loadMode: disable, options: {nbds_max: "3"}}
 output:
   image: {format: vhdxx, path: out}
-pxe: {}
+pxe: {initramfsType: bootstrap}
 `
 
 // TestAllMistakesAtOnce wants every mistake of a config with its place, its underlined line and a
@@ -228,7 +228,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		":12:19: ": {`"relative" is not an absolute path`, `begin it with "/"`},
 		":14:36: ": {"a disabled module has no options", "remove options"},
 		":16:19: ": {`"vhdxx" is not allowed`, `did you mean "vhdx"?`},
-		":17:1: ":  {"pxe is not supported yet", "disk image"},
+		":17:1: ":  {"a bootstrap initramfs must know where", "add bootstrapBaseUrl"},
 	} {
 		_, problem, found := strings.Cut(stderr, place)
 		lines := append(strings.SplitN(problem, "\n", 5), "", "", "", "")

@@ -17,7 +17,7 @@ type sourceFlags struct {
 type customizeCmd struct {
 	BuildDir          string   `required:"" help:"Folder for temporary files; made if missing. Nothing stays in it." placeholder:"DIR"`
 	ConfigFile        string   `required:"" help:"Config file, YAML or JSON. Relative paths in it are relative to its folder." placeholder:"FILE"`
-	ImageFile         string   `help:"Base image: vhd, vhdx, qcow2 or raw. Never modified. Default: input.image.path of the config." placeholder:"FILE"`
+	ImageFile         string   `help:"Base image: vhd, vhdx, qcow2, raw, or an ISO image of this program. Never modified. Default: input.image.path of the config." placeholder:"FILE"`
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write. Default: output.image.path of the config." placeholder:"FILE"`
 	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: output.image.format of the config." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable. All are written side by side." placeholder:"FORMAT=PATH"`

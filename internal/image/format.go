@@ -19,7 +19,7 @@ import (
 // Format is the kind of an image file. It is found out once; from then on programs are told it and
 // never guess, because a guest can write a raw disk that looks like another format.
 type Format struct {
-	Name string // raw, vhd-fixed, vhd, vhdx or qcow2
+	Name string // raw, vhd-fixed, vhd, vhdx, qcow2, or iso
 	Size int64  // of the disk, in bytes
 }
 
@@ -81,6 +81,8 @@ func probe(r io.ReaderAt, size int64, allowBacking bool) (Format, error) {
 	}
 	const vhd = "conectix"
 	switch {
+	case isISO(r):
+		return probeISO(r, size)
 	case string(head[:4]) == "QFI\xfb":
 		return Format{Name: "qcow2"}, checkReferences(r, head, allowBacking)
 	case string(head[:8]) == "vhdxfile":
@@ -93,6 +95,27 @@ func probe(r io.ReaderAt, size int64, allowBacking bool) (Format, error) {
 		return Format{}, fmt.Errorf("a raw disk of %d bytes is not a whole number of 512-byte sectors: the file is truncated, or of a format this program does not know", size)
 	}
 	return Format{Name: "raw", Size: size}, checkTable(r, size)
+}
+
+// volumeAt is where an ISO image has its primary volume descriptor (ECMA-119, 8.4).
+const volumeAt, volumeSector = 16 * 2048, 2048
+
+// isISO tells whether the file is an ISO image. One for USB sticks has a partition table too.
+func isISO(r io.ReaderAt) bool {
+	mark := make([]byte, 6)
+	_, err := r.ReadAt(mark, volumeAt)
+	return err == nil && string(mark) == "\x01CD001"
+}
+
+func probeISO(r io.ReaderAt, size int64) (Format, error) {
+	var sectors [4]byte
+	if _, err := r.ReadAt(sectors[:], volumeAt+80); err != nil {
+		return Format{}, err
+	}
+	if need := int64(binary.LittleEndian.Uint32(sectors[:])) * volumeSector; size < need {
+		return Format{}, fmt.Errorf("this ISO image has %d bytes of %d: %w", size, need, disk.ErrTruncated)
+	}
+	return Format{Name: "iso", Size: size}, nil
 }
 
 // checkTable finds out whether a partition table says that the disk is larger. A disk with another
@@ -190,6 +213,8 @@ func (f Format) QEMU(path string) string {
 	switch f.Name {
 	case "vhd":
 		node["driver"], node["force_size_calc"] = "vpc", "current_size"
+	case "iso":
+		node["driver"] = "raw"
 	case "vhd-fixed":
 		node = map[string]any{"driver": "raw", "size": f.Size, "file": file}
 	}
@@ -198,4 +223,4 @@ func (f Format) QEMU(path string) string {
 }
 
 // plain tells whether the file begins with the disk's own bytes.
-func (f Format) plain() bool { return f.Name == "raw" || f.Name == "vhd-fixed" }
+func (f Format) plain() bool { return f.Name == "raw" || f.Name == "vhd-fixed" || f.Name == "iso" }

@@ -17,22 +17,6 @@ import (
 	"imagecustomizer/internal/machine"
 )
 
-// Builders of the initramfs that finds the system on a medium.
-const (
-	dracut   = "dracut"
-	liveBoot = "live-boot"
-
-	liveBootScript = "/usr/share/initramfs-tools/scripts/live"
-)
-
-// builderOf is the builder of the image: dracut, unless it has initramfs-tools only.
-func builderOf(m *machine.Machine) string {
-	if m.Has("update-initramfs") && !m.Has("dracut") {
-		return liveBoot
-	}
-	return dracut
-}
-
 // Prepare makes, with the image's own programs, what the media need: an initramfs for every kernel,
 // and GRUB for BIOS. All of it goes to the folder that Dir names.
 func Prepare(ctx context.Context, m *machine.Machine, specs []Spec) error {
@@ -82,9 +66,6 @@ func makeInitramfs(ctx context.Context, m *machine.Machine, specs []Spec, dir, i
 		wg.Wait()
 		return errors.Join(errs...)
 	}
-	if builderOf(m) == liveBoot {
-		return build()
-	}
 	module := filepath.Join(dir, "module")
 	if err := writeModule(module); err != nil {
 		return err
@@ -94,11 +75,7 @@ func makeInitramfs(ctx context.Context, m *machine.Machine, specs []Spec, dir, i
 
 func makeOne(ctx context.Context, m *machine.Machine, specs []Spec, k boot.Kernel, dir, inside string) error {
 	out := path.Join(inside, "initramfs-"+k.Version)
-	c := hostcmd.New("mkinitramfs", "-o", out, k.Version)
-	if builderOf(m) == dracut {
-		c = dracutCommand(m, specs, k, out, inside)
-	}
-	if err := m.Run(ctx, c); err != nil {
+	if err := m.Run(ctx, dracutCommand(m, specs, k, out, inside)); err != nil {
 		return err
 	}
 	file := initramfsFile(dir, k)

@@ -47,7 +47,7 @@ func (mk *Maker) stage(ctx context.Context, s Spec) (*stage, error) {
 		return nil, err
 	}
 	if s.FullOS {
-		return st, fullOS(ctx, mk.Machine, st.kernels, st.path(st.kernels[0].Initramfs))
+		return st, fullOS(ctx, mk.Machine, st.kernels, s.KeepKdump, st.path(st.kernels[0].Initramfs))
 	}
 	return st, nil
 }
@@ -110,7 +110,7 @@ func (mk *Maker) assemble(ctx context.Context, st *stage, out string) error {
 
 // xorriso writes to an open file: it takes no path that is a symbolic link, such as those in /proc.
 func (mk *Maker) xorriso(ctx context.Context, args []string, out string) error {
-	file, err := os.OpenFile(out, os.O_WRONLY|os.O_TRUNC, 0)
+	file, err := os.OpenFile(out, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
@@ -133,14 +133,8 @@ const (
 func (mk *Maker) esp(ctx context.Context, st *stage, file string) error {
 	dir := file + ".d"
 	defer os.RemoveAll(dir)
-	places := append([]string{"EFI/BOOT", "EFI/debian", "EFI/ubuntu", "EFI/fedora", "EFI/azurelinux", "boot/grub", "boot/grub2"}, vendorPlaces(st)...)
-	for _, p := range places {
-		if err := os.MkdirAll(filepath.Join(dir, p), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, p, "grub.cfg"), []byte(st.redirect()), 0o644); err != nil {
-			return err
-		}
+	if err := st.redirects(dir, grubPlaces(st), ""); err != nil {
+		return err
 	}
 	if err := st.programs(filepath.Join(dir, "EFI/BOOT")); err != nil {
 		return err
@@ -164,6 +158,14 @@ func (mk *Maker) esp(ctx context.Context, st *stage, file string) error {
 	}
 	return copied.Run(ctx)
 }
+
+// grubPlaces are the folders where a signed GRUB may look for its configuration.
+func grubPlaces(st *stage) []string {
+	return append(grubFolders[:len(grubFolders):len(grubFolders)], vendorPlaces(st)...)
+}
+
+// grubFolders are those that known distributions have built into theirs.
+var grubFolders = []string{"EFI/BOOT", "EFI/debian", "EFI/ubuntu", "EFI/fedora", "EFI/azurelinux", "boot/grub", "boot/grub2"}
 
 // vendorPlaces are the folders of the image's ESP that no place of ours covers.
 func vendorPlaces(st *stage) (places []string) {

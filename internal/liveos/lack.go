@@ -24,7 +24,6 @@ var packages = map[string][2]string{
 	"the program dracut":                        {"dracut", "dracut"},
 	"dracut's module dmsquash-live":             {"dracut-live", "dracut-live"},
 	"dracut's module livenet":                   {"dracut-network", "dracut-network"},
-	"live-boot for initramfs-tools":             {"live-boot-initramfs-tools", ""},
 	"the program dmsetup":                       {"dmsetup", "device-mapper"},
 	"the program tar":                           {"tar", "tar"},
 	"the program curl":                          {"curl", "curl"},
@@ -75,10 +74,6 @@ func (c *lackCheck) programs(names ...string) {
 
 // builder checks what makes the initramfs that finds the system on the medium.
 func (c *lackCheck) builder(s Spec) {
-	if builderOf(c.m) == liveBoot {
-		c.need(c.m.Root.Exists(liveBootScript), "live-boot for initramfs-tools")
-		return
-	}
 	c.programs("dracut", "dmsetup", "tar")
 	c.need(moduleFolder(c.m, "dmsquash-live") != "", "dracut's module dmsquash-live")
 	script, _ := c.m.Root.ReadFile(path.Join(moduleFolder(c.m, "dmsquash-live"), "dmsquash-live-root.sh"))

@@ -18,6 +18,7 @@ type Spec struct {
 	Network     bool     // it is booted over the network, not from a CD or a USB stick
 	FullOS      bool     // the initramfs is the whole system; otherwise it finds the system on the medium
 	URL         string   // where a network-booted initramfs gets the medium with the system
+	ISOName     string   // what that medium is called in the folder to boot from
 	Args        []string // kernel arguments to add
 	Files       []File   // to add to the medium
 	KeepKdump   bool     // the system keeps its kdump images in /boot
@@ -75,6 +76,7 @@ func kernels(m *machine.Machine, fullOS bool) ([]boot.Kernel, error) {
 // firmware is what the machine's firmware starts on a medium.
 type firmware struct {
 	shim, grub, mok string   // EFI programs, in the image; the last is optional
+	net             string   // GRUB with network drivers, for distributions that have one apart
 	vendors         []string // folders of the image's ESP, where its GRUB may look for its configuration
 	bios            string   // folder of GRUB's modules for BIOS; empty without
 	hostBIOS        bool     // that folder is the host's
@@ -93,8 +95,11 @@ func findFirmware(m *machine.Machine) (f firmware) {
 	end := suffix(m)
 	for _, esp := range []string{"/boot/efi", "/efi", "/boot"} {
 		efi := child(m, esp, "EFI")
+		if efi == "" || child(m, efi, "EFI") != "" { // the second: /boot/efi is a mount point
+			continue
+		}
 		f.vendors = append(f.vendors, folders(m, efi)...)
-		for _, dir := range []string{child(m, efi, "BOOT"), "/" + strings.TrimPrefix(efi, "/") + "/debian"} {
+		for _, dir := range append([]string{child(m, efi, "BOOT")}, below(efi, folders(m, efi))...) {
 			f.take(child(m, dir, "boot"+end), child(m, dir, "grub"+end), child(m, dir, "mm"+end))
 			f.take(child(m, dir, "shim"+end), child(m, dir, "grub"+end), child(m, dir, "mm"+end))
 		}
@@ -103,6 +108,7 @@ func findFirmware(m *machine.Machine) (f firmware) {
 	arch := map[string]string{"x64.efi": "x86_64", "aa64.efi": "arm64"}[end]
 	f.take(existing(m, "/usr/lib/shim/shim"+end+".signed"), existing(m, "/usr/lib/grub/"+arch+"-efi-signed/grub"+name+".efi.signed"),
 		existing(m, "/usr/lib/shim/mm"+end+".signed"))
+	f.net = existing(m, "/usr/lib/grub/"+arch+"-efi-signed/grubnet"+name+".efi.signed")
 	if name == "x64" {
 		f.findBIOS(m)
 	}
@@ -140,6 +146,9 @@ func mkimage(m *machine.Machine) string {
 
 // child is the path of a folder's entry whatever its case, as FAT has it; empty where there is none.
 func child(m *machine.Machine, dir, name string) string {
+	if dir == "" {
+		return ""
+	}
 	entries, _ := m.Root.ReadDir(dir)
 	for _, e := range entries {
 		if strings.EqualFold(e.Name(), name) {
@@ -147,6 +156,13 @@ func child(m *machine.Machine, dir, name string) string {
 		}
 	}
 	return ""
+}
+
+func below(dir string, names []string) (paths []string) {
+	for _, n := range names {
+		paths = append(paths, path.Join(dir, n))
+	}
+	return paths
 }
 
 func folders(m *machine.Machine, dir string) (names []string) {

@@ -11,6 +11,7 @@ const savedConfig = "azl-image-customizer/saved-configs.yaml"
 
 // Saved is what a medium remembers, as YAML that is JSON too.
 type Saved struct {
+	GrubConfig    string     `json:"grubConfig"` // its path on the medium
 	InitramfsType string     `json:"initramfsType"`
 	KernelArgs    []string   `json:"kernelCommandLine"`
 	Persistence   string     `json:"persistence,omitempty"`
@@ -19,12 +20,15 @@ type Saved struct {
 
 // save writes what the medium was made with.
 func (s *stage) save() error {
-	saved := Saved{InitramfsType: initramfsType(s.spec.FullOS), KernelArgs: s.spec.Args, Persistence: s.spec.Persistence, Filesystem: s.spec.Filesystem}
+	saved := Saved{GrubConfig: s.m.Facts.Boot.Config, InitramfsType: initramfsType(s.spec.FullOS), KernelArgs: s.spec.Args, Persistence: s.spec.Persistence, Filesystem: s.spec.Filesystem}
+	return writeSaved(s.path(savedConfig), saved)
+}
+
+func writeSaved(name string, saved Saved) error {
 	data, err := json.MarshalIndent(saved, "", "  ")
 	if err != nil {
 		return err
 	}
-	name := s.path(savedConfig)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}

@@ -112,15 +112,11 @@ const persistenceArg = "rd.imagecustomizer.persistence"
 // args are the kernel arguments of every entry: those of the live boot, then the user's.
 func (s *stage) args() []string {
 	var args []string
-	switch {
-	case s.spec.FullOS:
-	case builderOf(s.m) == liveBoot:
-		args = []string{"boot=live", "live-media-path=/" + liveDir}
-	default:
+	if !s.spec.FullOS {
 		args = s.dracutArgs()
 	}
 	if s.spec.Persistence != "" {
-		args = append(args, s.persistenceArgs()...)
+		args = append(args, persistenceArg+"="+s.spec.Persistence)
 	}
 	return append(args, s.spec.Args...)
 }
@@ -153,13 +149,6 @@ func (s *stage) azureDownloader() bool {
 		data, _ := s.m.Root.ReadFile(path.Join(dir, e.Name()))
 		return strings.Contains(string(data), "azldownloader")
 	})
-}
-
-func (s *stage) persistenceArgs() []string {
-	if builderOf(s.m) == liveBoot {
-		return []string{"persistence", "persistence-label=" + s.spec.Persistence}
-	}
-	return []string{persistenceArg + "=" + s.spec.Persistence}
 }
 
 // withoutPersistence are further menu entries for systems that keep changes: those that do not.
@@ -197,6 +186,9 @@ func (s *stage) efi() error {
 	if s.firmware.shim == "" {
 		return nil
 	}
+	if s.spec.Network {
+		return s.netEFI()
+	}
 	dir := s.path("efi/boot")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -207,10 +199,37 @@ func (s *stage) efi() error {
 	return os.WriteFile(filepath.Join(dir, "grub.cfg"), []byte(s.redirect()), 0o644)
 }
 
+// netEFI puts the EFI programs at the top, where a TFTP server offers them.
+func (s *stage) netEFI() error {
+	if err := s.programs(s.dir); err != nil {
+		return err
+	}
+	return s.redirects(s.dir, append(grubPlaces(s), ".", "grub"), grubDir(s.m))
+}
+
+// redirects writes the redirecting grub.cfg to folders below dir, but for the one of the menu itself.
+func (s *stage) redirects(dir string, places []string, menu string) error {
+	for _, p := range places {
+		if "/"+p == menu {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Join(dir, p), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, p, "grub.cfg"), []byte(s.redirect()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // programs copies the EFI programs to a folder, under the names that the firmware and shim look for.
 func (s *stage) programs(dir string) error {
-	end := suffix(s.m)
-	for name, from := range map[string]string{"boot" + end: s.firmware.shim, "grub" + end: s.firmware.grub, "mm" + end: s.firmware.mok} {
+	end, grub := suffix(s.m), s.firmware.grub
+	if s.spec.Network && s.firmware.net != "" {
+		grub = s.firmware.net
+	}
+	for name, from := range map[string]string{"boot" + end: s.firmware.shim, "grub" + end: grub, "mm" + end: s.firmware.mok} {
 		if from == "" {
 			continue
 		}

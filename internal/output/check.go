@@ -48,6 +48,19 @@ func checkMagic(magic string) func(io.ReaderAt, sizes) error {
 	}
 }
 
+// checkTar looks for the mark in the first header (POSIX ustar).
+func checkTar(r io.ReaderAt, _ sizes) error {
+	const at = 257
+	got := make([]byte, 5)
+	if _, err := r.ReadAt(got, at); err != nil {
+		return fmt.Errorf("cannot read the first header of the archive: %w", err)
+	}
+	if string(got) != "ustar" {
+		return fmt.Errorf("the archive's first header has the mark %q", got)
+	}
+	return nil
+}
+
 // checkISO looks for the primary volume descriptor (ECMA-119, 8.4), whose size the file must have.
 func checkISO(r io.ReaderAt, s sizes) error {
 	const at, sector = 16 * 2048, 2048

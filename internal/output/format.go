@@ -15,6 +15,8 @@ const mib = 1 << 20
 // Format is one way to write a disk image.
 type Format struct {
 	Live       bool     // not the disk but a live medium made from its files
+	Network    bool     // a live medium to boot from over the network
+	Folder     bool     // a folder, not a file; it is written as a tar archive, and unpacked when it gets its name
 	Name       string   // as spelled on the command line and in the config
 	Aliases    []string // other spellings
 	Extensions []string // usual endings of file names; empty where another format owns them
@@ -72,6 +74,14 @@ var formats = []Format{
 	{
 		Name: "iso", Extensions: []string{".iso"}, About: "LiveOS: runs the system from a CD or a USB stick, with UEFI and BIOS",
 		Live: true, check: checkISO,
+	},
+	{
+		Name: "pxe-dir", About: "folder of what a TFTP server offers to boot the system over the network",
+		Live: true, Network: true, Folder: true, check: checkTar,
+	},
+	{
+		Name: "pxe-tar", Extensions: []string{".tar.gz"}, About: "the same as a compressed tar archive",
+		Live: true, Network: true, check: checkMagic("\x1f\x8b"),
 	},
 }
 

@@ -23,6 +23,9 @@ type Pending struct {
 	path  string   // final path as the user gave it, for messages
 	made  []string // folders made for it, outermost first
 	owner owner
+
+	isFolder bool
+	folder   *tempfile.Folder // unpacked, waiting for its name
 }
 
 // Create makes an empty output to be published as path. Its folder is made if need be. inputs are
@@ -42,7 +45,12 @@ func (p *Pending) create(inputs []string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkTarget(target, inputs); err != nil {
+	if p.isFolder {
+		err = checkFolder(target)
+	} else {
+		err = checkTarget(target, inputs)
+	}
+	if err != nil {
 		return err
 	}
 	folder := filepath.Dir(target)
@@ -90,6 +98,9 @@ func Publish(outputs ...*Pending) error {
 
 // finish hands the file to the user who called sudo and syncs it.
 func (p *Pending) finish() error {
+	if p.isFolder {
+		return p.unpack()
+	}
 	if err := p.owner.chown(p.file.File); err != nil {
 		return err
 	}
@@ -97,7 +108,11 @@ func (p *Pending) finish() error {
 }
 
 func (p *Pending) giveName() error {
-	if err := p.file.Publish(p.name); err != nil {
+	publish := p.file.Publish
+	if p.isFolder {
+		publish = p.folder.Publish
+	}
+	if err := publish(p.name); err != nil {
 		return err
 	}
 	p.made = nil
@@ -110,13 +125,16 @@ func (p *Pending) Discard() {
 	if p.file != nil {
 		p.file.Discard()
 	}
+	if p.folder != nil {
+		p.folder.Discard()
+	}
 	if p.dir != nil {
 		_ = p.dir.Close()
 	}
 	for i := len(p.made) - 1; i >= 0; i-- {
 		_ = unix.Rmdir(p.made[i]) // fails where someone else uses it by now
 	}
-	p.file, p.dir, p.made = nil, nil, nil
+	p.file, p.folder, p.dir, p.made = nil, nil, nil, nil
 }
 
 // followLinks resolves path while its last component is a symbolic link, so that the file behind the

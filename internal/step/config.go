@@ -16,6 +16,7 @@ type Config struct {
 	OS              OS               `yaml:"os" doc:"What to change in the system."`
 	Scripts         Scripts          `yaml:"scripts" doc:"Scripts to run in the image."`
 	ISO             ISO              `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso."`
+	PXE             PXE              `yaml:"pxe" doc:"The files to boot from over the network, for the output formats pxe-dir and pxe-tar."`
 	Output          Output           `yaml:"output" doc:"The image to write."`
 	PreviewFeatures []PreviewFeature `yaml:"previewFeatures" doc:"Names of preview features. Accepted for compatibility: nothing here needs one."`
 
@@ -46,7 +47,6 @@ var Unsupported = map[string]string{
 	"baseConfigs":                      "put everything into one config",
 	"storage.resetPartitionsUuidsType": "the image keeps its identifiers",
 	"storage.resizeDisk":               "the image keeps its size",
-	"pxe":                              "write a disk image instead",
 	"input.image.oci":                  "download the image first and name it with input.image.path",
 	"input.image.azureLinux":           "download the image first and name it with input.image.path",
 	"os.uki":                           "images with unified kernel images cannot be customized yet",

@@ -139,7 +139,11 @@ func mediumFiles(list []AdditionalFile) (files []liveos.File) {
 func Media(c *Config, outputs []string) map[string]liveos.Spec {
 	media := map[string]liveos.Spec{}
 	for _, name := range outputs {
-		if f, err := output.Parse(name); err == nil && f.Live {
+		switch f, err := output.Parse(name); {
+		case err != nil || !f.Live:
+		case f.Network:
+			media[name] = c.PXE.spec()
+		default:
 			media[name] = c.ISO.spec()
 		}
 	}

@@ -142,7 +142,12 @@ func RemoveStale(dir *os.File) {
 	defer list.Close()
 	names, _ := list.Readdirnames(-1)
 	for _, name := range names {
-		if m := pattern.FindStringSubmatch(name); m != nil && unused(dir, name, ended(m[1])) {
+		m := pattern.FindStringSubmatch(name)
+		if m == nil {
+			continue
+		}
+		removeStaleFolder(dir, name, ended(m[1]))
+		if unused(dir, name, ended(m[1])) {
 			_ = unix.Unlinkat(int(dir.Fd()), name, 0)
 		}
 	}

@@ -27,6 +27,7 @@ type Options struct {
 	MemoryMiB int       // 0 means 1024
 	CPUs      int       // 0 means 2
 	SSHPort   int       // port of the host's loopback that leads to the guest's port 22; 0 means none
+	Netboot   string    // folder offered by TFTP, of which bootx64.efi is booted over the network; instead of Image
 	Data      string    // raw image of a second disk, /dev/vdb; empty means none
 	Log       io.Writer // gets everything the guest prints; may be nil
 }
@@ -48,16 +49,17 @@ var errClosed = errors.New("the virtual machine was closed")
 var formats = map[string]string{"raw": "raw", "iso": "raw", "qcow2": "qcow2", "vhdx": "vhdx", "vhd": "vpc", "vhd-fixed": "vpc"}
 
 // Start boots the image. The machine runs until the guest powers off, the context is cancelled or
-// Close is called. The guest has a network card, but reaches nothing outside itself.
+// Close is called. The guest has a network card, but reaches nothing outside itself; one that boots over
+// the network reaches this host, as 10.0.2.2.
 func Start(ctx context.Context, o Options) (*Machine, error) {
 	driver, ok := formats[o.Format]
-	if !ok {
+	if !ok && o.Netboot == "" {
 		return nil, fmt.Errorf("cannot boot format %q: use raw, qcow2, vhdx, vhd, vhd-fixed or iso", o.Format)
 	}
 	if !hostcmd.Installed(qemu) {
 		return nil, errors.New(qemu + " is not installed on this host: apt-get install qemu-system-x86 qemu-utils")
 	}
-	disk, err := probe(ctx, o.Image, driver)
+	disk, err := o.probe(ctx, driver)
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +73,26 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 	return start(ctx, append(o.args(ctx, driver, disk.sector), firmware...), o.Log)
 }
 
+// probe finds out how the image is booted.
+func (o Options) probe(ctx context.Context, driver string) (disk, error) {
+	if o.Netboot != "" {
+		return disk{firmware: UEFI}, nil
+	}
+	return probe(ctx, o.Image, driver)
+}
+
 // args are QEMU's arguments but for those of the firmware. sector is in bytes.
 func (o Options) args(ctx context.Context, driver string, sector int) []string {
 	accel, cpu := "tcg,thread=multi", "max"
 	if kvmWorks(ctx) {
 		accel, cpu = "kvm", "host"
 	}
-	nic := "user,model=virtio-net-pci,restrict=on"
+	nic := "user,model=virtio-net-pci"
+	if o.Netboot == "" {
+		nic += ",restrict=on"
+	} else {
+		nic += ",tftp=" + escape(o.Netboot) + ",bootfile=bootx64.efi"
+	}
 	if o.SSHPort != 0 {
 		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:22", o.SSHPort)
 	}
@@ -85,9 +100,11 @@ func (o Options) args(ctx context.Context, driver string, sector int) []string {
 		"-nodefaults", "-no-user-config", "-display", "none", "-device", "VGA",
 		"-machine", "q35,smm=" + onOff(o.Secure), "-accel", accel, "-cpu", cpu,
 		"-smp", strconv.Itoa(orDefault(o.CPUs, 2)), "-m", strconv.Itoa(orDefault(o.MemoryMiB, 1024)),
-		"-drive", o.drive(driver), "-device", o.device(sector),
 		"-device", "qemu-xhci,id=usb", "-device", "virtio-rng-pci", "-nic", nic,
 		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
+	}
+	if o.Netboot == "" {
+		args = append(args, "-drive", o.drive(driver), "-device", o.device(sector))
 	}
 	if o.Data != "" {
 		args = append(args, "-drive", "if=none,id=data,snapshot=on,format=raw,file="+escape(o.Data), "-device", "virtio-blk-pci,drive=data")

@@ -3,9 +3,15 @@
 package e2e
 
 import (
+	"context"
+	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"imagecustomizer/internal/vm"
 )
@@ -26,40 +32,138 @@ iso:
     destination: /docs/readme.txt
 `
 
-// liveProbes find what isoConfig did, in a system that runs from a medium.
-var liveProbes = []probe{
+// systemProbes find what isoConfig did to the system.
+var systemProbes = []probe{
 	{"hostname; cat /etc/live-hello", "live-host\nhello"},
-	{"findmnt -no FSTYPE /", "overlay"},
-	{"tr ' ' '\\n' </proc/cmdline | grep -x -e e2e.disk=1 -e e2e.live=1 -e root=.* -e rd.live.image -e rd.live.dir=.* -e rd.live.squashimg=.* | sort",
-		"e2e.disk=1\ne2e.live=1\nrd.live.dir=liveos\nrd.live.image\nrd.live.squashimg=rootfs.img\nroot=live:LABEL=CDROM"},
-	{"cat /run/initramfs/live/docs/readme.txt", "medium"},
 	{"ls -d /etc/fstab /boot/* 2>/dev/null | wc -l", "0"},
-	{"getcap /usr/bin/* 2>/dev/null | wc -l; touch /new && echo written", "0\nwritten"},
+	{"tr ' ' '\\n' </proc/cmdline | grep -x -e e2e.disk=1", "e2e.disk=1"},
+	{"touch /new && echo written", "written"},
 }
 
-// iso makes an ISO image once.
-func iso(t *testing.T, image, config string, more ...string) string {
+// liveProbes find what isoConfig did, in a system that runs from a medium.
+var liveProbes = append([]probe{
+	{"findmnt -no FSTYPE /", "overlay"},
+	{"tr ' ' '\\n' </proc/cmdline | grep -x -e e2e.live=1 -e root=.* -e rd.live.image -e rd.live.dir=.* -e rd.live.squashimg=.* | sort",
+		"e2e.live=1\nrd.live.dir=liveos\nrd.live.image\nrd.live.squashimg=rootfs.img\nroot=live:LABEL=CDROM"},
+	{"cat /run/initramfs/live/docs/readme.txt", "medium"},
+}, systemProbes...)
+
+func iso(t *testing.T, image, config string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "out.iso")
-	customize(t, image, config, out, "iso", more...)
+	customize(t, image, config, out, "iso")
 	return out
-}
-
-func TestISOFromCD(t *testing.T) {
-	medium := iso(t, base(t, "debian12-live"), isoConfig)
-	bootLive(t, vm.Options{Image: medium, Firmware: vm.UEFI, Secure: true}, append(liveProbes,
-		probe{"od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-*", "1"}))
-	if os.Getenv("FULL") == "" {
-		return
-	}
-	for _, o := range []vm.Options{{Firmware: vm.BIOS}, {Firmware: vm.BIOS, Drive: vm.USB}, {Firmware: vm.UEFI, Drive: vm.USB}} {
-		o.Image = medium
-		t.Run(string(o.Firmware+"-")+string(o.Drive), func(t *testing.T) { bootLive(t, o, liveProbes) })
-	}
 }
 
 func bootLive(t *testing.T, o vm.Options, probes []probe) {
 	t.Helper()
-	o.Format, o.MemoryMiB = "iso", 2048
+	if o.Netboot == "" {
+		o.Format = "iso"
+	}
+	if o.MemoryMiB == 0 {
+		o.MemoryMiB = 2048
+	}
 	bootWith(t, o, probes)
+}
+
+// TestISOFromCD boots with Secure Boot, in a signed chain from the firmware to the kernel.
+func TestISOFromCD(t *testing.T) {
+	medium := iso(t, base(t, "debian12-live"), isoConfig)
+	bootLive(t, vm.Options{Image: medium, Firmware: vm.UEFI, Secure: true}, append([]probe{
+		{"od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-* | tr -d ' '", "1"},
+	}, liveProbes...))
+	if os.Getenv("FULL") == "" {
+		return
+	}
+	for _, o := range []vm.Options{{Firmware: vm.BIOS, Drive: vm.CD}, {Firmware: vm.BIOS, Drive: vm.USB}, {Firmware: vm.UEFI, Drive: vm.USB}} {
+		o.Image = medium
+		t.Run(string(o.Firmware)+"-"+string(o.Drive), func(t *testing.T) { bootLive(t, o, liveProbes) })
+	}
+	t.Run("made anew", func(t *testing.T) {
+		again := iso(t, medium, "iso:\n  kernelCommandLine:\n    extraCommandLine: [e2e.again=1]\n  additionalFiles:\n  - content: again\n    destination: /docs/again\n")
+		bootLive(t, vm.Options{Image: again, Firmware: vm.BIOS, Drive: vm.USB}, append([]probe{
+			{"tr ' ' '\\n' </proc/cmdline | grep -x e2e.again=1; cat /run/initramfs/live/docs/again", "e2e.again=1\nagain"},
+		}, liveProbes...))
+	})
+}
+
+// TestISOToDisk changes the system of a medium, and makes a disk image and another medium of it.
+func TestISOToDisk(t *testing.T) {
+	full(t)
+	medium := iso(t, base(t, "debian12-live"), isoConfig)
+	disk, again := filepath.Join(t.TempDir(), "disk.qcow2"), filepath.Join(t.TempDir(), "again.iso")
+	customize(t, medium, "os:\n  hostname: unpacked\n", disk, "qcow2", "--output", "iso="+again)
+	boot(t, disk, "qcow2", []probe{
+		{"hostname; cat /etc/live-hello; findmnt -no FSTYPE / /boot/efi", "unpacked\nhello\next4\nvfat"},
+		{"tr ' ' '\\n' </proc/cmdline | grep -c -e e2e.live -e rd.live; grep -c e2e.disk=1 /proc/cmdline", "0\n1"},
+	})
+	bootLive(t, vm.Options{Image: again, Firmware: vm.UEFI}, []probe{
+		{"hostname; cat /etc/live-hello; findmnt -no FSTYPE /", "unpacked\nhello\noverlay"},
+		{"grep -c -e 'e2e.disk=1.*e2e.live=1' /proc/cmdline", "1"},
+	})
+}
+
+func TestISOFullOS(t *testing.T) {
+	full(t)
+	medium := iso(t, base(t, "debian12-live"), strings.Replace(isoConfig, "iso:\n", "iso:\n  initramfsType: full-os\n", 1))
+	bootLive(t, vm.Options{Image: medium, Firmware: vm.UEFI, MemoryMiB: 3072}, append([]probe{
+		{"findmnt -no FSTYPE / | grep -c -e rootfs -e tmpfs -e ramfs", "1"}, {"grep -c root= /proc/cmdline", "0"},
+	}, systemProbes...))
+}
+
+// TestPersistence writes the medium to a stick with free space and reboots.
+func TestPersistence(t *testing.T) {
+	full(t)
+	stick := iso(t, base(t, "debian12-live"), isoConfig+"  persistence:\n    label: changes\n")
+	if err := os.Truncate(stick, 2<<30); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	m, err := vm.Start(ctx, vm.Options{Image: stick, Format: "iso", Drive: vm.USB, Firmware: vm.UEFI, MemoryMiB: 2048})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, script := range []string{
+		"echo first > /root/kept; sync; findmnt -no FSTYPE /run/initramfs/persistence",
+		"cat /root/kept",
+	} {
+		if err := m.Login(ctx, "root", "root"); err != nil {
+			t.Fatalf("%v\n%s", err, m.Console())
+		}
+		want := map[bool]string{true: "ext4", false: "first"}[strings.Contains(script, "echo")]
+		if got, _, err := m.Run(ctx, script); err != nil || strings.TrimSpace(got) != want {
+			t.Fatalf("%s: %q, %v; want %s", script, got, err, want)
+		}
+		if _, _, err := m.Run(ctx, "systemctl reboot --no-block"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestNetworkBoot(t *testing.T) {
+	full(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(t.TempDir(), "bootstrap")
+	server := &http.Server{Handler: http.FileServer(http.Dir(folder)), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	config := strings.Replace(isoConfig, "iso:", "pxe:\n  initramfsType: bootstrap\n  bootstrapBaseUrl: http://10.0.2.2:"+port, 1)
+	customize(t, base(t, "debian12-live"), strings.Replace(config, "/docs/readme.txt", "/readme.txt", 1), folder, "pxe-dir")
+	bootLive(t, vm.Options{Netboot: folder}, append([]probe{
+		{"findmnt -no FSTYPE /; tr ' ' '\\n' </proc/cmdline | grep -x e2e.live=1", "overlay\ne2e.live=1"},
+	}, systemProbes...))
+
+	archive := filepath.Join(t.TempDir(), "full.tar.gz")
+	customize(t, base(t, "debian12-live"), strings.Replace(isoConfig, "iso:", "pxe:", 1), archive, "pxe-tar")
+	unpacked := t.TempDir()
+	if text, err := exec.Command("tar", "-C", unpacked, "-xzf", archive).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	bootLive(t, vm.Options{Netboot: unpacked, MemoryMiB: 3072}, systemProbes)
 }

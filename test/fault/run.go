@@ -3,6 +3,7 @@ package fault
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/ui"
 )
 
@@ -270,10 +272,24 @@ func (l *Lane) Complete() (n int, err error) {
 	return n, errors.Join(errs...)
 }
 
+// wholeMedium checks an ISO image.
+func wholeMedium(path string) error {
+	dir, err := os.MkdirTemp("", "medium-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return liveos.Check(context.Background(), path, dir)
+}
+
 // whole checks the structures of an output.
 func whole(format, path string) error {
+	if format == "iso" {
+		return wholeMedium(path)
+	}
 	check := map[string][]string{
 		"raw": {"sfdisk", "--verify", path}, "qcow2": {"qemu-img", "check", "-q", "-f", "qcow2", path}, "vhdx": {"qemu-img", "check", "-q", "-f", "vhdx", path},
+		"pxe-tar": {"tar", "-tzf", path},
 	}[format]
 	if check == nil {
 		return fmt.Errorf("this test cannot check the format %s", format)

@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+
+	"imagecustomizer/internal/liveos"
+	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/step"
+)
+
+// onlyAdds tells whether a medium can be made from another as it is, with kernel arguments and files
+// added: nothing of the system changes, and no other format is written.
+func onlyAdds(c *step.Config, outputs []target) bool {
+	for _, t := range outputs {
+		if t.format.Name != "iso" {
+			return false
+		}
+	}
+	kept := step.ISO{KernelCommandLine: c.ISO.KernelCommandLine, AdditionalFiles: c.ISO.AdditionalFiles}
+	for _, section := range [][2]any{{c.OS, step.OS{}}, {c.Scripts, step.Scripts{}}, {c.Storage, step.Storage{}}, {c.ISO, kept}} {
+		if !reflect.DeepEqual(section[0], section[1]) {
+			return false
+		}
+	}
+	return true
+}
+
+// unpack fills the working disk from an ISO image.
+func (w *worker) unpack(ctx context.Context, file *os.File) (err error) {
+	dir := sandbox.Work + "/unpacked"
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(sandbox.Work+"/tmp", "medium-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	w.mediumArgs, err = liveos.Unpack(ctx, w.Image, file, dir, tmp, w.Seed.UUID)
+	return err
+}
+
+// verifyMedium looks whether an ISO image is whole.
+func verifyMedium(ctx context.Context, file string, stdout io.Writer) error {
+	dir, err := os.MkdirTemp("", "imagecustomizer-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := liveos.Check(ctx, file, dir); err != nil {
+		return &Failure{Code: ExitFailed, Err: err}
+	}
+	_, err = fmt.Fprintf(stdout, "%s: nothing wrong was found\n", file)
+	return err
+}
+
+// remake writes ISO images from one.
+func (w *worker) remake(ctx context.Context) ([]planLine, error) {
+	spec := step.Media(w.cfg, []string{"iso"})["iso"]
+	what := "write " + w.Image + " anew, with what the section iso adds"
+	if w.DryRun {
+		return []planLine{{"output.iso", what}}, nil
+	}
+	format, err := output.Parse("iso")
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range w.Outputs {
+		file := sandbox.Path(sandbox.File(o.File))
+		if err := w.phase(ctx, "output.iso", what, func(ctx context.Context) error {
+			return output.WriteLive(ctx, format, file, func(ctx context.Context) error {
+				if err := liveos.Remake(ctx, w.Image, file, spec, sandbox.Work+"/tmp", w.Now); err != nil {
+					return err
+				}
+				return liveos.Check(ctx, file, sandbox.Work+"/tmp")
+			})
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,93 @@
+package liveos
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"imagecustomizer/internal/hostcmd"
+)
+
+// small makes a medium with everything but boot programs; damage changes its files first.
+func small(t *testing.T, damage func(dir string)) string {
+	t.Helper()
+	dir := t.TempDir()
+	root := make([]byte, 4096)
+	binary.LittleEndian.PutUint32(root, 0x73717368)
+	binary.LittleEndian.PutUint64(root[40:], uint64(len(root)))
+	saved := `{"grubConfig": "/boot/grub/grub.cfg", "initramfsType": "bootstrap", "kernelCommandLine": ["old=1"]}`
+	for name, text := range map[string]string{
+		"boot/grub/grub.cfg": "menuentry 'a' {\n\tlinux /boot/vmlinuz root=live:LABEL=CDROM old=1\n\tinitrd /boot/initrd\n}\n",
+		"boot/vmlinuz":       "kernel", "boot/initrd": "initrd", "docs/a": "old", savedConfig: saved, liveDir + "/" + rootImage: string(root),
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if damage != nil {
+		damage(dir)
+	}
+	out := filepath.Join(t.TempDir(), "medium.iso")
+	if err := hostcmd.New("xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-V", Label, "-o", out, dir).Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestRemake(t *testing.T) {
+	t.Parallel()
+	in, out, text := small(t, nil), filepath.Join(t.TempDir(), "out.iso"), "new"
+	before, err := os.ReadFile(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Spec{Args: []string{"new=a b"}, Files: []File{{Content: &text, Destination: "/docs/a", Mode: 0o644}, {Content: &text, Destination: "/b", Mode: 0o600}}}
+	if err := Remake(context.Background(), in, out, s, t.TempDir(), time.Unix(1700000000, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(context.Background(), out, t.TempDir()); err != nil {
+		t.Error(err)
+	}
+	for name, want := range map[string]string{
+		"/boot/grub/grub.cfg": "linux /boot/vmlinuz root=live:LABEL=CDROM old=1 'new=a b'\n", "/docs/a": "new", "/b": "new",
+		"/boot/vmlinuz": "kernel", "/" + savedConfig: `"old=1",` + "\n" + `    "new=a b"`,
+	} {
+		file := filepath.Join(t.TempDir(), "file")
+		if err := extract(context.Background(), out, name, file); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(file); err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("%s: %v, %q lacks %q", name, err, got, want)
+		}
+	}
+	if after, err := os.ReadFile(in); err != nil || string(after) != string(before) {
+		t.Error("the input was changed")
+	}
+}
+
+func TestCheckFindsDamage(t *testing.T) {
+	t.Parallel()
+	for want, damage := range map[string]func(dir string){
+		"":                               nil,
+		"the medium has no /boot/initrd": func(dir string) { os.Remove(dir + "/boot/initrd") },
+		"the medium has no /liveos":      func(dir string) { os.Remove(dir + "/liveos/rootfs.img") },
+		"it has 2048 bytes of 4096":      func(dir string) { os.Truncate(dir+"/liveos/rootfs.img", 2048) },
+		"neither squashfs nor erofs":     func(dir string) { os.WriteFile(dir+"/liveos/rootfs.img", make([]byte, 4096), 0o644) },
+		"was not made by this program":   func(dir string) { os.RemoveAll(dir + "/azl-image-customizer") },
+		"does not say where grub.cfg is": func(dir string) { os.WriteFile(dir+"/"+savedConfig, []byte("a: 1\n"), 0o644) },
+		"/boot/grub/grub.cfg: line 1: ":  func(dir string) { os.WriteFile(dir+"/boot/grub/grub.cfg", []byte("}\n"), 0o644) },
+	} {
+		err := Check(context.Background(), small(t, damage), t.TempDir())
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}

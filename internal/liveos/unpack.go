@@ -1,0 +1,206 @@
+package liveos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/rootfs"
+)
+
+// Sizes of the disk that a medium is unpacked to, in bytes. Its file takes only what is written.
+const (
+	unpackedESP   = 64 << 20
+	unpackedExtra = 2 << 30 // free space, and what does not follow the packed size
+	unpackedTimes = 4       // how much larger a system may be than its packed form
+)
+
+// rootFeatures are those of the new root filesystem: every kernel and boot loader that this program
+// knows can read them.
+var rootFeatures = []string{
+	"has_journal", "ext_attr", "resize_inode", "dir_index", "filetype", "extent", "64bit", "flex_bg", "sparse_super", "large_file", "huge_file", "dir_nlink", "extra_isize",
+}
+
+// Unpack makes a disk, in an empty file, of a medium that this program has made: with the system, its
+// kernels and boot loader, ready to be customized and to be booted with UEFI. dir is a folder to mount
+// it on, tmp one for temporary files; ids makes the disk's identifiers.
+//
+// Unpack returns the kernel arguments that only the medium had.
+func Unpack(ctx context.Context, medium string, file *os.File, dir, tmp string, ids func(name string) string) (args []string, err error) {
+	saved, err := readSaved(ctx, medium, tmp)
+	if err != nil {
+		return nil, err
+	}
+	if saved.InitramfsType == initramfsType(true) {
+		return nil, errors.New("this ISO image has its system in the initramfs (initramfsType: full-os), from where it cannot be unpacked")
+	}
+	at, size, err := rootOn(ctx, medium)
+	if err != nil {
+		return nil, err
+	}
+	l := unpackedLayout(size, ids)
+	d, err := image.Create(ctx, file, l, dir)
+	if err != nil {
+		return nil, err
+	}
+	u := unpacker{medium: medium, saved: saved, root: d.Root, tmp: tmp, layout: l}
+	return saved.KernelArgs, errors.Join(u.fill(ctx, at), d.Close())
+}
+
+// UnpackedSize is the size of the disk that Unpack makes.
+func UnpackedSize(ctx context.Context, medium string) (int64, error) {
+	_, size, err := rootOn(ctx, medium)
+	return unpackedLayout(size, func(string) string { return "" }).Size, err
+}
+
+// rootOn is where the packed root filesystem lies on a medium, in bytes.
+func rootOn(ctx context.Context, medium string) (at, size int64, err error) {
+	listing, err := list(ctx, medium)
+	if err != nil {
+		return 0, 0, err
+	}
+	return findRoot(listing)
+}
+
+func unpackedLayout(packed int64, ids func(name string) string) *disk.Layout {
+	const unit = 1 << 20
+	size := (packed*unpackedTimes+unpackedExtra)/unit*unit + unpackedESP
+	rootAt := int64(unit + unpackedESP)
+	esp := disk.Partition{Number: 1, Start: unit, Size: unpackedESP, Type: disk.TypeESP, UUID: ids("esp"), Name: "esp"}
+	root := disk.Partition{Number: 2, Start: rootAt, Size: size - rootAt - unit, Type: disk.TypeGUID("linux-generic", ""), UUID: ids("root"), Name: "root"}
+	rootID, espID := ids("root filesystem"), "4C49-5645"
+	return &disk.Layout{
+		Size: size, Table: disk.Table{Kind: "gpt", SectorSize: 512, ID: ids("disk"), Partitions: []disk.Partition{esp, root}},
+		Filesystems: []disk.Format{{Partition: 1, Type: "vfat", UUID: espID}, {Partition: 2, Type: "ext4", UUID: rootID, Features: rootFeatures}},
+		Mounts: []disk.LayoutMount{
+			{Partition: 2, Entry: disk.Entry{Source: "UUID=" + rootID, Target: "/", Type: "ext4", Options: []string{"defaults"}, Pass: 1}},
+			{Partition: 1, Entry: disk.Entry{Source: "UUID=" + espID, Target: "/boot/efi", Type: "vfat", Options: []string{"umask=0077"}, Pass: 2}},
+		},
+	}
+}
+
+// unpacker fills the disk.
+type unpacker struct {
+	medium string
+	saved  Saved
+	root   *rootfs.Root
+	tmp    string
+	layout *disk.Layout
+}
+
+func (u unpacker) fill(ctx context.Context, at int64) error {
+	unpack := hostcmd.New("unsquashfs", "-no-progress", "-quiet", "-force", "-offset", strconv.FormatInt(at, 10), "-dest", u.root.Dir(), u.medium)
+	if u.saved.Filesystem.Type == "erofs" {
+		return errors.New("the root filesystem of this ISO image is erofs, which cannot be unpacked")
+	}
+	if err := unpack.Run(ctx); err != nil {
+		return fmt.Errorf("unpack the root filesystem: %w", err)
+	}
+	for _, f := range []func(context.Context) error{u.boot, u.esp, u.menu, u.fstab} {
+		if err := f(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// boot copies the kernels and the boot loader's files back.
+func (u unpacker) boot(ctx context.Context) error {
+	c := hostcmd.New("xorriso", "-osirrox", "on", "-indev", u.medium, "-extract", "/boot", filepath.Join(u.tmp, "boot"))
+	if err := c.Run(ctx); err != nil {
+		return err
+	}
+	from, err := rootfs.New(u.tmp)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	return copyTree(from, "/boot", filepath.Join(u.root.Dir(), "boot"), func(name string) bool {
+		return name == "/boot/boot.cat" || path.Base(name) == "eltorito.img"
+	})
+}
+
+// esp puts the EFI programs back, and the files that lead their GRUB to its menu.
+func (u unpacker) esp(ctx context.Context) error {
+	programs := filepath.Join(u.tmp, "efi")
+	if err := hostcmd.New("xorriso", "-osirrox", "on", "-indev", u.medium, "-extract", "/efi/boot", programs).Run(ctx); err != nil {
+		return nil // a medium for BIOS only
+	}
+	entries, err := os.ReadDir(programs)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(programs, e.Name()))
+		if err != nil {
+			return err
+		}
+		if strings.HasSuffix(e.Name(), ".efi") {
+			err = u.write("/boot/efi/EFI/BOOT/"+e.Name(), string(data))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	text := "search --no-floppy --fs-uuid --set=root " + u.rootID() + "\nset prefix=($root)" + path.Dir(u.saved.GrubConfig) +
+		"\nconfigfile $prefix/" + path.Base(u.saved.GrubConfig) + "\n"
+	for _, p := range grubFolders {
+		if err := u.write("/boot/efi/"+p+"/grub.cfg", text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u unpacker) write(name, text string) error {
+	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return u.root.WriteFile(name, []byte(text), 0o644)
+}
+
+func (u unpacker) rootID() string {
+	return strings.TrimPrefix(u.layout.Mounts[0].Entry.Source, "UUID=")
+}
+
+// liveArgs are the names of arguments that only a live medium has.
+var liveArgs = []string{
+	"root", "rd.live.image", "rd.live.dir", "rd.live.squashimg", "rd.live.overlay", "rd.live.overlay.overlayfs",
+	"rd.live.overlay.nouserconfirmprompt", "rd.shell", persistenceArg,
+}
+
+// menu rewrites GRUB's menu for the disk.
+func (u unpacker) menu(context.Context) error {
+	scheme, err := boot.Detect(u.root)
+	if err != nil {
+		return err
+	}
+	found, err := boot.Kernels(u.root)
+	if err != nil || len(found) == 0 {
+		return errors.Join(errors.New("the medium has no kernel"), err)
+	}
+	sortKernels(found)
+	m := boot.Medium{UUID: u.rootID(), Drop: liveArgs, Omit: u.saved.KernelArgs, Args: []string{"root=UUID=" + u.rootID()}, Kernels: found}
+	text, err := m.Rewrite(u.root, scheme)
+	if err != nil {
+		return err
+	}
+	return u.root.WriteFile(scheme.Config, []byte(text), 0o600)
+}
+
+func (u unpacker) fstab(context.Context) error {
+	text := ""
+	for _, m := range u.layout.Mounts {
+		text += m.Entry.String() + "\n"
+	}
+	return u.write("/etc/fstab", text)
+}

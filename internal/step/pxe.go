@@ -1,0 +1,64 @@
+package step
+
+import (
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/liveos"
+)
+
+// PXE says what the files for booting over the network are like. Put them where a TFTP server offers
+// them, and have it name bootx64.efi as the file to boot.
+type PXE struct {
+	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments that only the network boot gets, behind those of the image."`
+	AdditionalFiles   []AdditionalFile  `yaml:"additionalFiles" doc:"Files to add. The destination is a path from the top of the folder."`
+	InitramfsType     InitramfsType     `yaml:"initramfsType" default:"full-os" doc:"Whether the initramfs is the system, or downloads an ISO image with it."`
+	KdumpBootFiles    KdumpBootFiles    `yaml:"kdumpBootFiles" default:"none" doc:"Whether the system keeps its kdump images in /boot."`
+	BootstrapBaseURL  BootURL           `yaml:"bootstrapBaseUrl" doc:"Folder from which the initramfs downloads image.iso, for the type bootstrap." example:"http://192.0.2.1/live"`
+	BootstrapFileURL  BootURL           `yaml:"bootstrapFileUrl" doc:"Where the initramfs downloads the ISO image, instead of bootstrapBaseUrl. Its last part is the name of the file."`
+}
+
+// BootURL is where something is downloaded from at boot.
+type BootURL string
+
+// Validate checks that the initramfs can download from there.
+func (u *BootURL) Validate(at *config.At) {
+	schemes := []string{"ftp", "http", "https", "nfs", "tftp"}
+	parsed, err := url.Parse(string(*u))
+	if err != nil || !slices.Contains(schemes, parsed.Scheme) || parsed.Host == "" || strings.ContainsAny(string(*u), " \t\n\"'") {
+		at.Errorf("%q is no address to download from: want one that begins with %s://", string(*u), strings.Join(schemes, "://, "))
+	}
+}
+
+// Validate checks what belongs together.
+func (p *PXE) Validate(at *config.At) {
+	base, file := at.Has("bootstrapBaseUrl"), at.Has("bootstrapFileUrl")
+	bootstrap := p.InitramfsType == "bootstrap"
+	switch {
+	case base && file:
+		at.Field("bootstrapFileUrl").Errorf("bootstrapFileUrl and bootstrapBaseUrl exclude each other").Hint("keep one of them")
+	case bootstrap && !base && !file:
+		at.Errorf("a bootstrap initramfs must know where to download the system from").Hint("add bootstrapBaseUrl")
+	case !bootstrap && base:
+		at.Field("bootstrapBaseUrl").Errorf("a full-os initramfs downloads nothing").Hint("remove it, or add \"initramfsType: bootstrap\"")
+	case !bootstrap && file:
+		at.Field("bootstrapFileUrl").Errorf("a full-os initramfs downloads nothing").Hint("remove it, or add \"initramfsType: bootstrap\"")
+	}
+}
+
+// spec is the network boot as it is to be made.
+func (p PXE) spec() liveos.Spec {
+	s := liveos.Spec{
+		Network: true, FullOS: p.InitramfsType != "bootstrap", Args: splitArgs(p.KernelCommandLine.Extra),
+		Files: mediumFiles(p.AdditionalFiles), KeepKdump: p.KdumpBootFiles == "keep", Filesystem: LiveRootFilesystem{}.spec(),
+		URL: string(p.BootstrapFileURL),
+	}
+	if p.BootstrapBaseURL != "" {
+		s.URL = strings.TrimSuffix(string(p.BootstrapBaseURL), "/") + "/image.iso"
+	}
+	s.ISOName = path.Base(s.URL)
+	return s
+}
