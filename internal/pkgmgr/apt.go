@@ -275,7 +275,8 @@ var aptNeeds = regexp.MustCompile(`After this operation, ([0-9.,]+) ([kMG]?B) of
 // change compares the space that a transaction needs with what is free, then does it.
 func (a *apt) change(ctx context.Context, args ...string) error {
 	var need uint64
-	ask := a.command(append([]string{"--assume-no"}, args...)...)
+	// The option wins over the --yes of every command, which --assume-no alone does not.
+	ask := a.command(append([]string{"--option=APT::Get::Assume-Yes=false", "--assume-no"}, args...)...)
 	ask.OnLine = func(line string) {
 		if m := aptNeeds.FindStringSubmatch(line); m != nil {
 			n, _ := strconv.ParseFloat(strings.ReplaceAll(m[1], ",", ""), 64)
