@@ -46,7 +46,6 @@ type OS struct {
 var Unsupported = map[string]string{
 	"baseConfigs":                      "put everything into one config",
 	"storage.resetPartitionsUuidsType": "the image keeps its identifiers",
-	"storage.resizeDisk":               "the image keeps its size",
 	"input.image.oci":                  "download the image first and name it with input.image.path",
 	"input.image.azureLinux":           "download the image first and name it with input.image.path",
 	"os.uki":                           "images with unified kernel images cannot be customized yet",
