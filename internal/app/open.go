@@ -38,6 +38,9 @@ func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, err
 		Scratch: sync.OnceValues(func() (string, error) { return w.openScratch(ctx) }),
 	}
 	m.Grow = func(ctx context.Context, partition int, by int64) error { return w.grow(ctx, m, partition, by) }
+	m.SetIdentifiers = func(ctx context.Context, ids disk.Identifiers) error {
+		return w.reopen(ctx, m, func(ctx context.Context) error { return image.SetIdentifiers(ctx, w.file, ids) })
+	}
 	m.NewDisk = func(ctx context.Context, l *disk.Layout) error { return w.newDisk(ctx, m, l) }
 	if err := w.enter(m, d, file); err != nil {
 		return nil, err

@@ -36,6 +36,9 @@ type Machine struct {
 	// Grow makes a partition and the filesystem mounted from it larger by some bytes, a multiple of 1 MiB.
 	// The image is closed for that, and Root, Facts and Image are new afterwards.
 	Grow func(ctx context.Context, partition int, by int64) error
+	// SetIdentifiers gives the disk and all that lies on it other identifiers, which /etc/fstab must name
+	// already. The image is closed for that, as for Grow.
+	SetIdentifiers func(ctx context.Context, ids disk.Identifiers) error
 }
 
 // Run runs a program of the image inside the image. c.Dir is a path in the image.

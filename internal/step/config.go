@@ -45,7 +45,6 @@ type OS struct {
 // without them.
 var Unsupported = map[string]string{
 	"baseConfigs":                      "put everything into one config",
-	"storage.resetPartitionsUuidsType": "the image keeps its identifiers",
 	"input.image.oci":                  "download the image first and name it with input.image.path",
 	"input.image.azureLinux":           "download the image first and name it with input.image.path",
 	"os.uki":                           "images with unified kernel images cannot be customized yet",
@@ -67,6 +66,9 @@ func Decode(doc *config.Document, o config.Options) *Config {
 func (c *Config) Validate(at *config.At) {
 	if len(c.Storage.Disks) > 0 && c.OS.Bootloader.ResetType == "" {
 		at.Field("storage").Key("disks").Errorf("new disks need a boot loader set up from scratch").Hint("add \"os: {bootloader: {resetType: hard-reset}}\"")
+	}
+	if c.Storage.ResetUUIDs != "" && c.OS.Bootloader.ResetType == "" {
+		at.Field("storage").Key("resetPartitionsUuidsType").Errorf("new identifiers need a boot loader set up from scratch").Hint("add \"os: {bootloader: {resetType: hard-reset}}\"")
 	}
 	checkOverlays(c.OS.Overlays, at.Field("os").Field("overlays"))
 }

@@ -66,6 +66,9 @@ func planInitramfs(c *Config) plan.Plan {
 	if len(c.Storage.Disks) > 0 {
 		why = append(why, "the new filesystems")
 	}
+	if c.Storage.ResetUUIDs != "" {
+		why = append(why, "the new identifiers")
+	}
 	if len(c.Storage.Verity) > 0 {
 		why = append(why, "dm-verity")
 	}

@@ -30,6 +30,8 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	problems := append(unsupported(c, f), c.kept(f)...)
 	newDisk, why := planNewDisk(c, f, in)
 	problems = append(problems, why...)
+	reset, why := planIdentifiers(c, f, in)
+	problems = append(problems, why...)
 	resize, why := planResize(c, f)
 	problems = append(problems, why...)
 	packages, why := planPackages(c, f, in)
@@ -47,6 +49,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	var p plan.Plan
 	for _, part := range []plan.Plan{
 		newDisk,            // all else is done on it
+		reset,              // everything below may name them
 		resize,             // packages may need the space
 		override,           // package managers and scripts need DNS
 		packages,           // first, since they bring the programs, groups and units that the rest uses

@@ -20,6 +20,7 @@ type Storage struct {
 	Filesystems []Filesystem `yaml:"filesystems" doc:"What the new partitions hold, and where it is mounted."`
 	Verity      []Verity     `yaml:"verity" doc:"Filesystems to seal with dm-verity: their content can no longer be changed without being noticed. /boot must be a filesystem of its own."`
 
+	ResetUUIDs         ResetUUIDs   `yaml:"resetPartitionsUuidsType" default:"\"\"" doc:"reset-all gives the disk, its partitions and their filesystems and swap other identifiers: random ones, or, with --seed, ones derived from the seed. Whatever text file below /etc and /boot names an old one then names the new one. Without it they stay. Needs a GPT; not with disks or verity."`
 	ReinitializeVerity Reinitialize `yaml:"reinitializeVerity" default:"none" doc:"What becomes of filesystems that the base image seals with dm-verity. none: they stay as they are, and nothing can write to them; all: they can be changed and are sealed again, with the same parameters."`
 }
 
@@ -225,6 +226,13 @@ func (s *Storage) Validate(at *config.At) {
 	}
 	if len(s.Disks) > 0 && s.ResizeDisk != nil {
 		at.Field("resizeDisk").Errorf("resizeDisk is for disks that are kept").Hint("give the new disk its size with disks[0].maxSize")
+	}
+	switch reset := at.Key("resetPartitionsUuidsType"); {
+	case s.ResetUUIDs == "":
+	case len(s.Disks) > 0:
+		reset.Errorf("resetPartitionsUuidsType is for disks that are kept").Hint("remove it: new partitions and filesystems have new identifiers")
+	case len(s.Verity) > 0 || s.ReinitializeVerity == ReinitializeAll:
+		reset.Errorf("resetPartitionsUuidsType cannot be combined with dm-verity").Hint("reset the identifiers in a run of its own, before the one that seals")
 	}
 	if len(s.Disks) == 1 {
 		s.Check(p)
