@@ -247,7 +247,7 @@ func TestFailures(t *testing.T) {
 		"not installed":   {"os: {packages: {remove: [nonsense-package]}}", image, nil, 1, []string{"not installed: nonsense-package"}},
 		"no sources":      {"os: {packages: {install: [jq]}}", image, []string{"--disable-base-image-rpm-repos"}, 3, []string{"no source of packages", "hint"}},
 		"user number":     {"os: {users: [{name: root, uid: 5}, {name: daemon, homeDirectory: /x}], groups: [{name: root, gid: 7}]}", image, nil, 3, []string{"user root exists in the image with number 0", "user daemon exists", "group root exists"}},
-		"rpm repo":        {"os: {packages: {install: [jq]}}", image, []string{"--rpm-source", writeRepo(t)}, 1, []string{"this is a source for RPM packages"}},
+		"rpm repo":        {"os: {packages: {install: [jq]}}", image, []string{"--rpm-source", writeRepo(t)}, 3, []string{"--rpm-source is of no use for an image with apt"}},
 		"kernel removed":  {"scripts: {finalizeCustomization: [{content: 'rm -rf /lib/modules/*', environmentVariables: {PATH: '/bin'}}]}", image, nil, 1, []string{"would not boot"}},
 		"not an image":    {"os: {hostname: x}", garbage, nil, 1, []string{"no partition table"}},
 	} {
