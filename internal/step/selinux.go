@@ -75,7 +75,7 @@ func planSELinux(c *Config, f *machine.Facts) (mode, relabel plan.Plan) {
 		mode = plan.Plan{SetSELinux{m, !c.OS.Packages.empty()}}
 	}
 	if c.selinux(f) != "" {
-		relabel = plan.Plan{Relabel{}}
+		relabel = plan.Plan{Relabel{!c.OS.Packages.empty()}}
 	}
 	return mode, relabel
 }
@@ -154,27 +154,50 @@ func (s SetSELinux) Run(_ context.Context, m *machine.Machine) error {
 }
 
 // Relabel gives every file of the image the SELinux label that the image's policy says.
-type Relabel struct{}
+type Relabel struct {
+	Changing bool // packages of this run may bring what is missing
+}
 
 // Name identifies the step.
 func (Relabel) Name() string { return "selinux.relabel" }
 
 func (Relabel) String() string { return "label all files with the image's SELinux policy" }
 
+// Check finds an image with a policy but without the program that knows it, where no packages change.
+func (s Relabel) Check(_ context.Context, m *machine.Machine) []plan.Problem {
+	if _, err := s.contexts(m); err != nil && !s.Changing {
+		return []plan.Problem{{Text: err.Error()}}
+	}
+	return nil
+}
+
+// contexts is the file of the policy that says which labels files have; empty where there is no
+// policy, and so nothing that labels could mean.
+func (Relabel) contexts(m *machine.Machine) (string, error) {
+	text, err := m.Root.ReadFile(selinuxConfig)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	contexts := fileContexts(distro.ParseOSRelease(string(text))["SELINUXTYPE"])
+	switch {
+	case !m.Root.Exists(contexts):
+		return "", nil
+	case !m.Has("setfiles"):
+		return "", errors.New("files cannot be labelled: the image has no setfiles; install policycoreutils")
+	}
+	return contexts, nil
+}
+
 // labelDir is where a filesystem is seen while it is labelled, without what is mounted on it.
 const labelDir = "/run/imagecustomizer-labels"
 
 // Run labels one filesystem after the other. Those without extended attributes, and what is sealed,
 // are left out.
-func (Relabel) Run(ctx context.Context, m *machine.Machine) error {
-	text, err := m.Root.ReadFile(selinuxConfig)
-	if err != nil {
+func (s Relabel) Run(ctx context.Context, m *machine.Machine) error {
+	contexts, err := s.contexts(m)
+	if err != nil || contexts == "" {
 		return err
 	}
-	if !m.Has("setfiles") {
-		return errors.New("files cannot be labelled: the image has no setfiles; install policycoreutils")
-	}
-	contexts := fileContexts(distro.ParseOSRelease(string(text))["SELINUXTYPE"])
 	for _, f := range m.Facts.Filesystems {
 		if f.Type == "vfat" || f.Kept {
 			continue
