@@ -41,7 +41,9 @@ func (w *worker) unpack(ctx context.Context, file *os.File) (err error) {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	w.mediumArgs, err = liveos.Unpack(ctx, w.Image, file, dir, tmp, w.Seed.UUID)
+	saved, err := liveos.Unpack(ctx, w.Image, file, dir, tmp, w.Seed.UUID)
+	w.mediumArgs = saved.KernelArgs
+	w.cfg.ISO.Keep(saved)
 	return err
 }
 

@@ -92,11 +92,18 @@ var drivers = []string{
 	"xhci_pci", "ehci_pci", "usb_storage", "uas",
 }
 
+// legacyNetwork is dracut's module that brings up the network and then starts the download. With
+// systemd-networkd, which dracut prefers where it is installed, nothing starts it.
+const legacyNetwork = "network-legacy"
+
 func dracutCommand(m *machine.Machine, specs []Spec, k boot.Kernel, out, tmp string) *hostcmd.Cmd {
 	modules := []string{"dmsquash-live"}
 	for _, s := range specs {
 		if s.Network {
 			modules = append(modules, "livenet")
+			if moduleFolder(m, legacyNetwork) != "" && m.Has("dhclient") {
+				modules = append(modules, legacyNetwork)
+			}
 		}
 		if s.Persistence != "" {
 			modules = append(modules, ourModuleName)

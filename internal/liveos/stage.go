@@ -1,6 +1,7 @@
 package liveos
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
 )
 
 // stage is a folder with the small files of a medium: everything but the root filesystem.
@@ -91,7 +93,24 @@ func (s *stage) grub() error {
 	if s.spec.Network || s.firmware.bios == "" {
 		return nil
 	}
-	return copyFile(filepath.Join(s.prepared, biosImage), s.path(s.biosPath()))
+	return errors.Join(s.biosModules(), copyFile(filepath.Join(s.prepared, biosImage), s.path(s.biosPath())))
+}
+
+// biosModules copies GRUB's modules for BIOS: the menu uses more than the core image has, and an image
+// that boots with UEFI has none in /boot.
+func (s *stage) biosModules() error {
+	root, dir := s.m.Root, s.firmware.bios
+	if s.firmware.hostBIOS {
+		host, err := rootfs.New(dir)
+		if err != nil {
+			return err
+		}
+		defer host.Close()
+		root, dir = host, "/"
+	}
+	return copyTree(root, dir, s.path(path.Dir(s.biosPath())), func(name string) bool {
+		return path.Ext(name) != ".mod" && path.Ext(name) != ".lst"
+	})
 }
 
 func (s *stage) biosPath() string { return path.Join(grubDir(s.m), "i386-pc", "eltorito.img") }
@@ -151,6 +170,9 @@ func (s *stage) azureDownloader() bool {
 	})
 }
 
+// choice lets the user reach the further menu entries where the image's menu does not wait for a key.
+const choice = "if [ \"$timeout\" = 0 ]; then\n\tset timeout_style=menu\n\tset timeout=5\nfi\n"
+
 // withoutPersistence are further menu entries for systems that keep changes: those that do not.
 func (s *stage) withoutPersistence(scheme boot.Scheme) (text string, err error) {
 	if s.spec.Persistence == "" {
@@ -169,7 +191,7 @@ func (s *stage) withoutPersistence(scheme boot.Scheme) (text string, err error) 
 		}
 		text += e
 	}
-	return text, nil
+	return text + choice, nil
 }
 
 // redirect is a grub.cfg for the places where a signed GRUB looks for one. It leads to the menu.

@@ -34,32 +34,35 @@ var rootFeatures = []string{
 // kernels and boot loader, ready to be customized and to be booted with UEFI. dir is a folder to mount
 // it on, tmp one for temporary files; ids makes the disk's identifiers.
 //
-// Unpack returns the kernel arguments that only the medium had.
-func Unpack(ctx context.Context, medium string, file *os.File, dir, tmp string, ids func(name string) string) (args []string, err error) {
-	saved, err := readSaved(ctx, medium, tmp)
+// Unpack returns what the medium was made with.
+func Unpack(ctx context.Context, medium string, file *os.File, dir, tmp string, ids func(name string) string) (saved Saved, err error) {
+	saved, err = readSaved(ctx, medium, tmp)
 	if err != nil {
-		return nil, err
+		return saved, err
 	}
 	if saved.InitramfsType == initramfsType(true) {
-		return nil, errors.New("this ISO image has its system in the initramfs (initramfsType: full-os), from where it cannot be unpacked")
+		return saved, errors.New("this ISO image has its system in the initramfs (initramfsType: full-os), from where it cannot be unpacked")
 	}
 	at, size, err := rootOn(ctx, medium)
 	if err != nil {
-		return nil, err
+		return saved, err
 	}
 	l := unpackedLayout(size, ids)
 	d, err := image.Create(ctx, file, l, dir)
 	if err != nil {
-		return nil, err
+		return saved, err
 	}
 	u := unpacker{medium: medium, saved: saved, root: d.Root, tmp: tmp, layout: l}
-	return saved.KernelArgs, errors.Join(u.fill(ctx, at), d.Close())
+	return saved, errors.Join(u.fill(ctx, at), d.Close())
 }
 
 // UnpackedSize is the size of the disk that Unpack makes.
 func UnpackedSize(ctx context.Context, medium string) (int64, error) {
 	_, size, err := rootOn(ctx, medium)
-	return unpackedLayout(size, func(string) string { return "" }).Size, err
+	if err != nil {
+		return 0, fmt.Errorf("%w; a system in the initramfs (initramfsType: full-os) cannot be unpacked", err)
+	}
+	return unpackedLayout(size, func(string) string { return "" }).Size, nil
 }
 
 // rootOn is where the packed root filesystem lies on a medium, in bytes.

@@ -18,7 +18,7 @@ import (
 type ISO struct {
 	KernelCommandLine KernelCommandLine  `yaml:"kernelCommandLine" doc:"Kernel arguments that only the ISO image gets, behind those of the image."`
 	AdditionalFiles   []AdditionalFile   `yaml:"additionalFiles" doc:"Files to put onto the medium, beside the system. The destination is a path from the medium's root."`
-	InitramfsType     InitramfsType      `yaml:"initramfsType" default:"bootstrap" doc:"Whether the initramfs finds the system on the medium, or is the system."`
+	InitramfsType     InitramfsType      `yaml:"initramfsType" default:"bootstrap" doc:"Whether the initramfs finds the system on the medium, or is the system. Like persistence and rootFilesystem, it stays as it was where the base image is an ISO image."`
 	KdumpBootFiles    KdumpBootFiles     `yaml:"kdumpBootFiles" default:"none" doc:"Whether the system on the medium keeps its kdump images in /boot."`
 	Persistence       Persistence        `yaml:"persistence" doc:"Keeps changes on the USB stick that the medium was written to."`
 	RootFilesystem    LiveRootFilesystem `yaml:"rootFilesystem" doc:"How the system on the medium is packed."`
@@ -34,6 +34,22 @@ func (i *ISO) Validate(at *config.At) {
 	}
 	if i.RootFilesystem != (LiveRootFilesystem{}) {
 		at.Field("rootFilesystem").Errorf("with a full-os initramfs the medium has no packed root filesystem").Hint("remove rootFilesystem, or use initramfsType: bootstrap")
+	}
+}
+
+// Keep fills in what the config leaves open with what the medium was made with that the base image is.
+func (i *ISO) Keep(s liveos.Saved) {
+	if i.InitramfsType == "" {
+		i.InitramfsType = InitramfsType(s.InitramfsType)
+	}
+	if i.InitramfsType == "full-os" {
+		return
+	}
+	if i.Persistence.Label == "" {
+		i.Persistence.Label = PersistenceLabel(s.Persistence)
+	}
+	if i.RootFilesystem == (LiveRootFilesystem{}) {
+		i.RootFilesystem = LiveRootFilesystem{LiveFilesystemType(s.Filesystem.Type), s.Filesystem.Level}
 	}
 }
 

@@ -83,7 +83,7 @@ func boot(t *testing.T, image, format string, probes []probe) {
 
 func bootWith(t *testing.T, o vm.Options, probes []probe) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	m, err := vm.Start(ctx, o)
 	if err != nil {

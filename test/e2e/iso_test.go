@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -111,35 +113,52 @@ func TestISOFullOS(t *testing.T) {
 	}, systemProbes...))
 }
 
-// TestPersistence writes the medium to a stick with free space and reboots.
+// TestPersistence writes the medium to a stick with free space and reboots, twice: with the entry that
+// keeps changes, and with the one that does not.
 func TestPersistence(t *testing.T) {
 	full(t)
 	stick := iso(t, base(t, "debian12-live"), isoConfig+"  persistence:\n    label: changes\n")
 	if err := os.Truncate(stick, 2<<30); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	m, err := vm.Start(ctx, vm.Options{Image: stick, Format: "iso", Drive: vm.USB, Firmware: vm.UEFI, MemoryMiB: 2048})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	for _, script := range []string{
-		"echo first > /root/kept; sync; findmnt -no FSTYPE /run/initramfs/persistence",
-		"cat /root/kept",
+	for _, p := range []probe{
+		{"echo first > /root/kept; sync; findmnt -no FSTYPE /run/initramfs/persistence", "ext4"},
+		{"cat /root/kept; " + chooseEntry(t, stick, 2), "first"},
+		{"ls /root /run/initramfs/persistence; hostname", "live-host"},
 	} {
 		if err := m.Login(ctx, "root", "root"); err != nil {
 			t.Fatalf("%v\n%s", err, m.Console())
 		}
-		want := map[bool]string{true: "ext4", false: "first"}[strings.Contains(script, "echo")]
-		if got, _, err := m.Run(ctx, script); err != nil || strings.TrimSpace(got) != want {
-			t.Fatalf("%s: %q, %v; want %s", script, got, err, want)
+		if got, _, err := m.Run(ctx, p.script); err != nil || strings.TrimSpace(got) != p.want {
+			t.Fatalf("%s: %q, %v; want %s", p.script, got, err, p.want)
 		}
 		if _, _, err := m.Run(ctx, "systemctl reboot --no-block"); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// chooseEntry is a command in the guest that makes another entry of the stick's menu the default. It
+// stands for the user, who would press a key.
+func chooseEntry(t *testing.T, stick string, entry int) string {
+	t.Helper()
+	const before = `set default="`
+	data, err := os.ReadFile(stick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(data, []byte(before+`0"`))
+	if at < 0 {
+		t.Fatal("the menu has no default entry")
+	}
+	return fmt.Sprintf("printf %d | dd of=/dev/sda bs=1 seek=%d conv=notrunc,fsync status=none", entry, at+len(before))
 }
 
 func TestNetworkBoot(t *testing.T) {

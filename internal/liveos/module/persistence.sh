@@ -35,7 +35,7 @@ EOF
     start=$(((end + 2047) / 2048 * 2048))
     length=$((size / 512 - start))
     [ $length -ge 131072 ] || return 1
-    info "persistence: making a filesystem of $((length / 2048)) MiB on $disk"
+    info "persistence: making a filesystem of $((length / 2048)) MiB on $disk" >&2
     echo "start=$start, size=$length, type=83" \
         | sfdisk --append --no-reread --no-tell-kernel --wipe never --wipe-partitions never "/dev/$disk" > /dev/null 2>&1 || return 1
     loop=$(losetup --find --show --offset $((start * 512)) --sizelimit $((length * 512)) "/dev/$disk") || return 1
@@ -61,6 +61,7 @@ persistence_find() {
 
 persistence_setup() {
     label=$1 dir=/run/initramfs/persistence
+    mkdir -p /run/overlayfs /run/ovlwork # in memory, where nothing else is found
     modprobe -q loop
     modprobe -q ext4
     disk=$(persistence_disk)
@@ -83,7 +84,7 @@ persistence_setup() {
         return
     fi
     mkdir -p $dir/upper $dir/work
-    rmdir /run/overlayfs /run/ovlwork 2> /dev/null
+    rmdir /run/overlayfs /run/ovlwork
     ln -s $dir/upper /run/overlayfs
     ln -s $dir/work /run/ovlwork
 }
