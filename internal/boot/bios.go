@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -61,4 +62,11 @@ func EmbedBIOS(disk interface {
 		return fmt.Errorf("write GRUB's boot image: %w", err)
 	}
 	return nil
+}
+
+// StartsGRUB tells whether a BIOS would start GRUB from the disk: its boot image has its name in it.
+func StartsGRUB(disk io.ReaderAt) bool {
+	first := make([]byte, tableStart)
+	_, _ = disk.ReadAt(first, 0)
+	return bytes.Contains(first, []byte("GRUB"))
 }

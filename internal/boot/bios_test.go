@@ -65,3 +65,15 @@ func TestEmbedBIOSRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestStartsGRUB(t *testing.T) {
+	t.Parallel()
+	disk := make([]byte, 512)
+	if StartsGRUB(bytes.NewReader(disk)) {
+		t.Error("an empty sector starts GRUB")
+	}
+	copy(disk[0x180:], "GRUB \x00Geom")
+	if !StartsGRUB(bytes.NewReader(disk)) {
+		t.Error("GRUB's boot image is not recognized")
+	}
+}

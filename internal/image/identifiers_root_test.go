@@ -13,7 +13,7 @@ import (
 // sfdisk must say that they are there. Content, places and names stay.
 func TestSetIdentifiers(t *testing.T) {
 	files := someFiles()
-	f := build(t, "gpt", 512, []part{
+	setIdentifiers(t, 512, []part{
 		{"size=1M, type=21686148-6449-6E6F-744E-656564454649, attrs=LegacyBIOSBootable", "", nil},
 		{esp, mkESP, bootFiles},
 		{"size=64M", "mkfs.ext2 -q", files},
@@ -24,6 +24,14 @@ func TestSetIdentifiers(t *testing.T) {
 		{"size=20M, type=swap", "mkswap -q", nil},
 		{"size=20M", "", nil},
 	})
+	setIdentifiers(t, 4096, []part{
+		{"size=280M, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "mkfs.vfat -F 32 -s 1 -S 4096 -i 0A1B2C3D", bootFiles},
+		{"size=64M", "mkfs.ext4 -q", files},
+	})
+}
+
+func setIdentifiers(t *testing.T, sector int, parts []part) {
+	f := build(t, "gpt", sector, parts)
 	before := readTable(t, f)
 	ids := disk.Identifiers{Disk: "0a1b2c3d-1111-4222-8333-4444555500ff", Partitions: map[int]disk.Identifier{}}
 	volumes, sums := disk.Volumes(f, before), map[int]string{}
@@ -42,8 +50,11 @@ func TestSetIdentifiers(t *testing.T) {
 		}
 	}
 	must(t, SetIdentifiers(t.Context(), f, ids))
-	if sfdisk := strings.ToLower(run(t, "", "sfdisk", "--dump", f.Name())); !strings.Contains(sfdisk, "label-id: "+ids.Disk) ||
-		strings.Count(sfdisk, "uuid=0a1b2c3d-1111-4222-8333-44445555000") != len(volumes) || !strings.Contains(sfdisk, `attrs="legacybiosbootable"`) {
+	if table := readTable(t, f); table.ID != ids.Disk || table.Damaged {
+		t.Errorf("the table: %+v", table)
+	}
+	if sfdisk := strings.ToLower(run(t, "", "sfdisk", "--dump", f.Name())); sector == 512 && (!strings.Contains(sfdisk, "label-id: "+ids.Disk) ||
+		strings.Count(sfdisk, "uuid=0a1b2c3d-1111-4222-8333-44445555000") != len(volumes) || !strings.Contains(sfdisk, `attrs="legacybiosbootable"`)) {
 		t.Error(sfdisk)
 	}
 	d, err := Attach(f)

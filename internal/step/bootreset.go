@@ -23,7 +23,7 @@ func planBoot(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
 	if c.OS.Bootloader.ResetType != HardReset {
 		return planKernelArgs(c, f)
 	}
-	s := ResetBoot{Type: c.Storage.BootType, SELinux: c.OS.SELinux.Mode, Packages: c.OS.Packages.allInstall(), UpdateAll: c.OS.Packages.UpdateExisting}
+	s := ResetBoot{Type: c.Storage.BootType, SELinux: c.OS.SELinux.Mode, Packages: c.OS.Packages.allInstall(), UpdateAll: c.OS.Packages.UpdateExisting, Renamed: c.Storage.ResetUUIDs != ""}
 	for _, e := range c.OS.KernelCommandLine.Extra {
 		more, err := boot.SplitArgs(string(e))
 		if err != nil {
@@ -47,6 +47,7 @@ type ResetBoot struct {
 	SELinux   SELinuxMode // empty for that of the image
 	Packages  []string    // that the run installs
 	UpdateAll bool
+	Renamed   bool // the filesystem of /boot, which GRUB's core image for BIOS may name, has another identifier
 }
 
 // Name identifies the step.
@@ -136,7 +137,7 @@ func (s ResetBoot) Check(_ context.Context, m *machine.Machine) []plan.Problem {
 	var problems []plan.Problem
 	_, bios := l.biosArea()
 	efi := s.Type == BootEFI || s.Type == "" && l.esp()
-	bios = s.Type == BootLegacy || s.Type == "" && bios && !efi
+	bios = s.Type == BootLegacy || s.Type == "" && bios && (!efi || s.Renamed && boot.StartsGRUB(m.Disk))
 	if missing := l.missingEFI(); efi && missing != "" && !s.installs(l.EFIPackages, l) {
 		problems = append(problems, plan.Problem{
 			Text: fmt.Sprintf("the image has no EFI boot loader: %s is missing", missing),

@@ -2,12 +2,18 @@ package step
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/seed"
 )
 
@@ -98,5 +104,38 @@ func TestIdentifiersThatStay(t *testing.T) {
 		if len(problems) != 1 || !strings.Contains(problems[0].Text, want) {
 			t.Errorf("want %q, got %v", want, problems)
 		}
+	}
+}
+
+// TestBIOSNamesTheOldOne: an image that UEFI starts as well as BIOS needs a new core image for BIOS.
+func TestBIOSNamesTheOldOne(t *testing.T) {
+	t.Parallel()
+	root, err := rootfs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	bios := volume(1, "", "", oldPart)
+	bios.Partition.Type = disk.TypeBIOSBoot
+	m := &machine.Machine{Root: root, Disk: f, Facts: &machine.Facts{
+		Arch: "x86_64", Distro: &distro.Distro{GRUB: &distro.GRUB{BIOSPackage: "grub-pc-bin"}}, Volumes: []disk.Volume{bios},
+		Filesystems: []machine.Filesystem{{MountPoint: "/"}, {MountPoint: espMount}},
+	}}
+	refused := func(s ResetBoot) bool {
+		return slices.ContainsFunc(s.Check(t.Context(), m), func(p plan.Problem) bool { return strings.Contains(p.Text, "no GRUB for BIOS") })
+	}
+	if refused(ResetBoot{Renamed: true}) {
+		t.Error("refused although BIOS does not start it")
+	}
+	if _, err := f.WriteAt([]byte("GRUB "), 0x180); err != nil {
+		t.Fatal(err)
+	}
+	if !refused(ResetBoot{Renamed: true}) || refused(ResetBoot{}) || refused(ResetBoot{Renamed: true, Packages: []string{"grub-pc-bin"}}) {
+		t.Error("refused are not those, and only those, that would name the old identifier")
 	}
 }

@@ -15,7 +15,7 @@ import (
 func TestIdentifiersReset(t *testing.T) {
 	variants := []string{"debian12-efi"}
 	if os.Getenv("FULL") != "" {
-		variants = append(variants, "debian12-bios", "debian12-parts", "debian12-btrfs", "debian12-xfs", "debian12-4k")
+		variants = append(variants, "debian12-bios", "debian12-parts", "debian12-btrfs", "debian12-xfs", "azl3", "mariner2")
 	}
 	for _, name := range variants {
 		t.Run(name, func(t *testing.T) {

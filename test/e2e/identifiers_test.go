@@ -58,7 +58,7 @@ scripts:
       set -e
       mkdir /tmp/unpacked
       cd /tmp/unpacked
-      for i in /boot/initrd.img-*; do
+      for i in $(ls /boot/init*); do
         if command -v unmkinitramfs >/dev/null; then unmkinitramfs $i .; else lsinitrd --unpack $i; fi
       done
       test -n "$(find . -name init)"
@@ -70,12 +70,9 @@ scripts:
 		t.Fatalf("%q became %q", was, is)
 	}
 	for i := range was {
-		if strings.EqualFold(was[i], is[i]) {
+		if was[i] == "" || strings.EqualFold(was[i], is[i]) {
 			t.Errorf("%s stays", was[i])
 		}
-	}
-	if status, text := run(t, "verify", out); status != 0 || !strings.Contains(text, "nothing wrong was found") {
-		t.Errorf("exit %d\n%s", status, text)
 	}
 	return was, is
 }
