@@ -170,6 +170,9 @@ func (s *stage) azureDownloader() bool {
 	})
 }
 
+// furtherEntries begins what the menu of a system that keeps changes has behind the image's own.
+const furtherEntries = "# Systems that do not keep changes\n"
+
 // choice lets the user reach the further menu entries where the image's menu does not wait for a key.
 const choice = "if [ \"$timeout\" = 0 ]; then\n\tset timeout_style=menu\n\tset timeout=5\nfi\n"
 
@@ -184,6 +187,7 @@ func (s *stage) withoutPersistence(scheme boot.Scheme) (text string, err error) 
 	if err != nil {
 		return "", err
 	}
+	text = furtherEntries
 	for _, k := range s.kernels {
 		e, err := boot.MenuEntry("Linux "+k.Version+", changes are not kept", k, args)
 		if err != nil {

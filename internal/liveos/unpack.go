@@ -197,6 +197,7 @@ func (u unpacker) menu(context.Context) error {
 	if err != nil {
 		return err
 	}
+	text, _, _ = strings.Cut(text, furtherEntries)
 	return u.root.WriteFile(scheme.Config, []byte(text), 0o600)
 }
 
