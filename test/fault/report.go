@@ -93,5 +93,6 @@ func kernel() string {
 	if unix.Uname(&u) != nil {
 		return "unknown"
 	}
-	return unix.ByteSliceToString(u.Release[:])
+	version, _, _ := strings.Cut(unix.ByteSliceToString(u.Release[:]), "-") // without what the builder added
+	return version
 }
