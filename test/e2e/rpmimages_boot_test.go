@@ -50,7 +50,7 @@ func TestMarinerReadmeExample(t *testing.T) {
 		t.Error("dnf was not installed")
 	}
 	customize(t, first, strings.Replace(everything, "PACKAGE", "jq", 1), second, "vhd-fixed", repo...)
-	boot(t, second, "vpc", append(everythingProbes,
+	boot(t, second, "vhd-fixed", append(everythingProbes,
 		probe{"rpm -q --qf '%{NAME}\\n' dnf jq; dnf --version >/dev/null && echo works", "dnf\njq\nworks"},
 		probe{"echo '[1]' | jq -c .", "[1]"},
 		probe{"grep -c rd.auto=1 /proc/cmdline", "1"},
