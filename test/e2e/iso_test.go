@@ -131,7 +131,7 @@ func TestPersistence(t *testing.T) {
 	for _, p := range []probe{
 		{"echo first > /root/kept; sync; findmnt -no FSTYPE /run/initramfs/persistence", "ext4"},
 		{"cat /root/kept; " + chooseEntry(t, stick, 2), "first"},
-		{"ls /root /run/initramfs/persistence; hostname", "live-host"},
+		{"cat /root/kept; findmnt -no FSTYPE /run/initramfs/persistence; hostname", "live-host"},
 	} {
 		if err := m.Login(ctx, "root", "root"); err != nil {
 			t.Fatalf("%v\n%s", err, m.Console())
