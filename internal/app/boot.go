@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/term"
 
-	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/vm"
 )
 
@@ -29,12 +28,7 @@ type BootOptions struct {
 // Boot boots an image in a virtual machine, whose serial console is keyboard and stdout. It returns when
 // the guest powers off or the user presses Ctrl-], or, where asked, when the guest asks for a user name.
 func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Writer) error {
-	var bad usage
-	bad.check(regularFile("image", o.ImageFile))
-	if err := bad.err(); err != nil {
-		return err
-	}
-	format, err := image.Probe(ctx, o.ImageFile, o.AllowBackingFile)
+	format, err := probeImage(ctx, o.ImageFile, o.AllowBackingFile)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/image"
-	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
@@ -100,17 +99,9 @@ func (o ConvertOptions) convertParts(ctx context.Context, format image.Format, t
 // convert is the worker's part of converting into formats made of partitions.
 func (w *worker) convert(ctx context.Context) (err error) {
 	file := sandbox.File(fileDisk)
-	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error {
-		return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
-	}); err != nil {
-		return err
-	}
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	var m *machine.Machine
-	if err := w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
-		m, err = w.open(ctx, file)
-		return err
-	}); err != nil {
+	m, err := w.load(ctx, file, w.copyDisk)
+	if err != nil {
 		return err
 	}
 	for _, p := range w.checkOutputs() {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
@@ -68,21 +66,13 @@ func (w *worker) enter(m *machine.Machine, d *image.Disk, file *os.File) error {
 	if err != nil {
 		return err
 	}
-	if facts.HostKernel, err = hostKernel(); err != nil {
-		return err
-	}
+	facts.HostKernel = kernelRelease()
 	facts.SectorSize, facts.Volumes, facts.Sealed = d.Table.SectorSize, d.Volumes, d.Sealed
 	logFacts(facts)
 	w.arch = facts.Arch
 	w.disk, w.file = d, file
 	m.Root, m.Facts, m.Image, m.Disk = d.Root, facts, i, file
 	return nil
-}
-
-func hostKernel() (string, error) {
-	var u unix.Utsname
-	err := unix.Uname(&u)
-	return unix.ByteSliceToString(u.Release[:]), err
 }
 
 func filesystems(d *image.Disk) (list []machine.Filesystem) {

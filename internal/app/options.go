@@ -2,12 +2,14 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/step"
@@ -59,6 +61,16 @@ func (o CustomizeOptions) baseImage(c *step.Config, bad *usage) string {
 	}
 	bad.check(regularFile("base image", path))
 	return abs(path)
+}
+
+// probeImage finds out the format of an image that a command names.
+func probeImage(ctx context.Context, path string, allowBacking bool) (image.Format, error) {
+	var bad usage
+	bad.check(regularFile("image", path))
+	if err := bad.err(); err != nil {
+		return image.Format{}, err
+	}
+	return image.Probe(ctx, path, allowBacking)
 }
 
 func regularFile(what, path string) error {

@@ -29,12 +29,7 @@ type VerifyOptions struct {
 // Verify looks for reasons why an image would not boot. It works on a copy. What it finds goes to
 // stdout; an error is among it, or the image cannot be opened, when the returned error is not nil.
 func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Writer) error {
-	var bad usage
-	bad.check(regularFile("image", o.ImageFile))
-	if err := bad.err(); err != nil {
-		return err
-	}
-	format, err := image.Probe(ctx, o.ImageFile, o.AllowBackingFile)
+	format, err := probeImage(ctx, o.ImageFile, o.AllowBackingFile)
 	if err != nil {
 		return err
 	}
@@ -100,21 +95,12 @@ func printFindings(format string, findings []verify.Finding, stdout io.Writer) e
 
 // verifyImage is the worker's part of the verify command.
 func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err error) {
-	file := sandbox.File(fileDisk)
-	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error {
-		return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
-	}); err != nil {
-		return nil, err
-	}
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	if err := w.phase(ctx, "open", "open the image", func(ctx context.Context) error {
-		_, err := w.open(ctx, file)
-		return err
-	}); err != nil {
+	if _, err := w.load(ctx, sandbox.File(fileDisk), w.copyDisk); err != nil {
 		return nil, err
 	}
 	found = w.before
-	return found, w.phase(ctx, "check", "check the filesystems and hash trees", func(ctx context.Context) error {
+	err = w.phase(ctx, "check", "check the filesystems and hash trees", func(ctx context.Context) error {
 		found = append(found, verify.Trees(ctx, w.checked())...)
 		if err := w.unmount(); err != nil {
 			return err
@@ -124,6 +110,7 @@ func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err e
 		}
 		return nil
 	})
+	return found, err // read only now: the phase adds to them
 }
 
 // findings are what is wrong with the mounted image.

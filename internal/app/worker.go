@@ -93,21 +93,13 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	if w.Remake {
 		return w.remake(ctx)
 	}
-	file := sandbox.File(w.Base)
-	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error {
-		if w.Format.Name == "iso" {
-			return w.unpack(ctx, file)
-		}
-		return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
-	}); err != nil {
-		return nil, err
+	read := w.copyDisk
+	if w.Format.Name == "iso" {
+		read = w.unpack
 	}
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	var m *machine.Machine
-	if err := w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
-		m, err = w.open(ctx, file)
-		return err
-	}); err != nil {
+	m, err := w.load(ctx, sandbox.File(w.Base), read)
+	if err != nil {
 		return nil, err
 	}
 	w.machine = m
@@ -128,6 +120,22 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 		return nil, err
 	}
 	return nil, w.write(ctx, w.file)
+}
+
+// load fills a file with the disk of the base image and opens it. The caller undoes it.
+func (w *worker) load(ctx context.Context, file *os.File, read func(context.Context, *os.File) error) (m *machine.Machine, err error) {
+	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error { return read(ctx, file) }); err != nil {
+		return nil, err
+	}
+	err = w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
+		m, err = w.open(ctx, file)
+		return err
+	})
+	return m, err
+}
+
+func (w *worker) copyDisk(ctx context.Context, file *os.File) error {
+	return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
 }
 
 func (w *worker) phase(ctx context.Context, name, what string, f func(context.Context) error) error {

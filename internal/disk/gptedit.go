@@ -101,6 +101,9 @@ func (p Partition) update(entry []byte, sector int64) (err error) {
 	return err
 }
 
+// guidLength is the length of a GUID as text.
+const guidLength = 36
+
 // forget wipes the backup header at the end of the disk.
 func (d gptDisk) forget() error {
 	last := d.size/int64(d.sector) - 1
@@ -146,11 +149,11 @@ func (d gptDisk) protect(last int64) error {
 	return nil
 }
 
-// guidBytes is the inverse of GUID.
+// guidBytes is the inverse of GUID; the case of the digits does not matter.
 func guidBytes(text string) (b [16]byte, err error) {
 	id, err := uuid.Parse(text)
-	if err != nil {
-		return b, fmt.Errorf("%q is no GUID: %w", text, err)
+	if err != nil || len(text) != guidLength { // the library takes other spellings too
+		return b, fmt.Errorf("%q is no GUID", text)
 	}
 	slices.Reverse(id[0:4])
 	slices.Reverse(id[4:6])

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
-	"strings"
 	"unicode/utf16"
 )
 
@@ -33,38 +32,25 @@ func (t *Table) WriteGPT(w io.WriterAt, size int64) error {
 	last := size/sector - 1
 	sectors := gptEntriesSize / sector
 	h := gptHeader{
-		Signature: [8]byte([]byte("EFI PART")), Revision: gptRevision, HeaderSize: uint32(binary.Size(gptHeader{})),
+		Signature: [8]byte([]byte("EFI PART")), Revision: gptRevision,
 		FirstUsable: uint64(2 + sectors), LastUsable: uint64(last - sectors - 1),
 		EntryCount: gptEntryCount, EntrySize: gptEntrySize, EntriesCRC: crc32.ChecksumIEEE(entries),
 	}
-	if h.DiskGUID, err = parseGUID(t.ID); err != nil {
+	if h.DiskGUID, err = guidBytes(t.ID); err != nil {
 		return err
 	}
 	main, backup := h, h
 	main.MyLBA, main.AlternateLBA, main.EntriesLBA = 1, uint64(last), 2
 	backup.MyLBA, backup.AlternateLBA, backup.EntriesLBA = uint64(last), 1, uint64(last-sectors)
-	for _, part := range []struct {
-		at   int64
-		data []byte
-	}{
-		{bootCodeSize, protectiveMBR(last)},
-		{2 * sector, entries}, {sector, main.bytes(t.SectorSize)},
-		{int64(backup.EntriesLBA) * sector, entries}, {last * sector, backup.bytes(t.SectorSize)},
-	} {
-		if _, err := w.WriteAt(part.data, part.at); err != nil {
+	if _, err := w.WriteAt(protectiveMBR(last), bootCodeSize); err != nil {
+		return fmt.Errorf("write the partition table: %w", err)
+	}
+	for _, h := range []gptHeader{main, backup} {
+		if err := (gptDisk{sector: t.SectorSize}).write(w, h, entries); err != nil {
 			return fmt.Errorf("write the partition table: %w", err)
 		}
 	}
 	return nil
-}
-
-// bytes is the header as a sector, with its checksum.
-func (h gptHeader) bytes(sector int) []byte {
-	h.HeaderCRC = 0
-	var b bytes.Buffer
-	_ = binary.Write(&b, binary.LittleEndian, h) // cannot fail: the type has a fixed size
-	binary.LittleEndian.PutUint32(b.Bytes()[16:], crc32.ChecksumIEEE(b.Bytes()))
-	return append(b.Bytes(), make([]byte, sector-b.Len())...)
 }
 
 func (t *Table) gptEntries() ([]byte, error) {
@@ -77,10 +63,10 @@ func (t *Table) gptEntries() ([]byte, error) {
 			First: uint64(p.Start) / uint64(t.SectorSize), Last: uint64(p.Start+p.Size)/uint64(t.SectorSize) - 1, Attributes: p.Attributes,
 		}
 		var err error
-		if e.Type, err = parseGUID(p.Type); err != nil {
+		if e.Type, err = guidBytes(p.Type); err != nil {
 			return nil, err
 		}
-		if e.ID, err = parseGUID(p.UUID); err != nil {
+		if e.ID, err = guidBytes(p.UUID); err != nil {
 			return nil, err
 		}
 		if name := utf16.Encode([]rune(p.Name)); copy(e.Name[:], name) < len(name) {
@@ -105,23 +91,4 @@ func protectiveMBR(last int64) []byte {
 	binary.LittleEndian.PutUint32(b[entry+12:], uint32(min(last, math.MaxUint32)))
 	b[signature], b[signature+1] = 0x55, 0xaa
 	return b
-}
-
-// parseGUID is the inverse of GUID; the case of the digits does not matter.
-func parseGUID(text string) (b [16]byte, err error) {
-	var first uint32
-	var second, third uint16
-	var rest []byte
-	if len(text) != 36 {
-		return b, fmt.Errorf("%q is no GUID", text)
-	}
-	n, err := fmt.Sscanf(strings.ToLower(text[:18])+" "+text[19:23]+text[24:], "%08x-%04x-%04x %x", &first, &second, &third, &rest)
-	if err != nil || n != 4 || len(rest) != 8 {
-		return b, fmt.Errorf("%q is no GUID", text)
-	}
-	binary.LittleEndian.PutUint32(b[:], first)
-	binary.LittleEndian.PutUint16(b[4:], second)
-	binary.LittleEndian.PutUint16(b[6:], third)
-	copy(b[8:], rest)
-	return b, nil
 }
