@@ -41,7 +41,12 @@ func Worker(in, out *os.File) int {
 	}()
 	send := newSender(out)
 	slog.SetDefault(slog.New(send))
-	hostcmd.HostEnv = []string{"TMPDIR=" + sandbox.Work + "/tmp"}
+	tmp := sandbox.Work + "/tmp" // the host's is read-only here
+	hostcmd.HostEnv = []string{"TMPDIR=" + tmp}
+	if err := os.Setenv("TMPDIR", tmp); err != nil {
+		send.send(message{Result: resultOf(err)})
+		return 1
+	}
 	if j.Examine {
 		send.send(message{Result: &result{OK: true, Host: examine()}})
 		return 0

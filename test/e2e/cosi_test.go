@@ -4,23 +4,12 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// sh runs a script in a folder and returns what it prints.
-func sh(t *testing.T, dir, script string) string {
-	t.Helper()
-	c := exec.Command("bash", "-euo", "pipefail", "-c", script)
-	c.Dir = dir
-	out, err := c.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v: %s", script, err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
+	"imagecustomizer/test/tinydisk"
+)
 
 // TestCOSIAndSplitOutputs writes both in one run and takes them apart with other tools: the COSI holds
 // shrunk filesystems that e2fsck finds whole, the split partitions are those of the disk.
@@ -51,6 +40,25 @@ func TestCOSIAndSplitOutputs(t *testing.T) {
 	}
 	if a, b := sh(t, dir, "tar -xOf out/x.cosi metadata.json | jq -r .id"), sh(t, dir, "tar -xOf again.cosi metadata.json | jq -r .id"); a != b || a == "" {
 		t.Errorf("converted, the image %s has another identifier, %s", a, b)
+	}
+}
+
+// TestCOSIShrinksBtrfs has a btrfs shrunk where a run does it, with the host's folders out of reach.
+func TestCOSIShrinksBtrfs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const menu = "menuentry 'x' {\n\tlinux /boot/vmlinuz-6.1.0 root=UUID=" + tinydisk.RootUUID + "\n}\n"
+	tinydisk.Make(t, dir+"/disk.raw", tinydisk.System().With(tinydisk.Files{"boot/grub/grub.cfg": menu}))
+	sh(t, dir, `
+		truncate -s +700M disk.raw
+		sgdisk -e -n 3:0:+600M disk.raw
+		truncate -s 600M btrfs
+		mkfs.btrfs -q btrfs
+		dd if=btrfs of=disk.raw bs=1M conv=notrunc,sparse oflag=seek_bytes \
+			seek=$((512 * $(sfdisk -J disk.raw | jq '.partitiontable.partitions[2].start'))) status=none`)
+	customize(t, dir+"/disk.raw", "os: {hostname: x}\n", dir+"/x.cosi", "cosi", "--cosi-compression-level", "1")
+	if size := sh(t, dir, "tar -xOf x.cosi metadata.json | jq '.disk.gptRegions[] | select(.number == 3) | .image.uncompressedSize'"); size != "268435456" {
+		t.Errorf("the btrfs of 600 MiB is an image of %s bytes", size)
 	}
 }
 

@@ -143,3 +143,15 @@ func exists(t *testing.T, disk, path string) bool {
 	out, err := exec.Command("debugfs", "-R", "stat "+path, fmt.Sprintf("%s?offset=%d", disk, rootOffset(t, disk))).CombinedOutput()
 	return err == nil && strings.Contains(string(out), "Inode:")
 }
+
+// sh runs a script in a folder and returns what it prints.
+func sh(t *testing.T, dir, script string) string {
+	t.Helper()
+	c := exec.Command("bash", "-euo", "pipefail", "-c", script)
+	c.Dir = dir
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", script, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
