@@ -245,11 +245,17 @@ func (a *At) Has(name string) bool {
 	return v != nil
 }
 
-// Secret keeps a text out of everything that is shown of the config.
+// Secret keeps this place's text out of everything that is shown of the config.
 func (a *At) Secret(text string) {
-	if text != "" {
-		a.doc.report.secrets = append(a.doc.report.secrets, text)
+	if n := resolve(a.node); text != "" && n != nil {
+		a.doc.report.secrets = append(a.doc.report.secrets, secret{text, a.doc.file, n.Line, n.Column})
 	}
+}
+
+// Line is where this place is in its file, from 1.
+func (a *At) Line() int {
+	line, _, _ := a.place()
+	return line
 }
 
 // Path is the config path of this place, such as os.users[2].name.

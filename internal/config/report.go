@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -28,8 +29,18 @@ type Problem struct {
 type Report struct {
 	problems []*Problem
 	sources  map[string][]string // lines of each file
-	secrets  []string            // never shown
+	secrets  []secret
 }
+
+// secret is a text that is never shown, and where it stands.
+type secret struct {
+	text         string
+	file         string
+	line, column int
+}
+
+// tooShort is the length up to which a secret is masked only where it stands: it is part of other words.
+const tooShort = 3
 
 // Problems lists the problems in the order of their places, each once.
 func (r *Report) Problems() []Problem {
@@ -80,7 +91,7 @@ func (r *Report) Render(w io.Writer, color bool) {
 		fmt.Fprintf(w, "%s: %s: %s\n", paint("1", where), kind, p.Message)
 		if lines := r.sources[p.File]; p.Line > 0 && p.Line <= len(lines) {
 			margin := fmt.Sprintf("%5d | ", p.Line)
-			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, r.masked(lines[p.Line-1]), len(margin), "", paint("31;1", underline(lines[p.Line-1], p)))
+			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, r.masked(p.File, p.Line), len(margin), "", paint("31;1", underline(lines[p.Line-1], p)))
 		}
 		if p.Hint != "" {
 			fmt.Fprintf(w, "        hint: %s\n", p.Hint)
@@ -89,11 +100,36 @@ func (r *Report) Render(w io.Writer, color bool) {
 }
 
 // masked is a line with stars in the place of secrets.
-func (r *Report) masked(line string) string {
+func (r *Report) masked(file string, number int) string {
+	line := r.sources[file][number-1]
 	for _, s := range r.secrets {
-		line = strings.ReplaceAll(line, s, strings.Repeat("*", utf8.RuneCountInString(s)))
+		if s.file == file && s.line == number {
+			line = starred(line, s)
+		}
+	}
+	for _, s := range r.secrets {
+		if n := utf8.RuneCountInString(s.text); n > tooShort {
+			line = strings.ReplaceAll(line, s.text, strings.Repeat("*", n))
+		}
 	}
 	return line
+}
+
+// scalar matches where one stands: its anchor and tag, and what is between its quotes, where it has any.
+var scalar = regexp.MustCompile(`^((?:[&!]\S*\s+)*)(?:"((?:\\.|[^"\\])*)|'((?:''|[^'])*))?`)
+
+// starred puts stars over the secret where it stands, whatever way it is quoted.
+func starred(line string, s secret) string {
+	runes := []rune(line)
+	before := string(runes[:min(s.column-1, len(runes))])
+	rest := line[len(before):]
+	m := scalar.FindStringSubmatchIndex(rest)
+	from, to := m[3], m[3]+len(s.text)
+	if quoted := max(m[4], m[6]); quoted >= 0 {
+		from, to = quoted, max(m[5], m[7])
+	}
+	to = min(to, len(rest))
+	return before + rest[:from] + strings.Repeat("*", utf8.RuneCountInString(rest[from:to])) + rest[to:]
 }
 
 // underline marks the columns of a problem; tabs are kept, so that the marks stay below the text.

@@ -79,6 +79,28 @@ type SystemConfig struct {
 	Modules                 Modules            `yaml:"Modules" doc:"os.modules"`
 }
 
+// Validate finds what is in a list twice, or in two that exclude each other.
+func (s *SystemConfig) Validate(at *config.At) {
+	step.Unique(at.Field("Users"), "Name", s.Users, func(u User) string { return string(u.Name) })
+	modules := at.Field("Modules")
+	step.Unique(modules.Field("Load"), "Name", s.Modules.Load, Module.String)
+	step.Unique(modules.Field("Disable"), "Name", s.Modules.Disable, Module.String)
+	exclusive(modules.Field("Disable"), s.Modules.Disable, s.Modules.Load, "loaded and disabled")
+	exclusive(at.Field("Services").Field("Disable"), s.Services.Disable, s.Services.Enable, "enabled and disabled")
+}
+
+// exclusive refuses items of the list at a place that the other list has too.
+func exclusive[T interface {
+	comparable
+	fmt.Stringer
+}](at *config.At, items, other []T, both string) {
+	for i, item := range items {
+		if slices.Contains(other, item) {
+			at.Index(i).Errorf("%s is to be %s", item, both).Hint("remove it from one of the lists")
+		}
+	}
+}
+
 // KernelCommandLine says what to add to the kernel's arguments.
 type KernelCommandLine struct {
 	ExtraCommandLine ExtraCommandLine `yaml:"ExtraCommandLine" doc:"Kernel arguments, separated by spaces."`
@@ -113,6 +135,8 @@ type Services struct {
 // Service is a unit, written as a name or as an object with a name.
 type Service struct{ Name step.UnitName }
 
+func (s Service) String() string { return string(s.Name) }
+
 // UnmarshalConfig takes both forms.
 func (s *Service) UnmarshalConfig(n *config.Node) {
 	if n.Kind() == config.Text {
@@ -137,6 +161,8 @@ type Module struct {
 	Name step.ModuleName `yaml:"Name" required:"true" doc:"Name of the module."`
 }
 
+func (m Module) String() string { return string(m.Name) }
+
 // User is a user to add or change.
 type User struct {
 	Name                step.AccountName   `yaml:"Name" required:"true" doc:"os.users[].name"`
@@ -154,7 +180,7 @@ type User struct {
 
 // Validate checks ranges, files, and that there is one password at most.
 func (u *User) Validate(at *config.At) {
-	at.Secret(u.Password)
+	at.Field("Password").Secret(u.Password)
 	if u.Password != "" && at.Has("PasswordPath") {
 		at.Field("PasswordPath").Errorf("PasswordPath and Password exclude each other").Hint("keep one of them")
 	}
