@@ -13,6 +13,7 @@ import (
 
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/step"
 	"imagecustomizer/internal/tempfile"
 	"imagecustomizer/internal/ui"
 	"imagecustomizer/internal/verify"
@@ -129,7 +130,7 @@ func (w *worker) checked() verify.Image {
 	if err != nil {
 		slog.Warn("the size of the disk cannot be told", "error", err) // its partition table is not found then
 	}
-	return verify.Image{Disk: file, Size: size, Mounts: w.disk.Mounts, Root: w.disk.Root, Arch: w.arch}
+	return verify.Image{Disk: file, Size: size, Mounts: w.disk.Mounts, Root: w.disk.Root, Arch: w.arch, HostDNS: step.HostNameServers()}
 }
 
 // verify fails when something is wrong with the unmounted disk that was not wrong with the base image.

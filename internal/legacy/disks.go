@@ -24,11 +24,10 @@ func (m *MiB) Validate(at *config.At) {
 	const most = 1 << 30
 	if *m < 0 || *m > most {
 		at.Errorf("%d MiB is out of range", int(*m)).Hint("use a number from 0 to %d", most)
-		*m = 0
 	}
 }
 
-func (m MiB) size() config.Size { return config.Size(m) * config.MiB }
+func (m MiB) size() config.Size { return config.Size(max(0, m)) * config.MiB }
 
 // Partition is a new partition and what it holds.
 type Partition struct {

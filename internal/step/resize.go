@@ -32,8 +32,8 @@ func (r *ResizeDisk) UnmarshalConfig(n *config.Node) {
 	}
 	type plain ResizeDisk // without this method
 	n.Decode((*plain)(r))
-	if (r.FreeSpace > 0) == (r.Size > 0) {
-		n.At().Errorf("resizeDisk needs either freeSpace or size").Hint("write one of them, such as \"freeSpace: 2G\"")
+	if at := n.At(); n.Kind() == config.Map && at.Has("freeSpace") == at.Has("size") {
+		at.Errorf("resizeDisk needs either freeSpace or size").Hint("write one of them, such as \"freeSpace: 2G\"")
 	}
 }
 

@@ -48,7 +48,7 @@ func (s OverrideDNS) Run(_ context.Context, m *machine.Machine) error {
 	if err := m.Root.Remove(resolvConf); err != nil {
 		return err
 	}
-	s.Saved.written = hostNameServers()
+	s.Saved.written = HostNameServers()
 	return m.Root.WriteFile(resolvConf, []byte(s.Saved.written), 0o644)
 }
 
@@ -70,9 +70,9 @@ func (s *savedDNS) save(root *rootfs.Root) error {
 	return err
 }
 
-// hostNameServers is the host's resolv.conf. A stub resolver on the loopback interface, such as
+// HostNameServers is the host's resolv.conf. A stub resolver on the loopback interface, such as
 // that of systemd-resolved, is replaced by the servers behind it.
-func hostNameServers() string {
+func HostNameServers() string {
 	own, _ := hostfs.ReadFile(resolvConf)
 	if !strings.Contains(string(own), "nameserver 127.0.0.53") {
 		return string(own)

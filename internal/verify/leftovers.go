@@ -4,8 +4,6 @@ import (
 	"io/fs"
 	"path"
 	"strings"
-
-	"imagecustomizer/internal/hostfs"
 )
 
 // ours are files and folders that a run makes in an image for a time, and those of tools like this one.
@@ -46,8 +44,7 @@ func (s *system) nameServers(found *list) {
 	if err != nil || fi.Mode()&fs.ModeSymlink != 0 {
 		return
 	}
-	host, err := hostfs.ReadFile(file)
-	if err == nil && strings.Contains(string(host), "nameserver") && s.text(file) == string(host) {
+	if strings.Contains(s.HostDNS, "nameserver") && s.text(file) == s.HostDNS {
 		found.warn(file, 0, "is that of the machine that the image was made on")
 	}
 }

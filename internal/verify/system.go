@@ -23,6 +23,8 @@ type Image struct {
 	Mounts []image.Mounted // root first
 	Root   *rootfs.Root
 	Arch   string // as uname -m says it
+	// HostDNS is what a run writes to /etc/resolv.conf for a time.
+	HostDNS string
 }
 
 // system is an image while it is checked, with what more than one check needs.

@@ -38,7 +38,7 @@ var attacks = []attack{
 	{name: "list the working folder of process 1", script: "ls /proc/1/cwd/"},
 	{name: "list the open files of process 1", script: "ls -l /proc/1/fd/ | grep -q /"},
 	{name: "read the environment of process 1", script: "head -c 1 /proc/1/environ >/dev/null"},
-	{name: "bind the root of process 1", script: "mkdir -p /tmp/b; mount --bind /proc/1/root /tmp/b && grep -q canary /tmp/b$HOST/canary; s=$?; umount /tmp/b; exit $s"},
+	{name: "bind the root of process 1", script: "mkdir -p /tmp/b; mount --rbind /proc/1/root /tmp/b && grep -q canary /tmp/b$HOST/canary; s=$?; umount -l /tmp/b; exit $s"},
 	{name: "climb out of the chroot", script: "$A chroot-escape $HOST/canary"},
 	{name: "open a folder by its handle", script: "$A open-by-handle $C"},
 	{name: "use an inherited descriptor", script: "grep -q canary /proc/self/fd/9/canary"},

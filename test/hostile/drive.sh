@@ -1,7 +1,7 @@
 #!/bin/bash
 # drive.sh DIR TOOL: tries every attack in DIR/config/attacks first in a plain chroot of DIR/disk.raw and
 # then as scripts that TOOL runs, and prints for each: NAME, a tab, and two exit statuses, of which 0
-# means that the attack succeeded. Run it under a terminal, in mount, PID, IPC and network namespaces of its own.
+# means that the attack succeeded. Run it under a terminal, in mount, IPC and network namespaces of its own.
 set -u
 cd "$1"
 tool=$2

@@ -15,7 +15,7 @@ func TestScriptsOnThisHost(t *testing.T) {
 	dir := t.TempDir()
 	list := fit(anywhere, newKernel)
 	lay(t, dir, dir, list)
-	out, err := exec.Command("sh", "-c", drive(dir)).CombinedOutput()
+	out, err := exec.Command("sh", "-c", drive(dir, "-m -p -i -n -f --mount-proc")).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -78,8 +78,8 @@ func lay(t *testing.T, dir, host string, attacks []attack) {
 }
 
 // drive is the command that runs drive.sh for a folder, under a terminal and in namespaces.
-func drive(dir string) string {
-	return fmt.Sprintf("script -qec 'unshare -m -p -i -n -f --mount-proc bash %[1]s/config/drive.sh %[1]s %[1]s/imagecustomizer' /dev/null", dir)
+func drive(dir, namespaces string) string {
+	return fmt.Sprintf("script -qec 'unshare %[2]s bash %[1]s/config/drive.sh %[1]s %[1]s/imagecustomizer' /dev/null", dir, namespaces)
 }
 
 // judge compares what drive.sh printed with what must have happened.

@@ -224,14 +224,15 @@ func setTime([]string) error {
 	return unix.ClockSettime(unix.CLOCK_REALTIME, &now)
 }
 
-// raiseLimit asks for more open files than the hard limit has.
+// raiseLimit asks for more real-time priority than the hard limit has; that of open files may be at the
+// kernel's own limit.
 func raiseLimit([]string) error {
 	var l unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+	if err := unix.Getrlimit(unix.RLIMIT_RTPRIO, &l); err != nil {
 		return err
 	}
 	l.Max++
-	return unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
+	return unix.Setrlimit(unix.RLIMIT_RTPRIO, &l)
 }
 
 func realtime([]string) error {
