@@ -36,7 +36,7 @@ var secureOVMF = [][2]string{
 }
 
 // args are QEMU's arguments that select the firmware.
-func (f Firmware) args(secure bool) ([]string, error) {
+func (f Firmware) args(files *handed, secure bool) ([]string, error) {
 	switch {
 	case f == BIOS && secure:
 		return nil, errors.New("BIOS has no Secure Boot: use uefi")
@@ -44,23 +44,24 @@ func (f Firmware) args(secure bool) ([]string, error) {
 		return nil, nil
 	case f == UEFI && secure:
 		// The variables can be changed from System Management Mode only.
-		args, err := uefiArgs(secureOVMF)
+		args, err := uefiArgs(files, secureOVMF)
 		return append(args, "-global", "driver=cfi.pflash01,property=secure,value=on"), err
 	case f == UEFI:
-		return uefiArgs(ovmf)
+		return uefiArgs(files, ovmf)
 	}
 	return nil, fmt.Errorf("no firmware is named %q: use uefi or bios", f)
 }
 
-func uefiArgs(places [][2]string) ([]string, error) {
+func uefiArgs(files *handed, places [][2]string) ([]string, error) {
 	for _, p := range places {
 		if _, err := os.Stat(p[0]); err != nil {
 			continue
 		}
+		variables, err := files.copyOf(p[1])
 		return []string{
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + escape(p[0]),
-			"-drive", "if=pflash,unit=1,format=raw,snapshot=on,file=" + escape(p[1]),
-		}, nil
+			"-drive", "if=pflash,unit=1," + variables,
+		}, err
 	}
 	return nil, errors.New("the image boots with UEFI, and this host has no firmware for it: apt-get install ovmf")
 }
@@ -79,14 +80,11 @@ const headSize = 1 << 20
 
 // probe reads the partition table of an image in one of QEMU's formats.
 func probe(ctx context.Context, image, driver string) (disk, error) {
-	tmp, err := os.CreateTemp("", "imagecustomizer-head-")
+	tmp, err := scratch()
 	if err != nil {
 		return disk{}, err
 	}
 	defer tmp.Close()
-	if err := os.Remove(tmp.Name()); err != nil {
-		return disk{}, err
-	}
 	cmd := hostcmd.New("qemu-img", "dd", "-U", "-f", driver, "-O", "raw", "bs="+fmt.Sprint(headSize), "count=1",
 		"if="+image, "of=/proc/self/fd/3")
 	cmd.ExtraFiles = []*os.File{tmp}

@@ -52,12 +52,11 @@ func kvmWorks(ctx context.Context) bool {
 
 // trialBoot tells whether QEMU gets from the firmware into a boot sector with this accelerator.
 func trialBoot(ctx context.Context, accel, cpu string) bool {
-	tmp, err := os.CreateTemp("", "imagecustomizer-trial-")
+	tmp, err := scratch()
 	if err != nil {
 		return false
 	}
 	defer tmp.Close()
-	defer func() { _ = os.Remove(tmp.Name()) }()
 	sector := append(bytes.Clone(bootSector), make([]byte, 512-len(bootSector))...)
 	sector[510], sector[511] = 0x55, 0xaa
 	if _, err := tmp.Write(sector); err != nil {
@@ -67,7 +66,8 @@ func trialBoot(ctx context.Context, accel, cpu string) bool {
 	defer cancel()
 	cmd := hostcmd.New(qemu, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "32",
 		"-accel", accel, "-cpu", cpu, "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-		"-drive", "if=ide,format=raw,snapshot=on,file="+escape(tmp.Name()))
+		"-drive", "if=ide,format=raw,file=/proc/self/fd/3")
+	cmd.ExtraFiles = []*os.File{tmp}
 	cmd.OnLine = func(line string) {
 		if strings.HasPrefix(line, "KVM internal error") { // QEMU stays, with the guest paused
 			cancel()

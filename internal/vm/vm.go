@@ -1,6 +1,5 @@
 // Package vm boots a disk image in QEMU, logs in on its serial console and runs commands there. The
-// image is never written: all that the guest changes goes to an overlay that QEMU makes without a
-// name. Nothing needs cleaning up, even after SIGKILL: QEMU dies with this process.
+// image is never written: all that the guest changes goes to an overlay that has no name. Nothing needs cleaning up, even after SIGKILL: QEMU dies with this process.
 package vm
 
 import (
@@ -66,11 +65,13 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 	if o.Firmware != "" {
 		disk.firmware = o.Firmware
 	}
-	firmware, err := disk.firmware.args(o.Secure)
+	var files handed
+	args, err := o.args(ctx, &files, driver, disk)
 	if err != nil {
+		files.close()
 		return nil, err
 	}
-	return start(ctx, append(o.args(ctx, driver, disk.sector), firmware...), o.Log)
+	return start(ctx, args, files, o.Log)
 }
 
 // probe finds out how the image is booted.
@@ -81,8 +82,29 @@ func (o Options) probe(ctx context.Context, driver string) (disk, error) {
 	return probe(ctx, o.Image, driver)
 }
 
-// args are QEMU's arguments but for those of the firmware. sector is in bytes.
-func (o Options) args(ctx context.Context, driver string, sector int) []string {
+// args are QEMU's arguments.
+func (o Options) args(ctx context.Context, files *handed, driver string, disk disk) ([]string, error) {
+	args := o.machine(ctx)
+	if o.Netboot == "" {
+		drive, err := o.drive(ctx, files, driver)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "-name", "guest="+escape(o.Image), "-drive", "if=none,id=disk,"+drive, "-device", o.device(disk.sector))
+	}
+	if o.Data != "" {
+		drive, err := files.overlay(ctx, o.Data, "raw")
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "-drive", "if=none,id=data,"+drive, "-device", "virtio-blk-pci,drive=data")
+	}
+	firmware, err := disk.firmware.args(files, o.Secure)
+	return append(args, firmware...), err
+}
+
+// machine are the arguments but for those of disks and firmware.
+func (o Options) machine(ctx context.Context) []string {
 	accel, cpu := "tcg,thread=multi", "max"
 	if kvmWorks(ctx) {
 		accel, cpu = "kvm", "host"
@@ -96,20 +118,13 @@ func (o Options) args(ctx context.Context, driver string, sector int) []string {
 	if o.SSHPort != 0 {
 		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:22", o.SSHPort)
 	}
-	args := []string{
+	return []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-device", "VGA",
 		"-machine", "q35,smm=" + onOff(o.Secure), "-accel", accel, "-cpu", cpu,
 		"-smp", strconv.Itoa(orDefault(o.CPUs, 2)), "-m", strconv.Itoa(orDefault(o.MemoryMiB, 1024)),
 		"-device", "qemu-xhci,id=usb", "-device", "virtio-rng-pci", "-nic", nic,
 		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
 	}
-	if o.Netboot == "" {
-		args = append(args, "-drive", o.drive(driver), "-device", o.device(sector))
-	}
-	if o.Data != "" {
-		args = append(args, "-drive", "if=none,id=data,snapshot=on,format=raw,file="+escape(o.Data), "-device", "virtio-blk-pci,drive=data")
-	}
-	return args
 }
 
 // Drive is a way to connect an image to the machine.
@@ -123,12 +138,11 @@ const (
 )
 
 // drive describes the image to QEMU. A CD is never written; all else writes to an overlay.
-func (o Options) drive(driver string) string {
-	access := "snapshot=on"
+func (o Options) drive(ctx context.Context, files *handed, driver string) (string, error) {
 	if o.connection() == CD {
-		access = "readonly=on,media=cdrom"
+		return "readonly=on,media=cdrom,format=" + driver + ",file=" + escape(o.Image), nil
 	}
-	return "if=none,id=disk," + access + ",format=" + driver + ",file=" + escape(o.Image)
+	return files.overlay(ctx, o.Image, driver)
 }
 
 func (o Options) connection() Drive {
@@ -164,19 +178,21 @@ func orDefault(n, otherwise int) int {
 }
 
 // start runs QEMU in the background, its serial port on a pipe.
-func start(ctx context.Context, args []string, log io.Writer) (*Machine, error) {
+func start(ctx context.Context, args []string, files handed, log io.Writer) (*Machine, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
+		files.close()
 		return nil, fmt.Errorf("make the serial console: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	m := &Machine{Serial: newSerial(w, log), stdin: w, cancel: cancel, ended: make(chan struct{})}
 	cmd := hostcmd.New(qemu, args...)
 	cmd.Label, cmd.Quiet = qemu, true
-	cmd.Stdin, cmd.Stdout = r, writerFunc(m.receive)
+	cmd.Stdin, cmd.Stdout, cmd.ExtraFiles = r, writerFunc(m.receive), files
 	go func() {
 		m.err = cmd.Run(ctx)
 		_ = r.Close()
+		files.close()
 		close(m.ended)
 		m.hangUp(m.err)
 	}()

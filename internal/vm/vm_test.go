@@ -3,12 +3,15 @@ package vm
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/hostcmd"
 )
@@ -104,6 +107,7 @@ func TestQEMUsOwnErrorIsShown(t *testing.T) {
 // victim names the image that the test binary, run again, boots until it is killed.
 const victim = "VM_TEST_VICTIM"
 
+// TestKilledProcessLeavesNothing: QEMU ends too, and no file ever had a name in the temporary folder.
 func TestKilledProcessLeavesNothing(t *testing.T) {
 	if image := os.Getenv(victim); image != "" {
 		if _, err := Start(t.Context(), Options{Image: image, Format: "raw"}); err != nil {
@@ -117,7 +121,9 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	again := hostcmd.New(os.Args[0], "-test.run", "^"+t.Name()+"$")
-	again.Env = append([]string{victim + "=" + image}, hostcmd.DefaultEnv...)
+	tmp := t.TempDir()
+	again.Env = append([]string{victim + "=" + image, "TMPDIR=" + tmp}, hostcmd.DefaultEnv...)
+	named := watch(t, tmp)
 	done := make(chan error)
 	go func() { done <- again.Run(ctx) }()
 	awaitRunning(t, image, true)
@@ -126,4 +132,34 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 		t.Error("the process was not killed")
 	}
 	awaitRunning(t, image, false)
+	if n := named(); n > 0 {
+		t.Errorf("%d files had a name", n)
+	}
+	if err := os.WriteFile(filepath.Join(tmp, "planted"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if named() != 1 {
+		t.Error("a planted file was not noticed")
+	}
+}
+
+// watch returns a function that counts what has been made in a folder since it was last asked.
+func watch(t *testing.T, dir string) func() int {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE|unix.IN_MOVED_TO); err != nil {
+		t.Fatal(err)
+	}
+	return func() (count int) {
+		buf := make([]byte, 1<<16)
+		n, _ := unix.Read(fd, buf)
+		for at := 0; at+unix.SizeofInotifyEvent <= n; count++ {
+			at += unix.SizeofInotifyEvent + int(binary.LittleEndian.Uint32(buf[at+12:]))
+		}
+		return count
+	}
 }

@@ -1,0 +1,74 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/tempfile"
+)
+
+// handed are the files that QEMU gets as open descriptors. They have no name, so that none is left
+// when everything is killed: the overlay that QEMU makes itself has one for a moment.
+type handed []*os.File
+
+// add returns the path by which QEMU opens the file.
+func (h *handed) add(f *os.File) string {
+	*h = append(*h, f)
+	return fmt.Sprintf("/proc/self/fd/%d", 2+len(*h))
+}
+
+func (h handed) close() {
+	for _, f := range h {
+		_ = f.Close()
+	}
+}
+
+// overlay returns how -drive names a file that takes what the guest writes to an image.
+func (h *handed) overlay(ctx context.Context, image, driver string) (string, error) {
+	image, err := filepath.Abs(image) // a relative one would be relative to the overlay
+	if err != nil {
+		return "", err
+	}
+	f, err := scratch()
+	if err != nil {
+		return "", err
+	}
+	path := h.add(f)
+	create := hostcmd.New("qemu-img", "create", "-q", "-f", "qcow2", "-F", driver, "-b", image, "/proc/self/fd/3")
+	create.ExtraFiles = []*os.File{f}
+	if err := create.Run(ctx); err != nil {
+		return "", fmt.Errorf("make an overlay of %s: %w", image, err)
+	}
+	return "format=qcow2,cache=unsafe,file=" + path, nil
+}
+
+// copyOf returns how -drive names a copy of a small file.
+func (h *handed) copyOf(name string) (string, error) {
+	from, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	f, err := scratch()
+	if err != nil {
+		return "", err
+	}
+	path := h.add(f)
+	if _, err := io.Copy(f, from); err != nil {
+		return "", fmt.Errorf("copy %s: %w", name, err)
+	}
+	return "format=raw,cache=unsafe,file=" + path, nil
+}
+
+// scratch makes a file without a name, like QEMU in a folder that is seldom in memory.
+func scratch() (*os.File, error) {
+	dir := os.Getenv("TMPDIR")
+	if dir == "" {
+		dir = "/var/tmp"
+	}
+	return tempfile.Scratch(dir)
+}
