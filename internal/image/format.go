@@ -142,6 +142,9 @@ func probeVHD(r io.ReaderAt, footer []byte, size int64) (Format, error) {
 	}
 	const fixed, dynamic, differencing = 2, 3, 4
 	current, data := int64(binary.BigEndian.Uint64(footer[48:])), size-footerSize
+	if current <= 0 {
+		return Format{}, errors.New("the VHD footer says that the disk has no byte, or more than any: the file is damaged")
+	}
 	switch kind := binary.BigEndian.Uint32(footer[60:]); {
 	case kind == fixed && current == data:
 		return Format{Name: "vhd-fixed", Size: current}, checkTable(r, current)

@@ -272,12 +272,18 @@ func footer(kind uint32, size int64) []byte {
 	copy(b, "conectix")
 	binary.BigEndian.PutUint64(b[48:], uint64(size))
 	binary.BigEndian.PutUint32(b[60:], kind)
+	sealFooter(b)
+	return b
+}
+
+func sealFooter(b []byte) {
 	sum := uint32(0)
-	for _, x := range b {
-		sum += uint32(x)
+	for i, x := range b {
+		if i < 64 || i >= 68 {
+			sum += uint32(x)
+		}
 	}
 	binary.BigEndian.PutUint32(b[64:], ^sum)
-	return b
 }
 
 func TestVHDFooter(t *testing.T) {
@@ -290,6 +296,7 @@ func TestVHDFooter(t *testing.T) {
 		"":                         footer(2, size),
 		"holds 1048576":            footer(2, size+512),
 		"is a differencing VHD":    footer(4, size),
+		"no byte, or more than":    footer(3, -size),
 		"checksum of the VHD foot": broken,
 	} {
 		data := append(bytes.Clone(disk), f...)
@@ -323,6 +330,26 @@ func FuzzProbe(f *testing.F) {
 		}
 		if _, err := probe(io.NewSectionReader(bytes.NewReader(data), 0, int64(len(head))), int64(len(head)), true); err == nil && len(head) < qcow2Header {
 			t.Error("a file of a few bytes is taken for an image")
+		}
+	})
+}
+
+// FuzzVHD tries footers whose checksum is right, and so is no protection.
+func FuzzVHD(f *testing.F) {
+	f.Add(footer(2, 1024), int64(1024))
+	f.Add(footer(3, 1<<40), int64(4096))
+	f.Add(footer(4, 1<<20), int64(1<<20))
+	f.Fuzz(func(t *testing.T, end []byte, data int64) {
+		if len(end) < footerSize || data < 0 || data > 1<<20 {
+			return
+		}
+		end = end[:footerSize]
+		copy(end, "conectix")
+		sealFooter(end)
+		all := append(make([]byte, data), end...)
+		got, err := probe(bytes.NewReader(all), int64(len(all)), false)
+		if err == nil && (got.Size <= 0 || got.Name == "vhd-fixed" && got.Size != data) {
+			t.Errorf("%+v of %d bytes before the footer", got, data)
 		}
 	})
 }

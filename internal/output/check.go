@@ -155,7 +155,7 @@ func (f footer) check(size int64, diskType uint32) error {
 	}
 	switch creator := string(f.raw[atCreator : atCreator+4]); creator {
 	case "vpc ", "vs  ", "qemu":
-		return fmt.Errorf("the VHD footer names the creator %q: io.ReaderAts would compute the size from the disk's geometry", creator)
+		return fmt.Errorf("the VHD footer names the creator %q: readers would compute the size from the disk's geometry", creator)
 	}
 	return nil
 }

@@ -66,3 +66,35 @@ scripts:
 		t.Error("chrony was not removed, or never there")
 	}
 }
+
+// TestAzureLinuxWithoutTDNF works on an image that has dnf and no tdnf.
+func TestAzureLinuxWithoutTDNF(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	withDNF, out := filepath.Join(dir, "dnf.raw"), filepath.Join(dir, "out.raw")
+	repo := []string{"--rpm-source", base(t, "repo"), "--disable-base-image-rpm-repos"}
+	customize(t, base(t, "azl3"), `
+os: {packages: {install: [dnf, fixture-demo-1.0, tree]}}
+scripts:
+  postCustomization:
+  - {content: rpm -e tdnf, environmentVariables: {PATH: /usr/bin:/usr/sbin}}
+`, withDNF, "raw", repo...)
+	if exists(t, withDNF, "/usr/bin/tdnf") || !exists(t, withDNF, "/usr/bin/dnf") || !exists(t, base(t, "azl3"), "/usr/bin/tdnf") {
+		t.Fatal("tdnf is there, or dnf is not, or the base image had no tdnf")
+	}
+	customize(t, withDNF, "os:\n  packages:\n    install: [jq]\n    remove: [tree]\n    update: [fixture-demo]\n", out, "raw", repo...)
+	if exists(t, withDNF, "/usr/bin/jq") || !exists(t, out, "/usr/bin/jq") {
+		t.Error("jq was not installed, or there before")
+	}
+	if !exists(t, withDNF, "/usr/bin/tree") || exists(t, out, "/usr/bin/tree") {
+		t.Error("tree was not removed, or never there")
+	}
+	if got := readFile(t, out, "/usr/share/fixture-demo/version"); got != "2.0\n" {
+		t.Errorf("fixture-demo is %q after the update", got)
+	}
+	for _, path := range []string{"/_localrpms", "/var/cache/dnf", "/var/log/dnf.log"} {
+		if exists(t, out, path) {
+			t.Errorf("%s stayed in the image", path)
+		}
+	}
+}

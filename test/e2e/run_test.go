@@ -184,11 +184,13 @@ func deb(t *testing.T, dir, name, version, postinst string) string {
 }
 
 // TestPackagesFromFolders has two folders with the same package: the later one wins, though its
-// version is lower. What a package makes of the machine's identity does not stay.
+// version is lower. What a package makes of the machine's identity does not stay. The question of how much
+// space a transaction needs installs nothing: the package's script sees the command that runs it.
 func TestPackagesFromFolders(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	identity := "touch /etc/ssh/ssh_host_fixture_key; echo abc > /etc/machine-id; touch /var/lib/systemd/random-seed; deb-systemd-invoke start ssh.service; exit 0"
+	identity := "touch /etc/ssh/ssh_host_fixture_key; echo abc > /etc/machine-id; touch /var/lib/systemd/random-seed; deb-systemd-invoke start ssh.service; " +
+		`for p in /proc/[0-9]*/cmdline; do tr '\0' ' ' <$p; echo; done | grep '[a]pt-get' > /etc/transaction; exit 0`
 	first := deb(t, dir+"/first", "fixture-a", "2.0", "exit 0")
 	deb(t, first, "fixture-b", "1.0", identity)
 	second := deb(t, dir+"/second", "fixture-a", "1.0", "exit 0")
@@ -201,6 +203,9 @@ func TestPackagesFromFolders(t *testing.T) {
 	}
 	if got := readFile(t, out, "/usr/share/fixture-b"); got != "1.0\n" {
 		t.Errorf("fixture-b is %q", got)
+	}
+	if got := readFile(t, out, "/etc/transaction"); !strings.Contains(got, "install") || strings.Contains(got, "assume-no") {
+		t.Errorf("the package was installed by %q", got)
 	}
 	for _, path := range []string{"/etc/machine-id", "/var/log/dpkg.log", "/etc/apt/sources.list", "/etc/resolv.conf"} {
 		if got, want := readFile(t, out, path), readFile(t, image, path); got != want {
