@@ -275,15 +275,15 @@ var aptNeeds = regexp.MustCompile(`After this operation, ([0-9.,]+) ([kMG]?B) of
 // change compares the space that a transaction needs with what is free, then does it.
 func (a *apt) change(ctx context.Context, args ...string) error {
 	var need uint64
-	// The option wins over the --yes of every command, which --assume-no alone does not.
-	ask := a.command(append([]string{"--option=APT::Get::Assume-Yes=false", "--assume-no"}, args...)...)
+	// Answering no would not do: apt asks nothing where no package comes along with those named.
+	ask := a.command(append([]string{"--print-uris"}, args...)...)
 	ask.OnLine = func(line string) {
 		if m := aptNeeds.FindStringSubmatch(line); m != nil {
 			n, _ := strconv.ParseFloat(strings.ReplaceAll(m[1], ",", ""), 64)
 			need = uint64(n * map[string]float64{"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[m[2]])
 		}
 	}
-	_ = a.s.m.Run(ctx, ask) // answering no is a failure; a real one shows in the transaction itself
+	_ = a.s.m.Run(ctx, ask) // a failure shows in the transaction itself
 	_, free, err := a.s.m.Space("/usr")
 	if err == nil && need > free {
 		return &NoRoom{need - free, fmt.Errorf("the packages need %d MiB, but the filesystem of /usr has only %d MiB free; use a base image with more space, or storage.resizeDisk", need>>20, free>>20)}

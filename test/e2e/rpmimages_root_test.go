@@ -67,7 +67,7 @@ scripts:
 	}
 }
 
-// TestAzureLinuxWithoutTDNF works on an image that has dnf and no tdnf.
+// TestAzureLinuxWithoutTDNF works on an image that has the command dnf and no tdnf.
 func TestAzureLinuxWithoutTDNF(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -77,7 +77,7 @@ func TestAzureLinuxWithoutTDNF(t *testing.T) {
 os: {packages: {install: [dnf, fixture-demo-1.0, tree]}}
 scripts:
   postCustomization:
-  - {content: rpm -e tdnf, environmentVariables: {PATH: /usr/bin:/usr/sbin}}
+  - {content: rm /usr/bin/tdnf, environmentVariables: {PATH: /usr/bin}}
 `, withDNF, "raw", repo...)
 	if exists(t, withDNF, "/usr/bin/tdnf") || !exists(t, withDNF, "/usr/bin/dnf") || !exists(t, base(t, "azl3"), "/usr/bin/tdnf") {
 		t.Fatal("tdnf is there, or dnf is not, or the base image had no tdnf")

@@ -161,11 +161,12 @@ func TestDryRunChangesNothing(t *testing.T) {
 	}
 }
 
-// deb makes a Debian package of one file and a postinst script, and returns its folder.
-func deb(t *testing.T, dir, name, version, postinst string) string {
+// deb makes a Debian package of one file and a postinst script, and returns its folder. fields are
+// further lines of its description.
+func deb(t *testing.T, dir, name, version, postinst string, fields ...string) string {
 	t.Helper()
 	tree := t.TempDir()
-	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: test <t@example.invalid>\nDescription: fixture\n", name, version)
+	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: test <t@example.invalid>\nDescription: fixture\n%s", name, version, strings.Join(fields, ""))
 	for file, text := range map[string]string{"DEBIAN/control": control, "DEBIAN/postinst": "#!/bin/sh\n" + postinst + "\n", "usr/share/" + name: version + "\n"} {
 		if err := os.MkdirAll(filepath.Join(tree, filepath.Dir(file)), 0o755); err != nil {
 			t.Fatal(err)
@@ -204,7 +205,7 @@ func TestPackagesFromFolders(t *testing.T) {
 	if got := readFile(t, out, "/usr/share/fixture-b"); got != "1.0\n" {
 		t.Errorf("fixture-b is %q", got)
 	}
-	if got := readFile(t, out, "/etc/transaction"); !strings.Contains(got, "install") || strings.Contains(got, "assume-no") {
+	if got := readFile(t, out, "/etc/transaction"); !strings.Contains(got, "install") || strings.Contains(got, "assume-no") || strings.Contains(got, "print-uris") {
 		t.Errorf("the package was installed by %q", got)
 	}
 	for _, path := range []string{"/etc/machine-id", "/var/log/dpkg.log", "/etc/apt/sources.list", "/etc/resolv.conf"} {
@@ -235,6 +236,7 @@ func TestFailures(t *testing.T) {
 	t.Parallel()
 	image := base(t, "debian12-efi")
 	broken := deb(t, t.TempDir(), "fixture-broken", "1.0", "echo this package refuses; exit 3")
+	deb(t, broken, "fixture-large", "1.0", "exit 0", "Installed-Size: 99999999\n")
 	garbage := filepath.Join(t.TempDir(), "garbage.raw")
 	if err := os.WriteFile(garbage, bytes.Repeat([]byte("x"), 1<<20), 0o644); err != nil {
 		t.Fatal(err)
@@ -249,6 +251,7 @@ func TestFailures(t *testing.T) {
 		"unknown service": {"os: {services: {enable: [nonsense]}}", image, nil, 1, []string{"no service nonsense"}},
 		"missing package": {"os: {packages: {install: [nonsense-package]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"Unable to locate package nonsense-package"}},
 		"failing package": {"os: {packages: {install: [fixture-broken]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"this package refuses"}},
+		"no room":         {"os: {packages: {install: [fixture-large]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"the packages need 976", "storage.resizeDisk"}},
 		"not installed":   {"os: {packages: {remove: [nonsense-package]}}", image, nil, 1, []string{"not installed: nonsense-package"}},
 		"no sources":      {"os: {packages: {install: [jq]}}", image, []string{"--disable-base-image-rpm-repos"}, 3, []string{"no source of packages", "hint"}},
 		"user number":     {"os: {users: [{name: root, uid: 5}, {name: daemon, homeDirectory: /x}], groups: [{name: root, gid: 7}]}", image, nil, 3, []string{"user root exists in the image with number 0", "user daemon exists", "group root exists"}},

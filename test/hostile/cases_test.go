@@ -22,6 +22,7 @@ const (
 	anywhere  place = iota
 	guestOnly       // it could harm this machine, or this machine's kernel lacks what it needs
 	newKernel       // it is refused only by kernels newer than the guest's
+	hostOnly        // in the guest, process 1 is systemd, of whose mounts a plain chroot can bind none either
 )
 
 // Scripts find the attack program in the config file's folder, as A and A32. Host scripts run in the
@@ -38,7 +39,7 @@ var attacks = []attack{
 	{name: "list the working folder of process 1", script: "ls /proc/1/cwd/"},
 	{name: "list the open files of process 1", script: "ls -l /proc/1/fd/ | grep -q /"},
 	{name: "read the environment of process 1", script: "head -c 1 /proc/1/environ >/dev/null"},
-	{name: "bind the root of process 1", script: "mkdir -p /tmp/b; mount --rbind /proc/1/root /tmp/b && grep -q canary /tmp/b$HOST/canary; s=$?; umount -l /tmp/b; exit $s"},
+	{name: "bind the root of process 1", where: hostOnly, script: "mkdir -p /tmp/b; mount --bind /proc/1/root /tmp/b && grep -q canary /tmp/b$HOST/canary; s=$?; umount /tmp/b; exit $s"},
 	{name: "climb out of the chroot", script: "$A chroot-escape $HOST/canary"},
 	{name: "open a folder by its handle", script: "$A open-by-handle $C"},
 	{name: "use an inherited descriptor", script: "grep -q canary /proc/self/fd/9/canary"},

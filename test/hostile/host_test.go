@@ -13,7 +13,7 @@ import (
 func TestScriptsOnThisHost(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	list := fit(anywhere, newKernel)
+	list := fit(anywhere, newKernel, hostOnly)
 	lay(t, dir, dir, list)
 	out, err := exec.Command("sh", "-c", drive(dir, "-m -p -i -n -f --mount-proc")).CombinedOutput()
 	if err != nil {
