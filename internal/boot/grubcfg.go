@@ -113,12 +113,17 @@ func (c *Command) recovery() bool {
 // args are the words of a kernel command that are arguments of the kernel.
 func (c *Command) args() []Word { return c.Words[2:] }
 
-// literalArgs are the kernel arguments that no variable decides.
+// literalArgs are the kernel arguments that no variable decides, as they arrive at the kernel.
 func literalArgs(words []Word) (args Cmdline) {
 	for _, w := range words {
-		if w.Literal() {
-			args = append(args, w.Value())
+		if !w.Literal() {
+			continue
 		}
+		arrives, err := kernelSplit(loaderWord(w.Value()))
+		if err != nil {
+			arrives = []string{w.Value()}
+		}
+		args = append(args, arrives...)
 	}
 	return args
 }

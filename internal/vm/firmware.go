@@ -128,7 +128,7 @@ func gptHasESP(head []byte, sector int) bool {
 	size := uint64(binary.LittleEndian.Uint32(h[84:]))
 	for i := range count {
 		at := first + i*size
-		if size < 128 || at < first || at > uint64(len(head))-size {
+		if size < 128 || size > uint64(len(head)) || at < first || at > uint64(len(head))-size {
 			return false
 		}
 		if bytes.Equal(head[at:at+16], espType) {

@@ -251,7 +251,7 @@ func TestFailures(t *testing.T) {
 		"unknown service": {"os: {services: {enable: [nonsense]}}", image, nil, 1, []string{"no service nonsense"}},
 		"missing package": {"os: {packages: {install: [nonsense-package]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"Unable to locate package nonsense-package"}},
 		"failing package": {"os: {packages: {install: [fixture-broken]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"this package refuses"}},
-		"no room":         {"os: {packages: {install: [fixture-large]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"the packages need 976", "storage.resizeDisk"}},
+		"no room":         {"os: {packages: {install: [fixture-large]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"the packages need 97274 MiB", "storage.resizeDisk"}},
 		"not installed":   {"os: {packages: {remove: [nonsense-package]}}", image, nil, 1, []string{"not installed: nonsense-package"}},
 		"no sources":      {"os: {packages: {install: [jq]}}", image, []string{"--disable-base-image-rpm-repos"}, 3, []string{"no source of packages", "hint"}},
 		"user number":     {"os: {users: [{name: root, uid: 5}, {name: daemon, homeDirectory: /x}], groups: [{name: root, gid: 7}]}", image, nil, 3, []string{"user root exists in the image with number 0", "user daemon exists", "group root exists"}},
