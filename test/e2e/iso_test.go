@@ -74,19 +74,26 @@ func TestISOFromCD(t *testing.T) {
 	bootLive(t, vm.Options{Image: medium, Firmware: vm.UEFI, Secure: true}, append([]probe{
 		{"od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-* | tr -d ' '", "1"},
 	}, liveProbes...))
-	if os.Getenv("FULL") == "" {
-		return
-	}
+}
+
+// TestISOElsewhere boots one medium in all other ways.
+func TestISOElsewhere(t *testing.T) {
+	full(t)
+	medium := iso(t, base(t, "debian12-live"), isoConfig)
 	for _, o := range []vm.Options{{Firmware: vm.BIOS, Drive: vm.CD}, {Firmware: vm.BIOS, Drive: vm.USB}, {Firmware: vm.UEFI, Drive: vm.USB}} {
 		o.Image = medium
 		t.Run(string(o.Firmware)+"-"+string(o.Drive), func(t *testing.T) { bootLive(t, o, liveProbes) })
 	}
-	t.Run("made anew", func(t *testing.T) {
-		again := iso(t, medium, "iso:\n  kernelCommandLine:\n    extraCommandLine: [e2e.again=1]\n  additionalFiles:\n  - content: again\n    destination: /docs/again\n")
-		bootLive(t, vm.Options{Image: again, Firmware: vm.BIOS, Drive: vm.USB}, append([]probe{
-			{"tr ' ' '\\n' </proc/cmdline | grep -x e2e.again=1; cat /run/initramfs/live/docs/again", "e2e.again=1\nagain"},
-		}, liveProbes...))
-	})
+}
+
+// TestISOMadeAnew adds to a medium without unpacking its system.
+func TestISOMadeAnew(t *testing.T) {
+	full(t)
+	medium := iso(t, base(t, "debian12-live"), isoConfig)
+	again := iso(t, medium, "iso:\n  kernelCommandLine:\n    extraCommandLine: [e2e.again=1]\n  additionalFiles:\n  - content: again\n    destination: /docs/again\n")
+	bootLive(t, vm.Options{Image: again, Firmware: vm.BIOS, Drive: vm.USB}, append([]probe{
+		{"tr ' ' '\\n' </proc/cmdline | grep -x e2e.again=1; cat /run/initramfs/live/docs/again", "e2e.again=1\nagain"},
+	}, liveProbes...))
 }
 
 // TestISOToDisk changes the system of a medium, and makes a disk image and another medium of it.
@@ -185,4 +192,18 @@ func TestNetworkBoot(t *testing.T) {
 		t.Fatalf("%v: %s", err, text)
 	}
 	bootLive(t, vm.Options{Netboot: unpacked, MemoryMiB: 3072}, systemProbes)
+}
+
+// TestAzureLinuxISO makes a live medium of an image that lacks what it takes, and brings that first.
+func TestAzureLinuxISO(t *testing.T) {
+	full(t)
+	out := filepath.Join(t.TempDir(), "out.iso")
+	packages := "os:\n  packages:\n    remove: [kernel]\n    install: [kernel-generic, dracut-live, device-mapper, grub2, grub2-pc]\n"
+	customize(t, base(t, "azl3"), strings.Replace(isoConfig, "os:\n", packages, 1), out, "iso", "--rpm-source", base(t, "repo"), "--disable-base-image-rpm-repos")
+	for _, o := range []vm.Options{{Firmware: vm.UEFI, Drive: vm.CD}, {Firmware: vm.BIOS, Drive: vm.USB}} {
+		o.Image = out
+		t.Run(string(o.Firmware)+"-"+string(o.Drive), func(t *testing.T) {
+			bootLive(t, o, append([]probe{{"rpm -q kernel | grep -c ^kernel-; rpm -q --qf '%{NAME}\\n' kernel-generic", "0\nkernel-generic"}}, liveProbes...))
+		})
+	}
 }
