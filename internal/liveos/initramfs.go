@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/hostcmd"
@@ -17,17 +18,28 @@ import (
 	"imagecustomizer/internal/machine"
 )
 
-// Prepare makes, with the image's own programs, what the media need: an initramfs for every kernel,
-// and GRUB for BIOS. All of it goes to the folder that Dir names.
-func Prepare(ctx context.Context, m *machine.Machine, specs []Spec) error {
+// Prepare makes what takes long of the media: with the image's own programs an initramfs for every
+// kernel, and GRUB for BIOS; beside them the packed root filesystems, which do not hold those. All of it
+// goes to the folder that Dir names.
+func Prepare(ctx context.Context, m *machine.Machine, specs []Spec, now time.Time) error {
 	scratch, err := m.Scratch()
 	if err != nil {
 		return err
 	}
 	dir := Dir(scratch)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	view := filepath.Join(dir, "view")
+	if err := os.MkdirAll(view, 0o755); err != nil {
 		return err
 	}
+	return m.Image.WithView(view, func() error {
+		packed := make(chan error)
+		go func() { packed <- packAll(ctx, m, specs, view, dir, now) }()
+		return errors.Join(withPrograms(ctx, m, specs, dir), <-packed)
+	})
+}
+
+// withPrograms makes what the image's programs make.
+func withPrograms(ctx context.Context, m *machine.Machine, specs []Spec, dir string) error {
 	const inside = "/tmp/imagecustomizer-live" // on a filesystem of our own
 	if err := m.Root.MkdirAll(inside, 0o755); err != nil {
 		return err

@@ -20,8 +20,7 @@ type Maker struct {
 	Scratch string // folder for temporary files
 	Now     time.Time
 
-	packed map[packing]string // root filesystems made so far
-	count  int                // of media, for their folders
+	count int // of media, for their folders
 }
 
 // ISO writes a medium to the file out: one that boots from a CD and from a USB stick, with UEFI and
@@ -52,29 +51,6 @@ func (mk *Maker) stage(ctx context.Context, s Spec) (*stage, error) {
 	return st, nil
 }
 
-// packing is what decides a packed root filesystem.
-type packing struct {
-	Filesystem
-	keepKdump bool
-}
-
-// root returns the file of the packed root filesystem, which media share.
-func (mk *Maker) root(ctx context.Context, s Spec) (string, error) {
-	key := packing{s.Filesystem, s.KeepKdump}
-	if name := mk.packed[key]; name != "" {
-		return name, nil
-	}
-	name := filepath.Join(mk.Scratch, fmt.Sprintf("root%d.img", len(mk.packed)+1))
-	if err := pack(ctx, mk.Machine, s.Filesystem, excluded(mk.Machine, s.KeepKdump), name, mk.Now); err != nil {
-		return "", err
-	}
-	if mk.packed == nil {
-		mk.packed = map[packing]string{}
-	}
-	mk.packed[key] = name
-	return name, nil
-}
-
 // assemble has xorriso write the medium. The EFI system partition is appended as a partition of a
 // master boot record, which the boot catalog names too: so a USB stick has a partition table that
 // leaves room behind the medium.
@@ -99,11 +75,7 @@ func (mk *Maker) assemble(ctx context.Context, st *stage, out string) error {
 	}
 	args = append(args, "-o", "-", "-graft-points", "/="+st.dir)
 	if !st.spec.FullOS {
-		root, err := mk.root(ctx, st.spec)
-		if err != nil {
-			return err
-		}
-		args = append(args, "/"+liveDir+"/"+rootImage+"="+root)
+		args = append(args, "/"+liveDir+"/"+rootImage+"="+packedFile(st.prepared, st.spec))
 	}
 	return mk.xorriso(ctx, args, out)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -17,8 +18,9 @@ var packers = map[string]string{"squashfs": "mksquashfs", "erofs": "mkfs.erofs"}
 
 // excluded lists what a live system has no use for, from the root folder: fstab, which names the
 // disk's filesystems, and the content of /boot, which lies on the medium. What kdump boots may stay.
+// Our module for dracut is shown to the image for the time that dracut runs.
 func excluded(m *machine.Machine, keepKdump bool) []string {
-	list := []string{"etc/fstab"}
+	list := []string{"etc/fstab", strings.TrimPrefix(ourModule, "/")}
 	entries, _ := m.Root.ReadDir("/boot")
 	kept := map[string]bool{}
 	for _, e := range entries {
@@ -43,9 +45,33 @@ func kdumpVersion(name string) (version string, ok bool) {
 	return strings.CutSuffix(version, "kdump.img")
 }
 
-// pack packs the image's tree as it is mounted.
-func pack(ctx context.Context, m *machine.Machine, f Filesystem, exclude []string, out string, now time.Time) error {
-	tree := m.Root.Dir()
+// packedFile is the packed root filesystem of a medium, which media share where they can.
+func packedFile(dir string, s Spec) string {
+	name := fmt.Sprintf("root-%s-%d", s.Filesystem.Type, s.Filesystem.Level)
+	if s.KeepKdump {
+		name += "-kdump"
+	}
+	return filepath.Join(dir, name)
+}
+
+// packAll packs the image's tree for the media, one after the other, since a packer uses all processors.
+func packAll(ctx context.Context, m *machine.Machine, specs []Spec, tree, dir string, now time.Time) error {
+	done := map[string]bool{}
+	for _, s := range specs {
+		name := packedFile(dir, s)
+		if s.FullOS || done[name] {
+			continue
+		}
+		done[name] = true
+		if err := pack(ctx, m, s.Filesystem, tree, excluded(m, s.KeepKdump), name, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pack packs a tree.
+func pack(ctx context.Context, m *machine.Machine, f Filesystem, tree string, exclude []string, out string, now time.Time) error {
 	args := append([]string{tree, out, "-noappend", "-no-progress", "-quiet", "-b", "1M", "-comp", "zstd",
 		"-Xcompression-level", strconv.Itoa(f.Level), "-xattrs", "-e"}, exclude...)
 	if f.Type == "erofs" {

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -70,6 +71,8 @@ func answerTo(words []string) (string, error) {
 		return "hanging", nil
 	case "image":
 		return runInImage(words[1], strings.Join(words[2:], " "))
+	case "view":
+		return lookAtView(words[1])
 	}
 	return "", fmt.Errorf("unknown request %q", words)
 }
@@ -97,6 +100,38 @@ func runInImage(root, script string) (out string, err error) {
 	c.Stdout, c.Stderr = &b, &b
 	_ = c.Run(context.Background())
 	return b.String(), image.Leave()
+}
+
+// lookAtView lists the folders of an image with a filesystem at /etc, in a view of it.
+func lookAtView(root string) (out string, err error) {
+	if err := unix.Mount("own", filepath.Join(root, "etc"), "tmpfs", 0, ""); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc/file"), nil, 0o644); err != nil {
+		return "", err
+	}
+	r, err := rootfs.New(root)
+	if err != nil {
+		return "", err
+	}
+	image, err := sandbox.EnterImage(r, nil, nil)
+	if err != nil {
+		return "", err
+	}
+	view := sandbox.Work + "/view"
+	err = errors.Join(os.Mkdir(view, 0o755), image.Bind("/usr", "/usr", true), image.WithView(view, func() error {
+		for _, dir := range []string{"dev", "etc", "proc", "tmp", "usr"} {
+			seen, _ := os.ReadDir(filepath.Join(view, dir))
+			entered, _ := os.ReadDir(filepath.Join(root, dir))
+			out += fmt.Sprintf("%s %d %t ", dir, len(seen), len(entered) > len(seen))
+		}
+		out += fmt.Sprint(errors.Is(os.WriteFile(view+"/etc/new", nil, 0o644), unix.EROFS))
+		return nil
+	}))
+	if left, _ := os.ReadDir(view); len(left) > 0 {
+		err = errors.Join(err, errors.New("the view is still there"))
+	}
+	return out, errors.Join(err, image.Leave())
 }
 
 // ask starts a worker with this request and returns its answer.
@@ -195,6 +230,15 @@ func TestOnlyTheImageIsMounted(t *testing.T) {
 	}
 	if !strings.Contains(out, " / / ") && !strings.Contains(out, " /usr ") {
 		t.Errorf("no mounts seen: %q", out)
+	}
+}
+
+// TestViewIsBare: only the image's own filesystems are seen, and not writable.
+func TestViewIsBare(t *testing.T) {
+	t.Parallel()
+	want := "dev 0 true etc 1 false proc 0 true tmp 0 false usr 0 true true"
+	if got := ask(t, sandbox.Spec{}, "view "+emptyImage(t)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
@@ -181,7 +182,7 @@ func planLive(c *Config, in Inputs) (check, prepare plan.Plan) {
 	}
 	scripts := len(c.Scripts.PostCustomization)+len(c.Scripts.FinalizeCustomization) > 0
 	look := CheckLive{Specs: specs, Later: scripts || !c.OS.Packages.empty()}
-	prepare = plan.Plan{PrepareLive{specs}}
+	prepare = plan.Plan{PrepareLive{specs, in.Now}}
 	if scripts {
 		return nil, append(plan.Plan{look}, prepare...)
 	}
@@ -239,17 +240,21 @@ func (s CheckLive) Run(_ context.Context, m *machine.Machine) error {
 	return fmt.Errorf("no live medium can be made of the image:\n  %s", strings.Join(text, "\n  "))
 }
 
-// PrepareLive has the image's programs make what live media need. It changes nothing in the image.
-type PrepareLive struct{ Specs []liveos.Spec }
+// PrepareLive packs the system for live media, and has the image's programs make what else those need.
+// It changes nothing in the image.
+type PrepareLive struct {
+	Specs []liveos.Spec
+	Now   time.Time
+}
 
 // Name identifies the step.
-func (PrepareLive) Name() string { return "live.initramfs" }
+func (PrepareLive) Name() string { return "live.prepare" }
 
 func (s PrepareLive) String() string {
-	return "make the initramfs and the boot loader of the live medium"
+	return "pack the system of the live medium, and make its initramfs and boot loader"
 }
 
 // Run makes them.
 func (s PrepareLive) Run(ctx context.Context, m *machine.Machine) error {
-	return liveos.Prepare(ctx, m, s.Specs)
+	return liveos.Prepare(ctx, m, s.Specs, s.Now)
 }

@@ -30,8 +30,8 @@ mount -t sysfs sysfs "$tree/sys"
 for kernel in "$tree"/boot/vmlinuz-*; do
 	version=${kernel##*/vmlinuz-}
 	chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin dracut --force --no-hostonly \
-		--add dmsquash-live --add-drivers "overlay isofs uas usb_storage xhci_pci" --kver "$version" /initrd.img >&2
-	mv "$tree/initrd.img" "$dir/medium/boot/initrd.img-$version"
+		--add dmsquash-live --add-drivers "overlay isofs uas usb_storage xhci_pci" --kver "$version" /live-initrd >&2 # Debian has a link /initrd.img
+	mv "$tree/live-initrd" "$dir/medium/boot/initrd.img-$version"
 	cp "$kernel" "$dir/medium/boot"
 done
 umount "$tree/dev" "$tree/proc" "$tree/sys"
