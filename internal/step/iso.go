@@ -46,7 +46,7 @@ func (i *ISO) Keep(s liveos.Saved) {
 	if i.InitramfsType == "full-os" {
 		return
 	}
-	if i.Persistence.Label == "" {
+	if i.Persistence == (Persistence{}) {
 		i.Persistence.Label = PersistenceLabel(s.Persistence)
 	}
 	if i.RootFilesystem == (LiveRootFilesystem{}) {
@@ -68,7 +68,18 @@ func (KdumpBootFiles) Values() []string { return []string{"none", "keep"} }
 
 // Persistence keeps the changes that are made to a running live system.
 type Persistence struct {
-	Label PersistenceLabel `yaml:"label" required:"true" doc:"Label of the ext4 filesystem that takes the changes. Where no disk has one, a partition is made on the first boot in the free space of the USB stick; a second boot entry keeps no changes. A CD, or a stick without 64 MiB of free space, keeps none." example:"persistence"`
+	Label    PersistenceLabel `yaml:"label" doc:"Label of the ext4 filesystem that takes the changes. Where no disk has one, a partition is made on the first boot in the free space of the USB stick; a second boot entry keeps no changes. A CD, or a stick without 64 MiB of free space, keeps none. Required, unless disabled is set." example:"persistence"`
+	Disabled bool             `yaml:"disabled" doc:"Changes are not kept, although they are by the ISO image that the base image is."`
+}
+
+// Validate checks that persistence is either on or off.
+func (p *Persistence) Validate(at *config.At) {
+	switch has := at.Has("label"); {
+	case has && p.Disabled:
+		at.Field("disabled").Errorf("persistence cannot have a label and be disabled").Hint("remove one of them")
+	case !has && !p.Disabled:
+		at.Errorf("a filesystem that keeps changes needs a label").Hint("add label: persistence")
+	}
 }
 
 // PersistenceLabel is the label of an ext4 filesystem.

@@ -105,7 +105,7 @@ func TestLeaksAreFound(t *testing.T) {
 }
 
 // TestTorture kills and interrupts runs of every scenario. TORTURE=KILLS,INTERRUPTS sets how often
-// all together, TORTURE_REPORT names a page to write.
+// all together, TORTURE_SEED where, TORTURE_REPORT names a page to write.
 func TestTorture(t *testing.T) {
 	kills, interrupts := 34, 6
 	if s := os.Getenv("TORTURE"); s != "" {
@@ -117,6 +117,7 @@ func TestTorture(t *testing.T) {
 			t.Fatalf("TORTURE=%s: want two numbers, such as 300,50", s)
 		}
 	}
+	seed, _ := strconv.ParseUint(os.Getenv("TORTURE_SEED"), 10, 64)
 	var reports []*Report
 	for i, s := range Scenarios {
 		share := func(n int) int { return (n + len(Scenarios) - 1 - i) / len(Scenarios) }
@@ -129,14 +130,14 @@ func TestTorture(t *testing.T) {
 				}
 			}
 		}
-		t.Run(s.Name, func(t *testing.T) { torture(t, report, share(kills), share(interrupts), save) })
+		t.Run(s.Name, func(t *testing.T) { torture(t, report, share(kills), share(interrupts), seed, save) })
 	}
 }
 
 // checkEvery is after how many disturbed runs one is left alone.
 const checkEvery = 25
 
-func torture(t *testing.T, report *Report, kills, interrupts int, save func()) {
+func torture(t *testing.T, report *Report, kills, interrupts int, seed uint64, save func()) {
 	l := NewLane(t, report.Scenario)
 	base, err := Identify(l.Image)
 	if err != nil {
@@ -145,7 +146,7 @@ func torture(t *testing.T, report *Report, kills, interrupts int, save func()) {
 	if report.Timeline, err = l.Measure(runLimit); err != nil {
 		t.Fatal(err)
 	}
-	points := Mix(Points(report.Timeline, kills, syscall.SIGKILL, 1), Points(report.Timeline, interrupts, syscall.SIGINT, 2))
+	points := Mix(Points(report.Timeline, kills, syscall.SIGKILL, 2*seed+1), Points(report.Timeline, interrupts, syscall.SIGINT, 2*seed+2))
 	for i, p := range points {
 		o := l.Disturb(p)
 		report.Outcomes = append(report.Outcomes, o)
