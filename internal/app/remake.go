@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"imagecustomizer/internal/liveos"
+	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/step"
@@ -63,7 +64,7 @@ func verifyMedium(ctx context.Context, file string, stdout io.Writer) error {
 
 // remake writes ISO images from one.
 func (w *worker) remake(ctx context.Context) ([]planLine, error) {
-	spec := step.Media(w.cfg, []string{"iso"})["iso"]
+	spec := step.Media(w.cfg, &machine.Facts{}, []string{"iso"})["iso"]
 	what := "write " + w.Image + " anew, with what the section iso adds"
 	if w.DryRun {
 		return []planLine{{"output.iso", what}}, nil

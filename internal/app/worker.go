@@ -163,7 +163,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	for _, o := range w.Outputs {
 		in.Outputs = append(in.Outputs, o.Format)
 	}
-	w.media = step.Media(w.cfg, in.Outputs)
+	w.media = step.Media(w.cfg, m.Facts, in.Outputs)
 	if s, ok := w.media["iso"]; ok {
 		s.Args = append(w.mediumArgs, s.Args...)
 		w.media["iso"] = s

@@ -8,7 +8,8 @@ var azureLinux3 = &Distro{
 	Versions: []string{"3.0"},
 	Tested:   "images laid out like it, made of Debian packages repackaged as RPMs, with a stand-in for tdnf",
 
-	GRUB: azureGRUB,
+	GRUB:        azureGRUB,
+	LiveSELinux: []Version{{"dracut", "102-11.azl3"}, {"selinux-policy", "2.20240226-9.azl3"}},
 	Filesystems: Features{
 		Ext4: append(slices.Clone(ext4Features), "orphan_file"), XFS: append(slices.Clone(xfsFeatures), "nrext64"), Btrfs: btrfsFeatures,
 		BootLacks: []string{"nrext64"}, // GRUB 2.06

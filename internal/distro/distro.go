@@ -21,12 +21,19 @@ type Distro struct {
 	// Filesystems are the features of new filesystems, in the words of their mkfs.
 	Filesystems Features
 
+	// LiveSELinux are the packages that a live system with SELinux needs in a version, for distributions
+	// that have added it to theirs.
+	LiveSELinux []Version
+
 	// Unsupported maps a config path, such as "os.packages", to the reason why this distribution
 	// lacks it.
 	Unsupported map[string]string
 	// Unknown is true for an image whose distribution is none of ours but whose mechanisms are.
 	Unknown bool
 }
+
+// Version is the least version and release of a package.
+type Version struct{ Package, Least string }
 
 // Features are the features that the kernel, the tools and the boot loader of a distribution read.
 type Features struct {

@@ -8,4 +8,5 @@ var mariner2 = &Distro{
 
 	GRUB:        marinerGRUB,
 	Filesystems: common,
+	LiveSELinux: azureLinux3.LiveSELinux,
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,9 @@ func Prepare(ctx context.Context, m *machine.Machine, specs []Spec, now time.Tim
 	dir := Dir(scratch)
 	view := filepath.Join(dir, "view")
 	if err := os.MkdirAll(view, 0o755); err != nil {
+		return err
+	}
+	if err := prepareSELinux(ctx, m, specs, dir); err != nil {
 		return err
 	}
 	return m.Image.WithView(view, func() error {
@@ -121,7 +125,7 @@ func dracutCommand(m *machine.Machine, specs []Spec, k boot.Kernel, out, tmp str
 			modules = append(modules, ourModuleName)
 		}
 	}
-	if moduleFolder(m, "selinux") != "" && m.Facts.SELinux != "" {
+	if moduleFolder(m, "selinux") != "" && slices.ContainsFunc(specs, func(s Spec) bool { return s.SELinux }) {
 		modules = append(modules, "selinux")
 	}
 	var has []string

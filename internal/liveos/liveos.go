@@ -23,6 +23,7 @@ type Spec struct {
 	Files       []File   // to add to the medium
 	KeepKdump   bool     // the system keeps its kdump images in /boot
 	Persistence string   // label of the filesystem for changes; empty means that they are lost
+	SELinux     bool     // the image boots with SELinux
 	Filesystem  Filesystem
 }
 

@@ -123,6 +123,9 @@ func (s *stage) medium() boot.Medium {
 	if s.spec.Network {
 		med.Label = ""
 	}
+	if s.withoutSELinux() {
+		med.Drop, med.Args = append(slices.Clone(diskArgs), selinuxArgs...), append([]string{"selinux=0"}, med.Args...)
+	}
 	return med
 }
 

@@ -164,25 +164,28 @@ func mediumFiles(list []AdditionalFile) (files []liveos.File) {
 }
 
 // Media maps the live formats among the outputs of a run to what is to be made.
-func Media(c *Config, outputs []string) map[string]liveos.Spec {
+func Media(c *Config, f *machine.Facts, outputs []string) map[string]liveos.Spec {
 	media := map[string]liveos.Spec{}
 	for _, name := range outputs {
-		switch f, err := output.Parse(name); {
-		case err != nil || !f.Live:
-		case f.Network:
-			media[name] = c.PXE.spec()
-		default:
-			media[name] = c.ISO.spec()
+		format, err := output.Parse(name)
+		if err != nil || !format.Live {
+			continue
 		}
+		s := c.ISO.spec()
+		if format.Network {
+			s = c.PXE.spec()
+		}
+		s.SELinux = c.selinux(f) != ""
+		media[name] = s
 	}
 	return media
 }
 
 // planLive plans what the live media of a run need: a look at what the image lacks, and what its own
 // programs make.
-func planLive(c *Config, in Inputs) (check, prepare plan.Plan) {
+func planLive(c *Config, f *machine.Facts, in Inputs) (check, prepare plan.Plan) {
 	var specs []liveos.Spec
-	media := Media(c, in.Outputs)
+	media := Media(c, f, in.Outputs)
 	for _, name := range in.Outputs {
 		if s, ok := media[name]; ok {
 			specs = append(specs, s)
@@ -192,7 +195,7 @@ func planLive(c *Config, in Inputs) (check, prepare plan.Plan) {
 		return nil, nil
 	}
 	scripts := len(c.Scripts.PostCustomization)+len(c.Scripts.FinalizeCustomization) > 0
-	look := CheckLive{Specs: specs, Later: scripts || !c.OS.Packages.empty()}
+	look := CheckLive{Specs: specs, Later: scripts || !c.OS.Packages.empty(), SELinux: c.OS.SELinux.Mode != ""}
 	prepare = plan.Plan{PrepareLive{specs, in.Now}}
 	if scripts {
 		return nil, append(plan.Plan{look}, prepare...)
@@ -202,8 +205,9 @@ func planLive(c *Config, in Inputs) (check, prepare plan.Plan) {
 
 // CheckLive looks for what the image lacks for a live medium.
 type CheckLive struct {
-	Specs []liveos.Spec
-	Later bool // packages or scripts of the run may still bring what is missing
+	Specs   []liveos.Spec
+	Later   bool // packages or scripts of the run may still bring what is missing
+	SELinux bool // the config asks for SELinux; otherwise it is off where a live medium cannot have it
 }
 
 // Name identifies the step.
@@ -212,8 +216,8 @@ func (CheckLive) Name() string { return "live.check" }
 func (CheckLive) String() string { return "check that the image has what a live medium needs" }
 
 // Check reports what is missing and will stay so.
-func (s CheckLive) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
-	for _, l := range s.lacks(m) {
+func (s CheckLive) Check(ctx context.Context, m *machine.Machine) (problems []plan.Problem) {
+	for _, l := range s.lacks(ctx, m) {
 		if !s.Later || l.Package == "" {
 			problems = append(problems, plan.Problem{Text: l.What, Hint: l.Hint})
 		}
@@ -222,10 +226,14 @@ func (s CheckLive) Check(_ context.Context, m *machine.Machine) (problems []plan
 }
 
 // lacks is what any of the media needs and the image lacks, each thing once.
-func (s CheckLive) lacks(m *machine.Machine) (list []liveos.Lack) {
+func (s CheckLive) lacks(ctx context.Context, m *machine.Machine) (list []liveos.Lack) {
 	seen := map[liveos.Lack]bool{}
 	for _, spec := range s.Specs {
-		for _, l := range liveos.Lacks(m, spec) {
+		all := liveos.Lacks(m, spec)
+		if l := liveos.SELinuxLack(ctx, m, spec); l != nil && s.SELinux {
+			all = append(all, *l)
+		}
+		for _, l := range all {
 			if !seen[l] {
 				seen[l] = true
 				list = append(list, l)
@@ -236,9 +244,9 @@ func (s CheckLive) lacks(m *machine.Machine) (list []liveos.Lack) {
 }
 
 // Run fails where something is missing still.
-func (s CheckLive) Run(_ context.Context, m *machine.Machine) error {
+func (s CheckLive) Run(ctx context.Context, m *machine.Machine) error {
 	var text []string
-	for _, l := range s.lacks(m) {
+	for _, l := range s.lacks(ctx, m) {
 		line := l.What
 		if l.Hint != "" {
 			line += " (" + l.Hint + ")"

@@ -41,7 +41,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	sealing, why := planVerity(c, f, in)
 	problems = append(problems, why...)
 	post := planScripts(c.Scripts.PostCustomization, "postCustomization", in)
-	checkLive, prepareLive := planLive(c, in)
+	checkLive, prepareLive := planLive(c, f, in)
 	record := c.recordable(planRecord(c, in), f)
 	override, restore := planDNS(len(packages)+len(post) > 0 && (len(newDisk) > 0 || !f.FilesystemOf(resolvConf).Kept))
 	selinux, relabel := planSELinux(c, f)
