@@ -78,7 +78,7 @@ func (p *Persistence) Validate(at *config.At) {
 	case has && p.Disabled:
 		at.Field("disabled").Errorf("persistence cannot have a label and be disabled").Hint("remove one of them")
 	case !has && !p.Disabled:
-		at.Errorf("a filesystem that keeps changes needs a label").Hint("add label: persistence")
+		at.Errorf("label is missing").Hint("add \"label:\" here")
 	}
 }
 
