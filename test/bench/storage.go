@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"imagecustomizer/internal/hostcmd"
+)
+
+// layout is the disk that reference-repartition.sh makes.
+const layout = `
+os: {imageHistory: none, bootloader: {resetType: hard-reset}}
+storage:
+  bootType: efi
+  disks:
+  - partitionTableType: gpt
+    maxSize: 4G
+    partitions:
+    - {id: esp, type: esp, size: 64M}
+    - {id: boot, size: 512M, label: boot}
+    - {id: var, type: var, size: 1G}
+    - {id: root, type: root, size: grow}
+  filesystems:
+  - {deviceId: esp, type: fat32, mountPoint: {path: /boot/efi, idType: uuid}}
+  - {deviceId: boot, type: ext4, mountPoint: {path: /boot, idType: uuid}}
+  - {deviceId: var, type: ext4, mountPoint: {path: /var, idType: uuid}}
+  - {deviceId: root, type: ext4, mountPoint: {path: /, idType: uuid, options: errors=remount-ro}}
+`
+
+// storageCase is work on partitions that a script does too.
+type storageCase struct {
+	name    string
+	script  string
+	budget  float64 // of the script's wall time
+	outputs string  // pattern of the files that either side writes
+	ours    func(base, out string) (*hostcmd.Cmd, error)
+}
+
+func (b *bench) storageCases() []storageCase {
+	customize := func(format, config string, more ...string) func(base, out string) (*hostcmd.Cmd, error) {
+		return func(base, out string) (*hostcmd.Cmd, error) {
+			file := filepath.Join(b.dir, "storage.yaml")
+			return b.ours(base, format, file, out, more...), os.WriteFile(file, []byte(config), 0o644)
+		}
+	}
+	return []storageCase{
+		{"repartition", "repartition", 0.6, "out.raw", customize("raw", layout)},
+	}
+}
+
+// storage compares work on partitions.
+func (b *bench) storage(ctx context.Context) error {
+	for _, c := range b.storageCases() {
+		if !b.match.MatchString(c.name) {
+			continue
+		}
+		if err := b.storageCase(ctx, c); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) storageCase(ctx context.Context, c storageCase) error {
+	base, err := b.distributionDefaults(ctx)
+	if err != nil {
+		return err
+	}
+	used, err := allocated(base)
+	if err != nil {
+		return err
+	}
+	dirs := [2]string{filepath.Join(b.dir, "ours"), filepath.Join(b.dir, "theirs")}
+	for _, d := range dirs {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	ours, err := c.ours(base, filepath.Join(dirs[0], "out.raw"))
+	if err != nil {
+		return err
+	}
+	sides := [2]*side{{command: ours}, {command: hostcmd.New("test/bench/reference-"+c.script+".sh", base, filepath.Join(dirs[1], "out.raw"))}}
+	if err := compare(ctx, sides[0], sides[1]); err != nil {
+		return err
+	}
+	var sizes [2]int64
+	for i, d := range dirs {
+		if sizes[i], err = sizeOf(filepath.Join(d, c.outputs)); err != nil {
+			return err
+		}
+	}
+	return b.reportStorage(c, sides, sizes, used)
+}
+
+// sizeOf is how much the files of a pattern take up.
+func sizeOf(pattern string) (sum int64, err error) {
+	files, err := filepath.Glob(pattern)
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%s: no such file", pattern)
+	}
+	for _, f := range files {
+		n, err := allocated(f)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, err
+}
+
+func (b *bench) reportStorage(c storageCase, sides [2]*side, sizes [2]int64, used int64) error {
+	x, y := sides[0].median(), sides[1].median()
+	ratio := x.wall.Seconds() / y.wall.Seconds()
+	fmt.Printf("%-12s %d MiB used | wall %.2f s, script %.2f s, ratio %.2f | cpu %.2f, %.2f | read %d, %d MiB | written %d, %d MiB | output %d, %d MiB | memory %d MiB\n",
+		c.name, used>>20, x.wall.Seconds(), y.wall.Seconds(), ratio, x.cpu.Seconds(), y.cpu.Seconds(), x.read>>20, y.read>>20, x.written>>20, y.written>>20, sizes[0]>>20, sizes[1]>>20, x.memory>>20)
+	b.want("wall time of the script's", ratio, c.budget, "")
+	return nil
+}
