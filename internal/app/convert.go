@@ -100,7 +100,7 @@ func (o ConvertOptions) convertParts(ctx context.Context, format image.Format, t
 func (w *worker) convert(ctx context.Context) (err error) {
 	file := sandbox.File(fileDisk)
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	m, err := w.load(ctx, file, w.copyDisk)
+	m, err := w.load(ctx, file, w.copyDisk, image.Open)
 	if err != nil {
 		return err
 	}

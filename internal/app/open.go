@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -17,14 +18,10 @@ import (
 )
 
 // open attaches the working disk, mounts its tree and finds out about the system on it.
-func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, error) {
+func (w *worker) open(ctx context.Context, file *os.File, open opener) (*machine.Machine, error) {
 	root := sandbox.Work + "/root"
-	if err := os.Mkdir(root, 0o755); err != nil {
+	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, err
-	}
-	open := w.opener()
-	if w.NewDisk {
-		open = image.OpenOld
 	}
 	d, err := open(ctx, file, root)
 	if err != nil {
@@ -39,7 +36,15 @@ func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, err
 	m.SetIdentifiers = func(ctx context.Context, ids disk.Identifiers) error {
 		return w.reopen(ctx, m, func(ctx context.Context) error { return image.SetIdentifiers(ctx, w.file, ids) })
 	}
-	m.NewDisk = func(ctx context.Context, l *disk.Layout) error { return w.newDisk(ctx, m, l) }
+	m.NewDisk = func(ctx context.Context, l *disk.Layout) error {
+		if l.Kept > 0 {
+			return w.extendDisk(ctx, m, l)
+		}
+		return w.newDisk(ctx, m, l)
+	}
+	m.Reopen = func(ctx context.Context) error {
+		return w.reopen(ctx, m, func(context.Context) error { return nil })
+	}
 	if err := w.enter(m, d, file); err != nil {
 		return nil, err
 	}
@@ -47,8 +52,11 @@ func (w *worker) open(ctx context.Context, file *os.File) (*machine.Machine, err
 	return m, err
 }
 
+// opener is a way to open a disk.
+type opener func(context.Context, *os.File, string) (*image.Disk, error)
+
 // opener is how the disk that the result lies on is opened.
-func (w *worker) opener() func(context.Context, *os.File, string) (*image.Disk, error) {
+func (w *worker) opener() opener {
 	if w.cfg != nil && w.cfg.Storage.ReinitializeVerity == step.ReinitializeAll {
 		return image.OpenToReseal
 	}
@@ -68,6 +76,9 @@ func (w *worker) enter(m *machine.Machine, d *image.Disk, file *os.File) error {
 	}
 	facts.HostKernel = kernelRelease()
 	facts.SectorSize, facts.Volumes, facts.Sealed = d.Table.SectorSize, d.Volumes, d.Sealed
+	if facts.DiskSize, err = file.Seek(0, io.SeekEnd); err != nil {
+		return err
+	}
 	logFacts(facts)
 	w.arch = facts.Arch
 	w.disk, w.file = d, file

@@ -50,7 +50,7 @@ func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []targe
 	}
 	disk := share{"the working disk", o.BuildDir, grown}
 	list := shares{}
-	if j.NewDisk {
+	if j.NewDisk && j.Format.Name != "raw" { // which is opened where it is
 		list = append(list, share{"the base image's disk", o.BuildDir, data})
 	}
 	if j.Installs {

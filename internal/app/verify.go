@@ -97,7 +97,7 @@ func printFindings(format string, findings []verify.Finding, stdout io.Writer) e
 // verifyImage is the worker's part of the verify command.
 func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err error) {
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	if _, err := w.load(ctx, sandbox.File(fileDisk), w.copyDisk); err != nil {
+	if _, err := w.load(ctx, sandbox.File(fileDisk), w.copyDisk, image.Open); err != nil {
 		return nil, err
 	}
 	found = w.before

@@ -103,7 +103,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 		read = w.unpack
 	}
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	m, err := w.load(ctx, sandbox.File(w.Base), read)
+	m, err := w.loadBase(ctx, read)
 	if err != nil {
 		return nil, err
 	}
@@ -127,13 +127,45 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	return nil, w.write(ctx, w.file)
 }
 
+// loadBase opens the base image, of which there is to be a copy in the working file. The working file of a
+// new disk is filled later: a raw base image is opened where it is then, for reading only, if possible.
+func (w *worker) loadBase(ctx context.Context, read func(context.Context, *os.File) error) (*machine.Machine, error) {
+	if !w.NewDisk {
+		return w.load(ctx, sandbox.File(fileDisk), read, w.opener())
+	}
+	if w.Format.Name == "raw" {
+		m, err := w.lookAtBase(ctx)
+		if err == nil {
+			return m, nil
+		}
+		slog.Debug("the base image is copied before it is opened", "because", err)
+		if err := errors.Join(w.undo.Undo(), context.Cause(ctx)); err != nil {
+			return nil, err
+		}
+	}
+	return w.load(ctx, sandbox.File(w.Base), read, image.OpenOld)
+}
+
+// lookAtBase opens the file of the base image. That it cannot is no failure of the phase.
+func (w *worker) lookAtBase(ctx context.Context) (m *machine.Machine, err error) {
+	file, err := os.Open(w.Image) // stays open as long as the worker, which has it as its disk
+	if err != nil {
+		return nil, err
+	}
+	phase := w.phase(ctx, "open", "open the image where it is", func(ctx context.Context) error {
+		m, err = w.open(ctx, file, image.OpenReadOnly)
+		return nil
+	})
+	return m, errors.Join(err, phase)
+}
+
 // load fills a file with the disk of the base image and opens it. The caller undoes it.
-func (w *worker) load(ctx context.Context, file *os.File, read func(context.Context, *os.File) error) (m *machine.Machine, err error) {
+func (w *worker) load(ctx context.Context, file *os.File, read func(context.Context, *os.File) error, open opener) (m *machine.Machine, err error) {
 	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error { return read(ctx, file) }); err != nil {
 		return nil, err
 	}
 	err = w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
-		m, err = w.open(ctx, file)
+		m, err = w.open(ctx, file, open)
 		return err
 	})
 	return m, err

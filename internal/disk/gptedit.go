@@ -9,14 +9,16 @@ import (
 	"math"
 	"os"
 	"slices"
+	"unicode/utf16"
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 )
 
 // EditGPT changes partitions of the GPT on a disk, gives the disk's file that size, and writes both
-// copies of the table. edit may move what lies in the partitions. What a Partition and the Table's ID do not say stays as it is: further entries
-// and their attributes, boot code, a hybrid MBR.
+// copies of the table. edit may move what lies in the partitions, and add
+// partitions. What a Partition and the Table's ID do not say stays as it is, and so do names: further
+// entries and their attributes, boot code, a hybrid MBR.
 func EditGPT(f *os.File, size int64, edit func(*Table) error) error {
 	old, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -89,6 +91,9 @@ func (p Partition) update(entry []byte, sector int64) (err error) {
 	var e gptEntry
 	if _, err := binary.Decode(entry, binary.LittleEndian, &e); err != nil {
 		return err
+	}
+	if e.Type == [16]byte{} { // a new one
+		copy(e.Name[:], utf16.Encode([]rune(p.Name)))
 	}
 	if e.Type, err = guidBytes(p.Type); err != nil {
 		return err

@@ -1,9 +1,10 @@
 package disk
 
-// Layout is a disk that is to be made, with all its identifiers.
+// Layout is a disk that is to be made, or to be made of one, with all its identifiers.
 type Layout struct {
 	Size        int64 // bytes
 	Table       Table
+	Kept        int // how many partitions, the first ones, are those of the disk as it is; 0 for a new disk
 	Filesystems []Format
 	Mounts      []LayoutMount // the root first, parents before what lies in them
 	Swaps       []Entry       // further lines of /etc/fstab
@@ -22,6 +23,7 @@ type Format struct {
 	Partition  int
 	Type       string // ext4, xfs, btrfs, vfat or swap
 	UUID       string // as fstab spells it
+	Label      string // of an xfs
 	Size       int64  // bytes; 0 fills the partition
 	Block      int    // size of sectors that the device will have, if they are larger than now
 	Features   []string

@@ -74,7 +74,7 @@ func configure(n int, file *os.File, nodes string, sector int, part Partition) (
 		return nil, err
 	}
 	cfg := unix.LoopConfig{Fd: uint32(file.Fd()), Size: uint32(sector)}
-	cfg.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
+	cfg.Info.Flags = unix.LO_FLAGS_AUTOCLEAR // and read-only, where the file was opened so
 	cfg.Info.Offset, cfg.Info.Sizelimit = uint64(part.Start), uint64(part.Size)
 	if part.Size == 0 {
 		cfg.Info.Flags |= unix.LO_FLAGS_PARTSCAN

@@ -157,6 +157,9 @@ func (f Format) makeXFS(ctx context.Context, device string) error {
 			args = append(args, o.flag, strings.Join(list, ","))
 		}
 	}
+	if f.Label != "" {
+		args = append(args, "-L", f.Label)
+	}
 	if f.Block > 0 {
 		args = append(args, "-s", fmt.Sprintf("size=%d", f.Block))
 	}

@@ -80,16 +80,23 @@ func Grow(ctx context.Context, file *os.File, number int, by int64) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	for _, v := range d.Volumes {
-		if v.Number != number || !strings.HasPrefix(v.Content.Type, "ext") {
-			continue
-		}
-		if err := checkExt(ctx, d.device(number)); err != nil {
-			return err
-		}
-		return hostcmd.New("resize2fs", d.device(number)).Run(ctx)
+	return d.growOffline(ctx, number)
+}
+
+// growOffline grows the unmounted ext filesystem of a partition, if it is one, to the partition's size.
+func (d *Disk) growOffline(ctx context.Context, number int) error {
+	v, err := d.volume(number)
+	if err != nil || !strings.HasPrefix(v.Content.Type, "ext") {
+		return err
 	}
-	return nil
+	has, err := disk.FilesystemExtent(d.device(number))
+	if err != nil || v.Size-has.Size < has.Block {
+		return err
+	}
+	if err := checkExt(ctx, d.device(number)); err != nil {
+		return err
+	}
+	return hostcmd.New("resize2fs", d.device(number)).Run(ctx)
 }
 
 // GrowFilesystem grows the mounted filesystem of a partition to the partition's size, where Grow has not.

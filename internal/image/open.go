@@ -53,28 +53,35 @@ type Disk struct {
 	undo     disk.Stack
 	held     *heldBoot
 	reseal   bool
+	readOnly bool
 }
 
 // Open attaches a raw disk and mounts the tree of the system on it at the folder dir. It makes nodes
 // of the disk in the worker's /dev.
 func Open(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	return openDisk(ctx, file, dir, diskName, false)
+	return openDisk(ctx, dir, &Disk{file: file, node: diskName})
 }
 
 // OpenToReseal is Open, but filesystems sealed by dm-verity are mounted for writing: each must be
 // sealed again.
 func OpenToReseal(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	return openDisk(ctx, file, dir, diskName, true)
+	return openDisk(ctx, dir, &Disk{file: file, node: diskName, reseal: true})
 }
 
 // OpenOld is Open for a disk that a new one is to take the place of, which will have its names.
 func OpenOld(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	return openDisk(ctx, file, dir, oldDiskName, false)
+	return openDisk(ctx, dir, &Disk{file: file, node: oldDiskName})
 }
 
-func openDisk(ctx context.Context, file *os.File, dir, node string, reseal bool) (*Disk, error) {
-	d := &Disk{Nodes: map[string]uint64{}, Links: map[string]string{}, file: file, node: node, reseal: reseal}
-	if err := d.open(ctx, file, dir); err != nil {
+// OpenReadOnly is OpenOld for a file that is open for reading only. It fails where something would have
+// to be repaired first: a journal to be replayed, a damaged partition table.
+func OpenReadOnly(ctx context.Context, file *os.File, dir string) (*Disk, error) {
+	return openDisk(ctx, dir, &Disk{file: file, node: oldDiskName, readOnly: true})
+}
+
+func openDisk(ctx context.Context, dir string, d *Disk) (*Disk, error) {
+	d.Nodes, d.Links = map[string]uint64{}, map[string]string{}
+	if err := d.open(ctx, d.file, dir); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
@@ -109,6 +116,9 @@ func (d *Disk) read(file *os.File) error {
 	}
 	for _, w := range d.Table.Warnings {
 		slog.Warn(w)
+	}
+	if d.Table.Damaged && d.readOnly {
+		return errors.New("the partition table must be repaired")
 	}
 	if d.Table.Damaged {
 		if err := disk.RepairGPT(file, d.Table, size); err != nil {
@@ -279,7 +289,7 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Entry) error {
 }
 
 func (d *Disk) mountVolume(v disk.Volume, target, options string, readOnly bool) error {
-	if err := disk.MountVolume(d.device(v.Number), target, v.Content.Type, options, readOnly); err != nil {
+	if err := disk.MountVolume(d.device(v.Number), target, v.Content.Type, options, readOnly || d.readOnly); err != nil {
 		return fmt.Errorf("partition %d: %w", v.Number, err)
 	}
 	m, err := disk.Watch(target)

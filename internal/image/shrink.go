@@ -27,10 +27,8 @@ func Attach(file *os.File) (*Disk, error) {
 	return d, nil
 }
 
-// shrinkers make the filesystem on a device as small as its content and that many bytes allow.
-var shrinkers = map[string]func(ctx context.Context, device string, headroom int64) error{
-	"ext2": shrinkExt, "ext3": shrinkExt, "ext4": shrinkExt, "btrfs": shrinkBtrfs,
-}
+// shrinkable are the filesystems that can be made as small as their content.
+var shrinkable = []string{"ext2", "ext3", "ext4", "btrfs", "xfs"}
 
 // partitionUnit is what sizes of partitions are multiples of.
 const partitionUnit = 1 << 20
@@ -43,11 +41,10 @@ func whole(size int64) int64 { return (size + partitionUnit - 1) / partitionUnit
 func (d *Disk) Shrink(ctx context.Context, file *os.File, headroom int64, keep map[int]bool) error {
 	sizes := map[int]int64{}
 	for _, v := range d.Volumes {
-		shrink := shrinkers[v.Content.Type]
-		if shrink == nil || keep[v.Number] || d.holds(v) {
+		if !slices.Contains(shrinkable, v.Content.Type) || keep[v.Number] || d.holds(v) {
 			continue
 		}
-		size, err := d.shrink(ctx, v, headroom, shrink)
+		size, err := d.shrink(ctx, file, v, headroom)
 		if err != nil {
 			return fmt.Errorf("shrink the %s filesystem of partition %d: %w", v.Content.Type, v.Number, err)
 		}
@@ -64,7 +61,7 @@ func (d *Disk) holds(v disk.Volume) bool {
 }
 
 // shrink returns the size that a volume's partition can have.
-func (d *Disk) shrink(ctx context.Context, v disk.Volume, headroom int64, shrink func(context.Context, string, int64) error) (int64, error) {
+func (d *Disk) shrink(ctx context.Context, file *os.File, v disk.Volume, headroom int64) (int64, error) {
 	dev := d.device(v.Number)
 	has, err := disk.FilesystemExtent(dev)
 	if err != nil {
@@ -75,7 +72,15 @@ func (d *Disk) shrink(ctx context.Context, v disk.Volume, headroom int64, shrink
 		slog.Info("left as it is: the filesystem does not cover its partition", "partition", v.Number, "filesystem", has.Size, "size", v.Size)
 		return v.Size, nil
 	}
-	if err := shrink(ctx, dev, headroom); err != nil {
+	switch v.Content.Type {
+	case "xfs":
+		err = d.shrinkXFS(ctx, file, v, headroom)
+	case "btrfs":
+		err = shrinkBtrfs(ctx, dev, headroom)
+	default:
+		err = shrinkExt(ctx, dev, headroom)
+	}
+	if err != nil {
 		return 0, err
 	}
 	left, err := disk.FilesystemExtent(dev)

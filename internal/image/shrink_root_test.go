@@ -96,6 +96,54 @@ func TestShrink(t *testing.T) {
 	}
 }
 
+// TestShrinkXFS finds a smaller filesystem with the identifiers, the label, the features, the files and
+// the hard links of the old one, in the place of that; one that cannot get smaller stays as it is.
+func TestShrinkXFS(t *testing.T) {
+	files := someFiles()
+	f := build(t, "gpt", 512, []part{
+		{"size=700M", "mkfs.xfs -q -L files -m bigtime=0,rmapbt=1 -i nrext64=0", files},
+		{"size=300M", "mkfs.xfs -q", files},
+		{"size=500M", "mkfs.xfs -q -n size=8192", map[string]string{"unusual": "unusual"}},
+	})
+	before, table := xfsIdentity(t, f, 1), readTable(t, f)
+	sums := map[int]string{1: listing(t, f, 1), 2: listing(t, f, 2), 3: listing(t, f, 3)}
+	d, err := Attach(f)
+	must(t, err)
+	must(t, d.Shrink(t.Context(), f, 8*mib, nil))
+	must(t, d.Close())
+	for i, p := range readTable(t, f).Partitions {
+		if was := table.Partitions[i]; p.Start != was.Start || (p.Size < was.Size) != (p.Number == 1) {
+			t.Errorf("partition %d: %d bytes at %d, were %d at %d", p.Number, p.Size, p.Start, was.Size, was.Start)
+		}
+		if got := listing(t, f, p.Number); got != sums[p.Number] || got == "" {
+			t.Errorf("partition %d holds other files", p.Number)
+		}
+	}
+	if p := readTable(t, f).Partitions[0]; p.Size > 301*mib {
+		t.Errorf("the xfs still has %d bytes", p.Size)
+	}
+	if after := xfsIdentity(t, f, 1); after != before || !strings.Contains(after, "files") {
+		t.Errorf("was %s\nis  %s", before, after)
+	}
+	if fi, err := f.Stat(); err != nil || fi.Size() != 1600*mib {
+		t.Errorf("the disk has %d bytes, %v", fi.Size(), err)
+	}
+	again, err := Attach(f)
+	must(t, err)
+	must(t, again.Check(t.Context()))
+	must(t, again.Close())
+}
+
+// xfsIdentity is what identifies an xfs and its features, but not its size.
+func xfsIdentity(t *testing.T, f *os.File, number int) string {
+	t.Helper()
+	d, err := Attach(f)
+	must(t, err)
+	defer func() { must(t, d.Close()) }()
+	dev := d.device(number)
+	return run(t, "", "sh", "-c", "blkid -p -s UUID -s LABEL -o value "+dev+"; xfs_info "+dev+" | grep -o '[a-z0-9]*=[01]\\b' | tr '\n' ' '")
+}
+
 // TestShrinkFreesTheDisk: what a filesystem gave up is a hole.
 func TestShrinkFreesTheDisk(t *testing.T) {
 	f := build(t, "gpt", 512, []part{{"size=300M", "mkfs.ext4 -q", map[string]string{"a": "b"}}})

@@ -20,6 +20,7 @@ type Facts struct {
 	SELinux        string            // enforcing, permissive, disabled, or empty where there is none
 	Filesystems    []Filesystem      // mounted, root first
 	SectorSize     int               // of the image's disk, in bytes
+	DiskSize       int64             // of the image's disk, in bytes
 	Volumes        []disk.Volume     // all partitions, with what they hold
 	Sealed         []image.Sealed    // dm-verity devices
 	HostKernel     string            // release of the kernel this runs on

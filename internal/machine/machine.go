@@ -31,8 +31,12 @@ type Machine struct {
 
 	Disk *os.File // the raw disk
 	// NewDisk makes a disk, copies the system to it and puts it in the place of the old one; Root, Facts,
-	// Image and Disk are its own then.
+	// Image and Disk are its own then. Where the layout keeps partitions, the new disk is the old one,
+	// changed.
 	NewDisk func(ctx context.Context, l *disk.Layout) error
+	// Reopen closes the image and opens it again, as its /etc/fstab says then; Root, Facts and Image are
+	// new afterwards.
+	Reopen func(ctx context.Context) error
 	// Grow makes a partition and the filesystem mounted from it larger by some bytes, a multiple of 1 MiB.
 	// The image is closed for that, and Root, Facts and Image are new afterwards.
 	Grow func(ctx context.Context, partition int, by int64) error

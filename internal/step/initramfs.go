@@ -61,9 +61,9 @@ func initramfsCommands(m *machine.Machine) (commands [][]string, err error) {
 }
 
 // planInitramfs rebuilds where something changes what an initramfs must hold.
-func planInitramfs(c *Config) plan.Plan {
+func planInitramfs(c *Config, newDisk plan.Plan) plan.Plan {
 	var why []string
-	if len(c.Storage.Disks) > 0 {
+	if mountsNew(newDisk) {
 		why = append(why, "the new filesystems")
 	}
 	if c.Storage.ResetUUIDs != "" {

@@ -27,6 +27,9 @@ func planNewDisk(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Prob
 	if c.Storage.BootType == BootLegacy && s.Layout.Table.SectorSize != 512 {
 		return nil, []plan.Problem{{Step: s.Name(), Text: fmt.Sprintf("bootType legacy needs a disk with sectors of 512 bytes; the base image has %d", s.Layout.Table.SectorSize)}}
 	}
+	if s.Layout.Kept > 0 {
+		return plan.Plan{ExtendDisk{s}}, nil
+	}
 	if len(f.Sealed) > 0 {
 		return plan.Plan{s, ForgetVerity{}}, nil
 	}
@@ -50,6 +53,7 @@ func (s *Storage) layout(f *machine.Facts, in Inputs) *disk.Layout {
 		}
 	}
 	s.layoutMounts(l)
+	s.extend(l, f)
 	return l
 }
 
@@ -184,6 +188,11 @@ type NewDisk struct{ Layout *disk.Layout }
 func (NewDisk) Name() string { return "storage.disk" }
 
 func (s NewDisk) String() string {
+	return fmt.Sprintf("copy the system to a new disk of %v: %s", config.Size(s.Layout.Size), s.parts())
+}
+
+// parts says what the partitions hold.
+func (s NewDisk) parts() string {
 	var parts []string
 	for _, p := range s.Layout.Table.Partitions {
 		words := []string{config.Size(p.Size).String()}
@@ -197,7 +206,7 @@ func (s NewDisk) String() string {
 		}
 		parts = append(parts, strings.Join(words, " "))
 	}
-	return fmt.Sprintf("copy the system to a new disk of %v: %s", config.Size(s.Layout.Size), strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }
 
 // Check looks whether the content fits and the image's kernels can mount what they will have to.
@@ -208,6 +217,9 @@ func (s NewDisk) Check(ctx context.Context, m *machine.Machine) []plan.Problem {
 		return append(problems, plan.Problem{Text: err.Error()})
 	}
 	for _, mt := range s.Layout.Mounts {
+		if mt.Partition <= s.Layout.Kept {
+			continue
+		}
 		u, size := use[fromTop(mt.Entry.Target)], cmp.Or(s.Layout.Format(mt.Partition).Size, s.Layout.Partition(mt.Partition).Size)
 		if room := s.Layout.Format(mt.Partition).Room(size); u.Bytes > room {
 			problems = append(problems, plan.Problem{

@@ -48,28 +48,28 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 
 	var p plan.Plan
 	for _, part := range []plan.Plan{
-		newDisk,            // all else is done on it
-		reset,              // everything below may name them
-		resize,             // packages may need the space
-		override,           // package managers and scripts need DNS
-		packages,           // first, since they bring the programs, groups and units that the rest uses
-		checkLive,          // after packages, which may bring what a live medium needs
-		planHostname(c),    // before scripts, which may read it
-		planGroups(c),      // before users, who may be in them
-		planUsers(c, in),   // before files, so that a home folder is there
-		planDirs(c),        // before files, which may replace single ones of a folder
-		planFiles(c),       // before services, which may be units just copied
-		planServices(c),    // after packages and files, which bring units
-		planModules(c),     // after packages, whose files they edit
-		record,             // before scripts, which may read or remove the record
-		args,               // after packages, which bring kernels, and files, which may be /etc/default/grub
-		selinux,            // after packages, which bring policies
-		planOverlays(c, f), // after packages, which bring fstab and semanage
-		sealing,            // after packages and files, which bring fstab and what is needed
-		planInitramfs(c),   // once, with the settings of what it stands behind
-		post,               // sees everything above
-		restore,            // the image's own resolv.conf must be there at the end
-		relabel,            // after all that makes files
+		newDisk,                   // all else is done on it
+		reset,                     // everything below may name them
+		resize,                    // packages may need the space
+		override,                  // package managers and scripts need DNS
+		packages,                  // first, since they bring the programs, groups and units that the rest uses
+		checkLive,                 // after packages, which may bring what a live medium needs
+		planHostname(c),           // before scripts, which may read it
+		planGroups(c),             // before users, who may be in them
+		planUsers(c, in),          // before files, so that a home folder is there
+		planDirs(c),               // before files, which may replace single ones of a folder
+		planFiles(c),              // before services, which may be units just copied
+		planServices(c),           // after packages and files, which bring units
+		planModules(c),            // after packages, whose files they edit
+		record,                    // before scripts, which may read or remove the record
+		args,                      // after packages, which bring kernels, and files, which may be /etc/default/grub
+		selinux,                   // after packages, which bring policies
+		planOverlays(c, f),        // after packages, which bring fstab and semanage
+		sealing,                   // after packages and files, which bring fstab and what is needed
+		planInitramfs(c, newDisk), // once, with the settings of what it stands behind
+		post,                      // sees everything above
+		restore,                   // the image's own resolv.conf must be there at the end
+		relabel,                   // after all that makes files
 		planScripts(c.Scripts.FinalizeCustomization, "finalizeCustomization", in), // has the last word
 		{CheckKernel{}},  // an image without a kernel does not boot
 		prepareLive,      // its initramfs holds what everything above has left

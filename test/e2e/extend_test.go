@@ -1,0 +1,78 @@
+//go:build root
+
+package e2e
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const extendedLayout = `
+storage:
+  bootType: efi
+  disks:
+  - partitionTableType: gpt
+    maxSize: 5G
+    partitions:
+    - {id: esp, type: esp, size: 64M}
+    - {id: root, size: 3200M}
+    - {id: swap, type: swap, size: 64M}
+    - {id: var, type: var, size: 1G}
+    - {id: log, label: logs, size: grow}
+  filesystems:
+  - {deviceId: esp, type: fat32, mountPoint: /boot/efi}
+  - {deviceId: root, type: ext4, mountPoint: {path: /, idType: uuid, options: errors=remount-ro}}
+  - {deviceId: log, type: xfs, mountPoint: {path: /var/log, idType: part-label}}
+  - {deviceId: var, type: ext4, mountPoint: {path: /var, idType: uuid}}
+os:
+  hostname: extended
+  bootloader: {resetType: hard-reset}
+`
+
+// TestExtendedInPlace grows the root of an image and adds swap, /var and a filesystem inside that: the old
+// partitions and files are the same ones afterwards, and only what lay below /var has moved.
+func TestExtendedInPlace(t *testing.T) {
+	t.Parallel()
+	for format, image := range map[string]string{"raw": base(t, "debian12-efi"), "qcow2": ""} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			if image == "" {
+				image = convert(t, base(t, "debian12-efi"), format)
+			}
+			out := filepath.Join(t.TempDir(), "out.raw")
+			before := sh(t, ".", "stat -c '%y %b' "+image)
+			customize(t, image, extendedLayout, out, "raw")
+			if after := sh(t, ".", "stat -c '%y %b' "+image); after != before {
+				t.Errorf("the base image was %s and is %s", before, after)
+			}
+			checkExtended(t, base(t, "debian12-efi"), out)
+		})
+	}
+}
+
+func checkExtended(t *testing.T, was, is string) {
+	t.Helper()
+	const ids = `parts=$(sfdisk -J DISK | jq -r '.partitiontable.partitions[:2][] | "\(.start) \(.uuid) \(.name) \(.type)"'); echo "$parts"
+		for start in $(cut -d' ' -f1 <<<"$parts"); do blkid -p -O $((start * 512)) -s UUID -o value DISK; done
+		debugfs -R 'stat /usr/bin/bash' "DISK?offset=$((65 << 20))" 2>/dev/null | sed -n 1,8p`
+	if a, b := sh(t, ".", strings.ReplaceAll(ids, "DISK", was)), sh(t, ".", strings.ReplaceAll(ids, "DISK", is)); a != b || !strings.Contains(a, "Inode") {
+		t.Errorf("was\n%s\nis\n%s", a, b)
+	}
+	sh(t, t.TempDir(), strings.ReplaceAll(`
+		sgdisk -v DISK | grep -q 'No problems found'
+		test "$(stat -c %s DISK)" = $((5 << 30))
+		part() { sfdisk -J DISK | jq -r ".partitiontable.partitions[$1 - 1] | \"skip=\(.start) count=\(.size)\"" ; }
+		for n in 2 4 5; do dd if=DISK of=part$n bs=512 conv=sparse status=none $(part $n); done
+		e2fsck -fn part2; e2fsck -fn part4; xfs_repair -n part5
+		test "$(dumpe2fs -h part2 2>/dev/null | sed -n 's/^Block count: *//p')" = $((3200 << 8))
+		debugfs -R 'ls -p /var' part2 2>/dev/null | awk -F/ '$6 !~ /^[.]+$/ && NF > 1 { print; bad = 1 } END { exit bad }'
+		debugfs -R 'cat /lib/dpkg/status' part4 2>/dev/null | grep -q '^Package: bash$'
+		test "$(debugfs -R 'cat /etc/hostname' part2 2>/dev/null)" = extended
+		xfs_db -r -c 'ls /' part5 | grep -q dpkg.log
+		debugfs -R 'cat /etc/fstab' part2 2>/dev/null >fstab
+		grep -q "^UUID=$(blkid -p -s UUID -o value part2) / ext4 errors=remount-ro 0 1$" fstab
+		grep -q "^UUID=$(blkid -p -s UUID -o value part4) /var ext4" fstab
+		grep -q '^PARTLABEL=logs /var/log xfs' fstab
+		grep -q '^UUID=.* none swap sw 0 0$' fstab`, "DISK", is))
+}
