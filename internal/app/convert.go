@@ -51,6 +51,28 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	if err != nil {
 		return err
 	}
+	space, err := o.checkSpace(ctx, format, parts, whole)
+	if err != nil {
+		return err
+	}
+	return space.explain(o.convert(ctx, format, parts, whole, screen))
+}
+
+// checkSpace looks whether the outputs fit. The working disk that some are made from is gone before the
+// others are written.
+func (o ConvertOptions) checkSpace(ctx context.Context, format image.Format, parts, whole []target) (shares, error) {
+	if len(parts) > 0 {
+		if _, err := checkSpace(ctx, o.ImageFile, format, func(data int64) shares {
+			return append(outputShares(parts, data), share{"the working disk", o.BuildDir, data})
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return checkSpace(ctx, o.ImageFile, format, func(data int64) shares { return outputShares(append(parts, whole...), data) })
+}
+
+// convert writes the outputs.
+func (o ConvertOptions) convert(ctx context.Context, format image.Format, parts, whole []target, screen *ui.UI) error {
 	if len(parts) > 0 {
 		if err := o.convertParts(ctx, format, parts, screen); err != nil {
 			return err

@@ -65,7 +65,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	}
 	defer files.discard()
 	files.assign(j, outputs)
-	space, err := files.checkSpace(ctx, o, j, outputs)
+	space, err := checkSpace(ctx, j.Image, j.Format, func(data int64) shares { return files.sharesOf(data, o, j, outputs) })
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/output"
 )
 
 // share is what one part of a run needs of a filesystem of the host.
@@ -31,15 +33,6 @@ const (
 	packageCache   = 16 << 20 // downloads kept for other runs
 )
 
-// estimate says what a job needs, and where.
-func (f *files) estimate(o CustomizeOptions, j *job, targets []target) (shares, error) {
-	data, err := image.DataSize(j.Image, j.Format)
-	if err != nil {
-		return nil, err
-	}
-	return f.sharesOf(data, o, j, targets), nil
-}
-
 func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []target) shares {
 	grown := data + changes
 	if j.Installs {
@@ -56,21 +49,33 @@ func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []targe
 	if j.Installs {
 		list = append(list, share{"packages while they are installed", o.BuildDir, packageWork}, share{"the package cache", f.cache, packageCache})
 	}
+	var others []target
 	for i, p := range f.pending {
-		t := targets[i]
-		need := share{"the " + t.format.Name + " output", filepath.Dir(t.path), grown}
+		if p.File() == f.disk {
+			disk.dir = filepath.Dir(targets[i].path)
+			continue
+		}
+		others = append(others, targets[i])
+	}
+	return append(append(shares{disk}, list...), outputShares(others, grown)...)
+}
+
+// outputShares is what outputs of that much data need. Those of partitions share it.
+func outputShares(targets []target, data int64) (list shares) {
+	for _, t := range targets {
+		need := share{"the " + t.format.Name + " output", filepath.Dir(t.path), data}
+		if t.split != "" {
+			need.what = "the partitions' files"
+		}
 		switch {
-		case p.File() == f.disk:
-			disk.dir = need.dir
+		case t.partition > 1: // counted with the first
 			continue
-		case t.split != "": // a partition, of which only the disk knows the size
-			continue
-		case t.format.Compressed():
+		case t.split == output.SplitZstd || t.split == "" && t.format.Compressed():
 			need.bytes /= 4
 		}
 		list = append(list, need)
 	}
-	return append(shares{disk}, list...)
+	return list
 }
 
 // demand is what a run needs of one filesystem.
@@ -89,7 +94,7 @@ func mebi(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
 // demands sums the shares up by filesystem.
 func (s shares) demands() (list []demand, err error) {
 	for _, x := range s {
-		fs, err := hostfs.FilesystemOf(x.dir)
+		fs, err := hostfs.FilesystemOf(existing(x.dir))
 		if err != nil {
 			return nil, err
 		}
@@ -106,6 +111,16 @@ func (s shares) demands() (list []demand, err error) {
 	return list, nil
 }
 
+// existing is the nearest folder above a path, or the path itself, that is there already.
+func existing(dir string) string {
+	for dir = abs(dir); dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil {
+			break
+		}
+	}
+	return dir
+}
+
 const spaceHint = "free some space there, or move what needs it: --build-dir, --package-cache-dir and the outputs' paths say where"
 
 // short lists the filesystems that have too little space.
@@ -119,22 +134,23 @@ func (s shares) short() (texts []string, err error) {
 	return texts, err
 }
 
-// checkSpace fails where a run would not fit. An image file full of zeros is first read in order to
-// know what it really holds: that takes time, but only where the run would be refused.
-func (f *files) checkSpace(ctx context.Context, o CustomizeOptions, j *job, targets []target) (shares, error) {
-	need, err := f.estimate(o, j, targets)
+// checkSpace fails where a run would not fit, given what it needs for that much data. An image file full of
+// zeros is first read in order to know what it really holds: that takes time, but only where the run would
+// be refused.
+func checkSpace(ctx context.Context, file string, format image.Format, shares func(data int64) shares) (shares, error) {
+	data, err := image.DataSize(file, format)
 	if err != nil {
 		return nil, err
 	}
+	need := shares(data)
 	texts, err := need.short()
 	if err != nil || len(texts) == 0 {
 		return need, err
 	}
-	data, err := image.CountData(ctx, j.Image, j.Format)
-	if err != nil {
+	if data, err = image.CountData(ctx, file, format); err != nil {
 		return nil, err
 	}
-	need = f.sharesOf(data, o, j, targets)
+	need = shares(data)
 	if texts, err = need.short(); err != nil || len(texts) == 0 {
 		return need, err
 	}

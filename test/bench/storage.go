@@ -29,10 +29,21 @@ storage:
   - {deviceId: root, type: ext4, mountPoint: {path: /, idType: uuid, options: errors=remount-ro}}
 `
 
-// storageCase is work on partitions that a script does too.
+// sealed is what reference-verity.sh does.
+const sealed = `
+os: {imageHistory: none}
+storage:
+  verity:
+  - id: rootverity
+    name: root
+    dataDevice: {idType: part-label, id: root}
+    hashDevice: {idType: part-label, id: root-hash}
+`
+
+// storageCase is work on partitions that a script of the same name does too.
 type storageCase struct {
 	name    string
-	script  string
+	base    string
 	budget  float64 // of the script's wall time
 	outputs string  // pattern of the files that either side writes
 	ours    func(base, out string) (*hostcmd.Cmd, error)
@@ -46,7 +57,13 @@ func (b *bench) storageCases() []storageCase {
 		}
 	}
 	return []storageCase{
-		{"repartition", "repartition", 0.6, "out.raw", customize("raw", layout)},
+		{"repartition", "debian12-efi", 0.6, "out.raw", customize("raw", layout)},
+		{"verity", "debian12-seal", 1, "out.raw", customize("raw", sealed)},
+		{"split", "debian12-efi", 0.6, "out_*.raw.zst", customize("", unchanged, "--output-split-partitions-format", "raw-zstd")},
+		{"cosi", "debian12-efi", 0.6, "out.raw", func(base, out string) (*hostcmd.Cmd, error) {
+			return hostcmd.New("bin/imagecustomizer", "convert", "--build-dir", filepath.Join(b.dir, "build"), "--image-file", base,
+				"--output-image-file", out, "--output-image-format", "cosi", "--cosi-compression-level", "9", "--log-level", "error"), nil
+		}},
 	}
 }
 
@@ -64,7 +81,7 @@ func (b *bench) storage(ctx context.Context) error {
 }
 
 func (b *bench) storageCase(ctx context.Context, c storageCase) error {
-	base, err := b.distributionDefaults(ctx)
+	base, err := b.distributionDefaults(ctx, c.base)
 	if err != nil {
 		return err
 	}
@@ -82,7 +99,7 @@ func (b *bench) storageCase(ctx context.Context, c storageCase) error {
 	if err != nil {
 		return err
 	}
-	sides := [2]*side{{command: ours}, {command: hostcmd.New("test/bench/reference-"+c.script+".sh", base, filepath.Join(dirs[1], "out.raw"))}}
+	sides := [2]*side{{command: ours}, {command: hostcmd.New("test/bench/reference-"+c.name+".sh", base, filepath.Join(dirs[1], "out.raw"))}}
 	if err := compare(ctx, sides[0], sides[1]); err != nil {
 		return err
 	}
@@ -117,5 +134,6 @@ func (b *bench) reportStorage(c storageCase, sides [2]*side, sizes [2]int64, use
 	fmt.Printf("%-12s %d MiB used | wall %.2f s, script %.2f s, ratio %.2f | cpu %.2f, %.2f | read %d, %d MiB | written %d, %d MiB | output %d, %d MiB | memory %d MiB\n",
 		c.name, used>>20, x.wall.Seconds(), y.wall.Seconds(), ratio, x.cpu.Seconds(), y.cpu.Seconds(), x.read>>20, y.read>>20, x.written>>20, y.written>>20, sizes[0]>>20, sizes[1]>>20, x.memory>>20)
 	b.want("wall time of the script's", ratio, c.budget, "")
+	b.want("size of the script's output", float64(sizes[0])/float64(sizes[1]), 1.05, "")
 	return nil
 }

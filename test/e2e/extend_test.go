@@ -76,3 +76,42 @@ func checkExtended(t *testing.T, was, is string) {
 		grep -q '^PARTLABEL=logs /var/log xfs' fstab
 		grep -q '^UUID=.* none swap sw 0 0$' fstab`, "DISK", is))
 }
+
+const shrunkLayout = `
+storage:
+  bootType: efi
+  shrink: {headroom: 32M}
+  disks:
+  - partitionTableType: gpt
+    maxSize: 6G
+    partitions:
+    - {id: esp, type: esp, size: 64M}
+    - {id: boot, size: 512M}
+    - {id: root, type: root, size: 3G}
+    - {id: var, type: var, size: grow}
+  filesystems:
+  - {deviceId: esp, type: fat32, mountPoint: /boot/efi}
+  - {deviceId: boot, type: ext4, mountPoint: /boot}
+  - {deviceId: root, type: xfs, mountPoint: /}
+  - {deviceId: var, type: btrfs, mountPoint: /var}
+os: {bootloader: {resetType: hard-reset}}
+`
+
+// TestShrunkXFSAndBtrfs has a disk of three kinds of filesystems shrunk, as a disk and in a COSI.
+func TestShrunkXFSAndBtrfs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	customize(t, base(t, "debian12-efi"), shrunkLayout, dir+"/out.raw", "raw", "--output", "cosi="+dir+"/out.cosi", "--cosi-compression-level", "1")
+	sh(t, dir, `
+		sgdisk -v out.raw | grep -q 'No problems found'
+		test $(($(stat -c %s out.raw) >> 20)) -lt 4600 # /var still begins where it did
+		part() { sfdisk -J out.raw | jq -r ".partitiontable.partitions[$1 - 1] | \"skip=\(.start) count=\(.size)\""; }
+		for n in 2 3 4; do dd if=out.raw of=part$n bs=512 conv=sparse status=none $(part $n); done
+		size() { echo $(($(stat -c %s part$1) >> 20)); }
+		test $(size 2) -lt 200
+		test $(size 3) -lt 1200
+		test $(size 4) -lt 600
+		e2fsck -fn part2; xfs_repair -n part3; btrfs check --readonly part4
+		mkdir cosi; tar -C cosi -xf out.cosi; zstd -q -d cosi/images/out_3.raw.zst -o again3
+		cmp part3 again3`)
+}

@@ -90,6 +90,39 @@ func TestTooLittleSpaceIsRefused(t *testing.T) {
 	}
 }
 
+// TestTooLittleSpaceForPartitions counts the files of split partitions.
+func TestTooLittleSpaceForPartitions(t *testing.T) {
+	t.Parallel()
+	for split, mib := range map[string]int{"raw": 400, "raw-zstd": 100} {
+		l := NewLane(t, Scenario{Base: "debian12-efi", Config: writer, Outputs: []string{"raw"}})
+		l.Extra = []string{"--output-image-file", filepath.Join(l.Dir, "parts", "x.raw"), "--output-split-partitions-format", split}
+		small(t, l, "parts", mib)
+		wantFailure(t, l, start(t, l), 4, "not enough disk space", fmt.Sprintf("%d MiB free", mib), "the partitions' files", "outputs' paths")
+	}
+}
+
+// TestTooLittleSpaceToConvert refuses before anything is written, both what needs a working disk and what
+// does not.
+func TestTooLittleSpaceToConvert(t *testing.T) {
+	t.Parallel()
+	l := NewLane(t, Scenario{Base: "debian12-efi", Config: writer})
+	small(t, l, "small", 100)
+	dir := filepath.Join(l.Dir, "small")
+	for want, args := range map[string][]string{
+		"the vhdx output":  {"--output", "vhdx=" + dir + "/new/x.vhdx"},
+		"the working disk": {"--output", "cosi=" + l.Dir + "/x.cosi", "--build-dir", dir + "/build"},
+	} {
+		c := exec.Command(l.Binary, append([]string{"convert", "--image-file", l.Image}, args...)...)
+		text, _ := c.CombinedOutput()
+		if c.ProcessState.ExitCode() != 4 || !strings.Contains(string(text), want) || !strings.Contains(string(text), "100 MiB free") {
+			t.Errorf("exit %d:\n%s", c.ProcessState.ExitCode(), text)
+		}
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("left %v", left)
+		}
+	}
+}
+
 // TestFilesystemRunsFull fills the build folder's or the outputs' filesystem while a run is at a
 // step.
 func TestFilesystemRunsFull(t *testing.T) {
