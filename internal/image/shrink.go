@@ -183,13 +183,45 @@ func extLeast(ctx context.Context, dev string) (int64, error) {
 	return least, nil
 }
 
-// btrfsTries bounds how many sizes are tried for a btrfs.
-const btrfsTries = 5
-
 // shrinkBtrfs tries sizes, from one that holds little more than the data up to the present one, until
 // the kernel can move everything below. (btrfs inspect-internal min-dev-size says where the last chunk
-// ends, not where it could end, and balancing first makes that worse.) It is mounted for that.
-func shrinkBtrfs(ctx context.Context, dev string, headroom int64) (err error) {
+// ends, not where it could end, and balancing first makes that worse.)
+func shrinkBtrfs(ctx context.Context, dev string, headroom int64) error {
+	has, err := disk.FilesystemExtent(dev)
+	if err != nil {
+		return err
+	}
+	want := int64(0)
+	if err := withBtrfs(dev, func(dir string) error {
+		size, free, err := disk.Space(dir)
+		const leastSize, chunks = 256 << 20, 96 << 20 // the kernel's limit; room for chunks of metadata
+		used := int64(size - free)
+		want = max(leastSize, used+used/8+chunks+headroom)
+		return err
+	}); err != nil {
+		return err
+	}
+	for ; want < has.Size; want += want / 2 {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		err := withBtrfs(dev, func(dir string) error {
+			if err := hostcmd.New("btrfs", "filesystem", "resize", strconv.FormatInt(whole(want), 10), dir).Run(ctx); err != nil {
+				return err
+			}
+			return disk.Trim(dir)
+		})
+		if err == nil {
+			break
+		}
+		slog.Debug("a btrfs does not shrink that far", "size", want, "error", err)
+	}
+	return nil
+}
+
+// withBtrfs mounts a btrfs for the time of f. What fails in the kernel can leave it read-only until it is
+// unmounted.
+func withBtrfs(dev string, f func(dir string) error) (err error) {
 	dir, err := os.MkdirTemp("", "btrfs")
 	if err != nil {
 		return err
@@ -199,29 +231,7 @@ func shrinkBtrfs(ctx context.Context, dev string, headroom int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, disk.Unmount(dir)) }()
-	has, err := disk.FilesystemExtent(dev)
-	if err != nil {
-		return err
-	}
-	size, free, err := disk.Space(dir)
-	if err != nil {
-		return err
-	}
-	const leastSize, chunks = 256 << 20, 96 << 20 // the kernel's limit; room for chunks of metadata
-	used := int64(size - free)
-	want := whole(max(leastSize, used+used/8+chunks+headroom))
-	for range btrfsTries {
-		if want >= has.Size {
-			break
-		}
-		err := hostcmd.New("btrfs", "filesystem", "resize", strconv.FormatInt(want, 10), dir).Run(ctx)
-		if err == nil {
-			break
-		}
-		slog.Debug("a btrfs does not shrink that far", "size", want, "error", err)
-		want = whole((want + has.Size) / 2)
-	}
-	return disk.Trim(dir)
+	return f(dir)
 }
 
 // CutDisk ends a detached disk behind its last partition and the backup of the partition table.
