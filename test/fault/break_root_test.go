@@ -19,11 +19,15 @@ const brief = "os:\n  hostname: brief\n"
 // it.
 func TestFailingPrograms(t *testing.T) {
 	t.Parallel()
-	for program, s := range map[string]Scenario{
+	programs := map[string]Scenario{
 		"e2fsck":    {Base: "debian12-efi", Config: brief},
 		"qemu-img":  {Base: "debian12-efi", Config: brief, Outputs: []string{"qcow2"}},
 		"mkfs.ext4": Scenarios[0],
-	} {
+	}
+	if full {
+		programs["mkfs.xfs"], programs["resize2fs"], programs["zstd"] = storage[0], storage[1], storage[3]
+	}
+	for program, s := range programs {
 		l := NewLane(t, s)
 		path, err := exec.LookPath(program)
 		if err != nil {

@@ -127,12 +127,25 @@ func TestTooLittleSpaceToConvert(t *testing.T) {
 // step.
 func TestFilesystemRunsFull(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ where, step, format string }{
-		{"build", "input", "qcow2"}, {"build", "scripts.postCustomization", "qcow2"},
-		{"out", "close", "qcow2"}, {"out", "scripts.postCustomization", "raw"},
-	} {
-		l := NewLane(t, Scenario{Base: "debian12-efi", Config: writer, Outputs: []string{c.format}})
-		small(t, l, c.where, 1500)
+	written := func(format string) Scenario {
+		return Scenario{Base: "debian12-efi", Config: writer, Outputs: []string{format}}
+	}
+	cases := []struct {
+		where, step string
+		run         Scenario
+	}{
+		{"build", "input", written("qcow2")}, {"build", "scripts.postCustomization", written("qcow2")},
+		{"out", "close", written("qcow2")}, {"out", "scripts.postCustomization", written("raw")},
+	}
+	if full {
+		for i, x := range [][2]string{{"build", "storage.disk"}, {"out", "storage.disk"}, {"out", "close"}, {"out", "shrink"}} {
+			cases = append(cases, cases[0])
+			cases[len(cases)-1].where, cases[len(cases)-1].step, cases[len(cases)-1].run = x[0], x[1], storage[i]
+		}
+	}
+	for _, c := range cases {
+		l := NewLane(t, c.run)
+		small(t, l, c.where, 2500)
 		r := start(t, l)
 		if !r.ReachStep(c.step) {
 			t.Fatalf("no step %s:\n%s", c.step, r.Text())
