@@ -119,7 +119,7 @@ func (b *bench) job(ctx context.Context, base, format string, j job, used int64)
 	}
 	ours := &side{command: b.ours(base, format, config, out, more...)}
 	script := &side{command: hostcmd.New("test/bench/reference.sh", base, format, out, j.script, packages)}
-	if err := compare(ctx, ours, script); err != nil {
+	if err := b.compare(ctx, ours, script); err != nil {
 		return err
 	}
 	return b.report(ctx, ours, script, format, j, used)

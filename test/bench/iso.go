@@ -27,7 +27,7 @@ func (b *bench) iso(ctx context.Context) error {
 	out, byHand := filepath.Join(b.dir, "ours.iso"), filepath.Join(b.dir, "theirs.iso")
 	ours := &side{command: b.ours(base, "iso", config, out)}
 	theirs := &side{command: hostcmd.New("test/bench/reference-iso.sh", base, byHand)}
-	if err := compare(ctx, ours, theirs); err != nil {
+	if err := b.compare(ctx, ours, theirs); err != nil {
 		return err
 	}
 	sizes := [2]float64{}

@@ -63,7 +63,7 @@ func (b *bench) large(ctx context.Context, small, large, format string) error {
 		}
 		sides = append(sides, &side{command: b.ours(base, format, config, filepath.Join(b.dir, "out."+format))})
 	}
-	if err := compare(ctx, sides[0], sides[1]); err != nil {
+	if err := b.compare(ctx, sides[0], sides[1]); err != nil {
 		return err
 	}
 	x, y := sides[0].median(), sides[1].median()

@@ -69,10 +69,10 @@ type side struct {
 }
 
 // compare runs both sides in turn, so that what else the machine does hits both.
-func compare(ctx context.Context, a, b *side) error {
+func (b *bench) compare(ctx context.Context, x, y *side) error {
 	for range *rounds {
-		for _, s := range []*side{a, b} {
-			u, err := measure(ctx, s.command)
+		for _, s := range []*side{x, y} {
+			u, err := measure(ctx, s.command, b.dir)
 			if err != nil {
 				return err
 			}
@@ -96,6 +96,7 @@ func (s *side) median() (m usage) {
 	m.cpu = time.Duration(middle(func(u usage) int64 { return int64(u.cpu) }))
 	m.read = middle(func(u usage) int64 { return u.read })
 	m.written = middle(func(u usage) int64 { return u.written })
+	m.space = middle(func(u usage) int64 { return u.space })
 	m.memory = middle(func(u usage) int64 { return u.memory })
 	return m
 }

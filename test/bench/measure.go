@@ -20,18 +20,20 @@ type usage struct {
 	cpu      time.Duration // user and system, of all processes
 	read     int64         // bytes of read and copy_file_range calls, all processes
 	written  int64         // bytes of write and copy_file_range calls, all processes
+	space    int64         // bytes that the run took on the filesystem of the scratch folder, at most
 	memory   int64         // bytes: sum of the peaks of the program's own processes; 0 for the script
 	programs int           // successful execve calls; counted in a run of its own
 }
 
 // measure runs a command once. The kernel adds what a process did to its parent when it is reaped, so
 // the difference of our own counters is what the whole run did.
-func measure(ctx context.Context, c *hostcmd.Cmd) (u usage, err error) {
-	before, start := counters(), time.Now()
-	peaks := watch(ctx, "bin/imagecustomizer")
+func measure(ctx context.Context, c *hostcmd.Cmd, dir string) (u usage, err error) {
+	before, free, start := counters(), freeSpace(dir), time.Now()
+	peaks := watch(ctx, "bin/imagecustomizer", dir)
 	err = c.Run(ctx)
 	u.wall = time.Since(start)
-	u.memory = peaks()
+	memory, least := peaks()
+	u.memory, u.space = memory, free-least
 	after := counters()
 	u.cpu, u.read, u.written = after.cpu-before.cpu, after.read-before.read, after.written-before.written
 	return u, err
@@ -57,12 +59,22 @@ func counters() (u usage) {
 	return u
 }
 
-// watch looks at the peak memory (VmHWM) of the program's processes until the returned function is
-// called, which sums up the peaks of all it has seen that lived longer than a moment.
-func watch(ctx context.Context, program string) func() int64 {
+// freeSpace is how much is free on the filesystem of a folder.
+func freeSpace(dir string) int64 {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return 0
+	}
+	return int64(s.Bfree) * s.Bsize
+}
+
+// watch looks at the peak memory (VmHWM) of the program's processes, and at the free space of a folder's
+// filesystem, until the returned function is called, which sums up the peaks of all it has seen that lived
+// longer than a moment, and tells the least free space.
+func watch(ctx context.Context, program, dir string) func() (memory, free int64) {
 	ctx, stop := context.WithCancel(ctx)
 	program, _ = filepath.Abs(program)
-	seen := map[string]int64{}
+	seen, least := map[string]int64{}, freeSpace(dir)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ctx.Err() == nil {
@@ -72,16 +84,17 @@ func watch(ctx context.Context, program string) func() int64 {
 					seen[d] = max(seen[d], highWater(d))
 				}
 			}
+			least = min(least, freeSpace(dir))
 			time.Sleep(20 * time.Millisecond)
 		}
 	})
-	return func() (sum int64) {
+	return func() (sum, free int64) {
 		stop()
 		wg.Wait()
 		for _, n := range seen {
 			sum += n
 		}
-		return sum
+		return sum, least
 	}
 }
 

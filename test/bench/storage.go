@@ -45,6 +45,7 @@ type storageCase struct {
 	name    string
 	base    string
 	budget  float64 // of the script's wall time
+	reads   float64 // of the bytes used, at most; 0 for no limit
 	outputs string  // pattern of the files that either side writes
 	ours    func(base, out string) (*hostcmd.Cmd, error)
 }
@@ -57,10 +58,10 @@ func (b *bench) storageCases() []storageCase {
 		}
 	}
 	return []storageCase{
-		{"repartition", "debian12-efi", 0.6, "out.raw", customize("raw", layout)},
-		{"verity", "debian12-seal", 1, "out.raw", customize("raw", sealed)},
-		{"split", "debian12-efi", 0.6, "out_*.raw.zst", customize("", unchanged, "--output-split-partitions-format", "raw-zstd")},
-		{"cosi", "debian12-efi", 0.6, "out.raw", func(base, out string) (*hostcmd.Cmd, error) {
+		{"repartition", "debian12-efi", 0.6, 0, "out.raw", customize("raw", layout)},
+		{"verity", "debian12-seal", 1, 0, "out.raw", customize("raw", sealed)},
+		{"split", "debian12-efi", 0.6, 1.1, "out_*.raw.zst", customize("", unchanged, "--output-split-partitions-format", "raw-zstd")},
+		{"cosi", "debian12-efi", 0.6, 1.1, "out.raw", func(base, out string) (*hostcmd.Cmd, error) {
 			return hostcmd.New("bin/imagecustomizer", "convert", "--build-dir", filepath.Join(b.dir, "build"), "--image-file", base,
 				"--output-image-file", out, "--output-image-format", "cosi", "--cosi-compression-level", "9", "--log-level", "error"), nil
 		}},
@@ -100,7 +101,7 @@ func (b *bench) storageCase(ctx context.Context, c storageCase) error {
 		return err
 	}
 	sides := [2]*side{{command: ours}, {command: hostcmd.New("test/bench/reference-"+c.name+".sh", base, filepath.Join(dirs[1], "out.raw"))}}
-	if err := compare(ctx, sides[0], sides[1]); err != nil {
+	if err := b.compare(ctx, sides[0], sides[1]); err != nil {
 		return err
 	}
 	var sizes [2]int64
@@ -135,5 +136,13 @@ func (b *bench) reportStorage(c storageCase, sides [2]*side, sizes [2]int64, use
 		c.name, used>>20, x.wall.Seconds(), y.wall.Seconds(), ratio, x.cpu.Seconds(), y.cpu.Seconds(), x.read>>20, y.read>>20, x.written>>20, y.written>>20, sizes[0]>>20, sizes[1]>>20, x.memory>>20)
 	b.want("wall time of the script's", ratio, c.budget, "")
 	b.want("size of the script's output", float64(sizes[0])/float64(sizes[1]), 1.05, "")
+	disk := int64(0) // the working disk, where it is not the output
+	if c.outputs != "out.raw" || c.name == "cosi" {
+		disk = used
+	}
+	b.want("temporary space besides the working disk, of the bytes used", float64(x.space-sizes[0]-disk)/float64(used), 0.1, "")
+	if c.reads > 0 { // into the working disk, from there, and once more by each compressor from its pipe
+		b.want("bytes read of those used", float64(x.read)/float64(used), c.reads, "")
+	}
 	return nil
 }

@@ -1,0 +1,52 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"imagecustomizer/internal/output"
+)
+
+func TestOutputShares(t *testing.T) {
+	t.Parallel()
+	raw, err := output.Parse("raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cosi, err := output.Parse("cosi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := []target{
+		{path: "/a/x.raw", format: raw}, {path: "/b/x.cosi", format: cosi},
+		{path: "/c/x_1.raw", split: output.SplitRaw, partition: 1}, {path: "/c/x_2.raw", split: output.SplitRaw, partition: 2},
+		{path: "/d/x_1.raw.zst", split: output.SplitZstd, partition: 1}, {path: "/d/x_2.raw.zst", split: output.SplitZstd, partition: 2},
+	}
+	need := map[string]int64{}
+	for _, s := range outputShares(targets, 4000) {
+		need[s.dir] += s.bytes
+	}
+	for dir, want := range map[string]int64{"/a": 4000, "/b": 1000, "/c": 4000, "/d": 1000} {
+		if need[dir] != want {
+			t.Errorf("%s needs %d, want %d", dir, need[dir], want)
+		}
+	}
+}
+
+// TestSpaceOfMissingFolders looks at the filesystem that a folder will lie on.
+func TestSpaceOfMissingFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "not", "yet")
+	if got := existing(missing); got != dir {
+		t.Errorf("existing is %s", got)
+	}
+	list, err := shares{{"x", missing, 1}, {"y", dir, 2}}.demands()
+	if err != nil || len(list) != 1 || list[0].bytes != 3 {
+		t.Errorf("%v, %v", list, err)
+	}
+	if _, err := os.Stat(missing); err == nil {
+		t.Error("it was made")
+	}
+}
