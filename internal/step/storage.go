@@ -14,9 +14,9 @@ import (
 // copied.
 type Storage struct {
 	BootType    BootType     `yaml:"bootType" doc:"How firmware starts the image: efi or legacy (BIOS). Needed with disks."`
-	Disks       []Disk       `yaml:"disks" doc:"The new disk; there is one at most. Without it the image keeps its partitions and filesystems."`
+	Disks       []Disk       `yaml:"disks" doc:"The new disk; there is one at most. Without it the image keeps its partitions and filesystems. Where it only grows those of a GPT or adds others behind them, the disk is changed in place, and what was there keeps its identifiers; otherwise the system is copied to a new one."`
 	ResizeDisk  *ResizeDisk  `yaml:"resizeDisk" doc:"Make the disk and one of its filesystems larger, before anything else: a mapping, or auto. With auto, the filesystem of /usr grows where packages would not fit."`
-	Shrink      *Shrink      `yaml:"shrink" doc:"Shrink the filesystems, their partitions and the disk to what they hold. Not those sealed by dm-verity in the base image. A partition stays where it begins."`
+	Shrink      *Shrink      `yaml:"shrink" doc:"Shrink the filesystems, their partitions and the disk to what they hold. An xfs is made anew for that, with the same identifiers, and has 300M at least. Not those sealed by dm-verity in the base image. A partition stays where it begins."`
 	Filesystems []Filesystem `yaml:"filesystems" doc:"What the new partitions hold, and where it is mounted."`
 	Verity      []Verity     `yaml:"verity" doc:"Filesystems to seal with dm-verity: their content can no longer be changed without being noticed. /boot must be a filesystem of its own."`
 
