@@ -69,7 +69,7 @@ func checkExtended(t *testing.T, was, is string) {
 		debugfs -R 'ls -p /var' part2 2>/dev/null | awk -F/ '$6 !~ /^[.]+$/ && NF > 1 { print; bad = 1 } END { exit bad }'
 		debugfs -R 'cat /lib/dpkg/status' part4 2>/dev/null | grep '^Package: bash$'
 		test "$(debugfs -R 'cat /etc/hostname' part2 2>/dev/null)" = extended
-		xfs_db -r -c 'ls /' part5 | grep dpkg.log
+		xfs_db -r -c 'ls /' part5 | grep faillog
 		debugfs -R 'cat /etc/fstab' part2 2>/dev/null >fstab
 		grep -q "^UUID=$(blkid -p -s UUID -o value part2) / ext4 errors=remount-ro 0 1$" fstab
 		grep -q "^UUID=$(blkid -p -s UUID -o value part4) /var ext4" fstab
