@@ -48,10 +48,14 @@ func identifyContents(ctx context.Context, file *os.File, ids disk.Identifiers) 
 }
 
 func identify(ctx context.Context, content, device, id string) error {
-	if strings.HasPrefix(content, "ext") {
-		if err := checkExt(ctx, device); err != nil {
-			return err
-		}
+	if !strings.HasPrefix(content, "ext") {
+		return disk.SetIdentifier(ctx, content, device, id)
 	}
-	return disk.SetIdentifier(ctx, content, device, id)
+	if err := checkExt(ctx, device); err != nil {
+		return err
+	}
+	if err := disk.SetIdentifier(ctx, content, device, id); err != nil {
+		return err
+	}
+	return checkExt(ctx, device) // tune2fs 1.47.0 leaves the checksum of an orphan_file as it was
 }

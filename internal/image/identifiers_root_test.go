@@ -26,7 +26,7 @@ func TestSetIdentifiers(t *testing.T) {
 	})
 	setIdentifiers(t, 4096, []part{
 		{"size=280M, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "mkfs.vfat -F 32 -s 1 -S 4096 -i 0A1B2C3D", bootFiles},
-		{"size=64M", "mkfs.ext4 -q", files},
+		{"size=64M", "mkfs.ext4 -q -O metadata_csum,^metadata_csum_seed,orphan_file", files},
 	})
 }
 
