@@ -131,6 +131,7 @@ func loadConfig(file string, checkFiles bool, screen *ui.UI) ([]byte, *step.Conf
 	if !report.Failed() {
 		cfg = legacy.Load(doc, config.Options{CheckFiles: checkFiles})
 	}
+	ui.Redact(report.Secrets()...)
 	if len(report.Problems()) > 0 {
 		screen.Problems(report.Render)
 	}

@@ -61,6 +61,14 @@ func (r *Report) Failed() bool {
 	return slices.ContainsFunc(r.problems, func(p *Problem) bool { return !p.Warning })
 }
 
+// Secrets lists the texts that must not be shown.
+func (r *Report) Secrets() (texts []string) {
+	for _, s := range r.secrets {
+		texts = append(texts, s.text)
+	}
+	return texts
+}
+
 // Err is nil, or an error that shows all problems.
 func (r *Report) Err() error {
 	if !r.Failed() {

@@ -19,13 +19,16 @@ var secrets struct {
 	replacer *strings.Replacer
 }
 
+// shortest is the length of a secret worth masking: a shorter one is part of too many other words.
+const shortest = 6
+
 // Redact registers secrets: from now on mask is printed and logged in their place, by this process.
 func Redact(texts ...string) {
 	secrets.Lock()
 	defer secrets.Unlock()
 	for _, s := range texts {
 		for _, form := range []string{s, inner(strconv.Quote(s))} {
-			if s != "" && !slices.Contains(secrets.list, form) {
+			if len(s) >= shortest && !slices.Contains(secrets.list, form) {
 				secrets.list = append(secrets.list, form)
 			}
 		}

@@ -15,13 +15,13 @@ import (
 
 func TestRedacted(t *testing.T) {
 	t.Parallel()
-	Redact("hunter2", "hunter2-longer", "", `qu"ote`)
+	Redact("hunter2", "hunter2-longer", "", "hing", `qu"otes`)
 	for in, want := range map[string]string{
 		"password hunter2!":    "password ***!",
 		"x hunter2-longer y":   "x *** y",
 		"hunter2hunter2":       "******",
-		`plain qu"ote`:         "plain ***",
-		`quoted "a=qu\"ote"`:   `quoted "a=***"`,
+		`plain qu"otes`:        "plain ***",
+		`quoted "a=qu\"otes"`:  `quoted "a=***"`,
 		"nothing secret":       "nothing secret",
 		"hunter and 2 are not": "hunter and 2 are not",
 	} {
