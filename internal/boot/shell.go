@@ -256,11 +256,16 @@ func quoteIn(quote byte, text string) string {
 // insert returns the file's text with more at the end of the value, or before the place that the
 // pattern matches in it. Only what is between the two is changed.
 func (a assignment) insert(text, more string, before *regexp.Regexp) string {
+	so := "" // the value so far
 	for _, g := range a.value {
 		if m := before.FindStringIndex(text[g.start:g.end]); m != nil {
 			at := g.start + m[0]
+			if so += text[g.start:at]; strings.TrimRight(so, " \t") == so && so != "" {
+				more = " " + more
+			}
 			return text[:at] + quoteIn(g.quote, more+" ") + text[at:]
 		}
+		so += text[g.start:g.end]
 	}
 	if len(a.value) == 0 {
 		return text[:a.start] + quoteIn(0, more) + text[a.end:]
