@@ -184,16 +184,18 @@ func (s *shellScanner) skipTo(closing string) error {
 
 func (s *shellScanner) skipPair(opening, closing byte) error {
 	for i, open := s.pos+1, 0; i < len(s.text); i++ {
-		switch s.text[i] {
-		case '\\':
+		switch c := s.text[i]; {
+		case c == '\\':
 			i++
-		case '\'':
-			if end := strings.IndexByte(s.text[i+1:], '\''); end >= 0 && opening == '(' {
-				i += 1 + end
+		case opening == '(' && (c == '\'' || c == '"'): // quotes in a command hide its parentheses
+			quoted := shellScanner{text: s.text, pos: i}
+			if _, err := quoted.segment(); err != nil {
+				return err
 			}
-		case opening:
+			i = quoted.pos - 1
+		case c == opening:
 			open++
-		case closing:
+		case c == closing:
 			if open--; open == 0 {
 				s.pos = i
 				return nil
