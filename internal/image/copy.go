@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -90,6 +91,7 @@ func copyData(ctx context.Context, dst, src *os.File, size int64, progress func(
 			if err := copyBlocks(dst, src, start, start, next-start); err != nil {
 				return fmt.Errorf("copy %s: %w", src.Name(), err)
 			}
+			writeBehind(dst, start, next-start)
 			start = next
 			progress(start, size)
 		}
@@ -97,6 +99,12 @@ func copyData(ctx context.Context, dst, src *os.File, size int64, progress func(
 	}
 	progress(size, size)
 	return nil
+}
+
+// writeBehind has the kernel begin to write what was copied, since attaching the file waits until all
+// of it is written. Where the filesystem cannot, attaching takes longer.
+func writeBehind(f *os.File, at, n int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), at, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
 // extent finds the next stretch of data at or after an offset; start is size where there is none.
@@ -131,12 +139,17 @@ func copyBlocks(dst, src *os.File, from, to, size int64) error {
 	return nil
 }
 
-var zeros [block]byte
+var (
+	zeros   [block]byte
+	buffers = sync.Pool{New: func() any { return new([block]byte) }}
+)
 
 // isZero looks at the first page before it reads the rest, since blocks with data mostly begin with
 // some.
 func isZero(f *os.File, at, n int64) (bool, error) {
-	buf := make([]byte, n)
+	whole := buffers.Get().(*[block]byte)
+	defer buffers.Put(whole)
+	buf := whole[:n]
 	for from := int64(0); from < n; {
 		to := min(n, max(4096, from*256))
 		if _, err := f.ReadAt(buf[from:to], at+from); err != nil {

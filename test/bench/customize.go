@@ -117,8 +117,8 @@ func (b *bench) job(ctx context.Context, base, format string, j job, used int64)
 		packages = lastLine(text)
 		more = []string{"--deb-source", packages, "--disable-base-image-rpm-repos"}
 	}
-	ours := &side{command: b.ours(base, format, config, out, more...)}
-	script := &side{command: hostcmd.New("test/bench/reference.sh", base, format, out, j.script, packages)}
+	ours := &side{out: out, command: b.ours(base, format, config, out, more...)}
+	script := &side{out: out, command: hostcmd.New("test/bench/reference.sh", base, format, out, j.script, packages)}
 	if err := b.compare(ctx, ours, script); err != nil {
 		return err
 	}
@@ -128,9 +128,6 @@ func (b *bench) job(ctx context.Context, base, format string, j job, used int64)
 func (b *bench) report(ctx context.Context, ours, script *side, format string, j job, used int64) (err error) {
 	x, y := ours.median(), script.median()
 	for s, u := range map[*side]*usage{ours: &x, script: &y} {
-		if format != "raw" { // another format starts one or two more
-			break
-		}
 		if u.programs, err = countPrograms(ctx, s.command, b.dir); err != nil {
 			return err
 		}

@@ -61,7 +61,8 @@ func (b *bench) large(ctx context.Context, small, large, format string) error {
 				return err
 			}
 		}
-		sides = append(sides, &side{command: b.ours(base, format, config, filepath.Join(b.dir, "out."+format))})
+		out := filepath.Join(b.dir, "out."+format)
+		sides = append(sides, &side{out: out, command: b.ours(base, format, config, out)})
 	}
 	if err := b.compare(ctx, sides[0], sides[1]); err != nil {
 		return err

@@ -65,6 +65,7 @@ func run(ctx context.Context) error {
 // side is one of the two programs that are compared.
 type side struct {
 	command *hostcmd.Cmd
+	out     string // removed before each run: freeing an old image takes longer than naming a new one
 	runs    []usage
 }
 
@@ -72,6 +73,9 @@ type side struct {
 func (b *bench) compare(ctx context.Context, x, y *side) error {
 	for range *rounds {
 		for _, s := range []*side{x, y} {
+			if err := os.RemoveAll(s.out); err != nil {
+				return err
+			}
 			u, err := measure(ctx, s.command, b.dir)
 			if err != nil {
 				return err

@@ -3,13 +3,12 @@
 # bench". Usage: reference.sh IN FORMAT OUT SCRIPT [PACKAGES]; SCRIPT runs in the image, may be empty;
 # PACKAGES is a folder of .deb files to install.
 set -euo pipefail
-[ -n "${inside:-}" ] || inside=1 exec unshare --mount --propagation private "$0" "$@"
+[ -n "${inside:-}" ] || inside=1 exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$0" "$@"
 in=$1 format=$2 out=$3 script=$4 packages=${5:-}
 dir=$(mktemp -d /var/tmp/reference-XXXXXX)
-root=$dir/root loop=
+root=$dir/root
 cleanup() {
 	if mountpoint -q "$root"; then umount -R "$root"; fi
-	if [ -n "$loop" ]; then losetup -d "$loop"; fi
 	rm -rf --one-file-system "$dir"
 }
 trap cleanup EXIT
@@ -21,6 +20,7 @@ import json, sys
 p = max(json.load(sys.stdin)["partitiontable"]["partitions"], key=lambda p: p["size"])
 print(p["start"] * 512, p["size"] * 512)')
 loop=$(losetup --find --show --offset "$start" --sizelimit "$size" "$dir/disk.raw")
+exec 9<>"$loop" && losetup -d "$loop" # takes effect when the descriptor closes, however this script ends
 # GRUB makes no menu for a device called loop, so the root gets another name in a /dev of the script's.
 mkdir -p "$dir/dev/disk/by-uuid"
 mount -t tmpfs dev "$dir/dev" && mkdir -p "$dir/dev/disk/by-uuid"
@@ -46,7 +46,6 @@ if [ -n "$packages" ]; then
 fi
 umount -R "$root"
 e2fsck -fn "$loop" >/dev/null 2>&1
-losetup -d "$loop"
-loop=
+exec 9>&-
 qemu-img convert -f raw -O "$format" "$dir/disk.raw" "$out"
 sync "$out"
