@@ -66,7 +66,7 @@ func (t *Table) update(h *gptHeader, entries []byte, size int64) error {
 	sector := int64(t.SectorSize)
 	h.AlternateLBA = uint64(size/sector) - 1
 	h.LastUsable = h.AlternateLBA - uint64((int64(len(entries))+sector-1)/sector) - 1
-	id, err := guidBytes(t.ID)
+	id, err := ParseGUID(t.ID)
 	if err != nil {
 		return err
 	}
@@ -95,10 +95,10 @@ func (p Partition) update(entry []byte, sector int64) (err error) {
 	if e.Type == [16]byte{} { // a new one
 		copy(e.Name[:], utf16.Encode([]rune(p.Name)))
 	}
-	if e.Type, err = guidBytes(p.Type); err != nil {
+	if e.Type, err = ParseGUID(p.Type); err != nil {
 		return err
 	}
-	if e.ID, err = guidBytes(p.UUID); err != nil {
+	if e.ID, err = ParseGUID(p.UUID); err != nil {
 		return err
 	}
 	e.First, e.Last, e.Attributes = uint64(p.Start/sector), uint64((p.Start+p.Size)/sector)-1, p.Attributes
@@ -154,8 +154,8 @@ func (d gptDisk) protect(last int64) error {
 	return nil
 }
 
-// guidBytes is the inverse of GUID; the case of the digits does not matter.
-func guidBytes(text string) (b [16]byte, err error) {
+// ParseGUID is the inverse of GUID; the case of the digits does not matter.
+func ParseGUID(text string) (b [16]byte, err error) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != guidLength { // the library takes other spellings too
 		return b, fmt.Errorf("%q is no GUID", text)

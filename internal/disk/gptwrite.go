@@ -36,7 +36,7 @@ func (t *Table) WriteGPT(w io.WriterAt, size int64) error {
 		FirstUsable: uint64(2 + sectors), LastUsable: uint64(last - sectors - 1),
 		EntryCount: gptEntryCount, EntrySize: gptEntrySize, EntriesCRC: crc32.ChecksumIEEE(entries),
 	}
-	if h.DiskGUID, err = guidBytes(t.ID); err != nil {
+	if h.DiskGUID, err = ParseGUID(t.ID); err != nil {
 		return err
 	}
 	main, backup := h, h
@@ -63,10 +63,10 @@ func (t *Table) gptEntries() ([]byte, error) {
 			First: uint64(p.Start) / uint64(t.SectorSize), Last: uint64(p.Start+p.Size)/uint64(t.SectorSize) - 1, Attributes: p.Attributes,
 		}
 		var err error
-		if e.Type, err = guidBytes(p.Type); err != nil {
+		if e.Type, err = ParseGUID(p.Type); err != nil {
 			return nil, err
 		}
-		if e.ID, err = guidBytes(p.UUID); err != nil {
+		if e.ID, err = ParseGUID(p.UUID); err != nil {
 			return nil, err
 		}
 		if name := utf16.Encode([]rune(p.Name)); copy(e.Name[:], name) < len(name) {

@@ -25,15 +25,12 @@ func Convert(ctx context.Context, path string, f Format, dst *os.File, progress 
 		return err
 	}
 	defer src.Close()
-	switch {
-	case f.Name == "vhdx":
-		err := convertVHDX(ctx, src, dst, progress)
-		if !errors.Is(err, errVHDX) {
+	if !f.plain() {
+		err := copyMapped(ctx, f, src, dst, progress)
+		if !errors.Is(err, errMapped) {
 			return err
 		}
 		slog.Debug("read by qemu-img", "image", path, "because", err)
-		return convertQEMU(ctx, path, f, dst, progress)
-	case !f.plain():
 		return convertQEMU(ctx, path, f, dst, progress)
 	}
 	cloned := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil
@@ -43,19 +40,31 @@ func Convert(ctx context.Context, path string, f Format, dst *os.File, progress 
 	return copyData(ctx, dst, src, f.Size, progress)
 }
 
-func convertVHDX(ctx context.Context, src, dst *os.File, progress func(done, total int64)) error {
+// errMapped is an image whose tables do not say, for the code here, where all its data lies.
+var errMapped = errors.New("only qemu-img can read it")
+
+// copyMapped copies an image whose tables say where its data lies, which leaves the copying to the
+// kernel.
+func copyMapped(ctx context.Context, f Format, src, dst *os.File, progress func(done, total int64)) error {
 	fi, err := src.Stat()
 	if err != nil {
 		return err
 	}
-	v, err := openVHDX(src, fi.Size())
-	if err != nil {
-		return err
+	switch f.Name {
+	case "vhdx":
+		v, err := openVHDX(src, fi.Size())
+		if err != nil {
+			return err
+		}
+		return v.copyTo(ctx, dst, src, progress)
+	case "qcow2":
+		q, err := openQCOW2(src, fi.Size())
+		if err != nil {
+			return err
+		}
+		return q.copyTo(ctx, dst, src, progress)
 	}
-	if err := dst.Truncate(v.size); err != nil {
-		return err
-	}
-	return v.copyTo(ctx, dst, src, progress)
+	return errMapped
 }
 
 var percent = regexp.MustCompile(`\(([0-9.]+)/100%\)`)
@@ -76,34 +85,25 @@ const (
 	block = 1 << 20  // bytes that are left out where all are zero
 )
 
-// copyData copies the extents of src that hold data.
+// copyData copies what holds data.
 func copyData(ctx context.Context, dst, src *os.File, size int64, progress func(done, total int64)) error {
-	for at := int64(0); at < size; {
-		start, end, err := extent(src, at, size)
-		if err != nil {
-			return fmt.Errorf("find data in %s: %w", src.Name(), err)
+	err := EachData(ctx, src, size, block, func(at, n int64) error {
+		if err := CopyRange(dst, src, at, at, n); err != nil {
+			return fmt.Errorf("copy %s: %w", src.Name(), err)
 		}
-		for start < end {
-			if err := context.Cause(ctx); err != nil {
-				return err
-			}
-			next := min(end, start+chunk)
-			if err := copyBlocks(dst, src, start, start, next-start); err != nil {
-				return fmt.Errorf("copy %s: %w", src.Name(), err)
-			}
-			writeBehind(dst, start, next-start)
-			start = next
-			progress(start, size)
-		}
-		at = end
+		WriteBehind(dst, at, n)
+		progress(at+n, size)
+		return nil
+	})
+	if err == nil {
+		progress(size, size)
 	}
-	progress(size, size)
-	return nil
+	return err
 }
 
-// writeBehind has the kernel begin to write what was copied, since attaching the file waits until all
+// WriteBehind has the kernel begin to write what was copied, since attaching the file waits until all
 // of it is written. Where the filesystem cannot, attaching takes longer.
-func writeBehind(f *os.File, at, n int64) {
+func WriteBehind(f *os.File, at, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), at, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
@@ -120,23 +120,56 @@ func extent(f *os.File, at, size int64) (start, end int64, err error) {
 	return start, min(end, size), err
 }
 
-// copyBlocks copies size bytes from one offset to another, but for blocks of zeros: downloading an
-// image fills its holes.
-func copyBlocks(dst, src *os.File, from, to, size int64) error {
-	for done := int64(0); done < size; {
-		n := min(size-done, block-(to+done)%block)
-		zero, err := isZero(src, from+done, n)
+// EachData calls f for every stretch of the first size bytes of a file that holds data, in order.
+// Holes are left out, and so are blocks of zeros, of unit bytes, at most 1 MiB: downloading an image
+// fills its holes.
+func EachData(ctx context.Context, src *os.File, size, unit int64, f func(at, n int64) error) error {
+	for at := int64(0); at < size; {
+		start, end, err := extent(src, at, size)
+		if err != nil {
+			return fmt.Errorf("find data in %s: %w", src.Name(), err)
+		}
+		if err := eachBlock(ctx, src, start, end, unit, f); err != nil {
+			return err
+		}
+		at = end
+	}
+	return nil
+}
+
+// eachBlock is EachData between two offsets without holes. A stretch is at most a chunk and a block.
+func eachBlock(ctx context.Context, src *os.File, start, end, unit int64, f func(at, n int64) error) error {
+	found := func(until int64) error { // data, from start on
+		if err := context.Cause(ctx); err != nil || start == until {
+			return err
+		}
+		return f(start, until-start)
+	}
+	for at := start; at < end; {
+		n := min(end-at, unit-at%unit)
+		zero, err := isZero(src, at, n)
 		if err != nil {
 			return err
 		}
-		if !zero {
-			if err := CopyRange(dst, src, from+done, to+done, n); err != nil {
+		if zero || at-start >= chunk {
+			if err := found(at); err != nil {
 				return err
 			}
+			start = at
 		}
-		done += n
+		at += n
+		if zero {
+			start = at
+		}
 	}
-	return nil
+	return found(end)
+}
+
+// copyBlocks copies size bytes from one offset to another, but for blocks of zeros.
+func copyBlocks(ctx context.Context, dst, src *os.File, from, to, size int64) error {
+	return eachBlock(ctx, src, from, from+size, block, func(at, n int64) error {
+		return CopyRange(dst, src, at, to+at-from, n)
+	})
 }
 
 var (

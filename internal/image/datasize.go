@@ -28,25 +28,9 @@ func CountData(ctx context.Context, path string, f Format) (n int64, err error) 
 		return 0, err
 	}
 	defer src.Close()
-	for at := int64(0); at < f.Size; {
-		start, end, err := extent(src, at, f.Size)
-		if err != nil {
-			return 0, err
-		}
-		for ; start < end; start += block {
-			if err := context.Cause(ctx); err != nil {
-				return 0, err
-			}
-			size := min(block, end-start)
-			zero, err := isZero(src, start, size)
-			if err != nil {
-				return 0, err
-			}
-			if !zero {
-				n += size
-			}
-		}
-		at = end
-	}
-	return n, nil
+	err = EachData(ctx, src, f.Size, block, func(_, size int64) error {
+		n += size
+		return nil
+	})
+	return n, err
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -41,7 +40,7 @@ const (
 )
 
 // errVHDX is an image that only qemu-img may be able to read.
-var errVHDX = errors.New("this VHDX cannot be read block by block")
+var errVHDX = fmt.Errorf("this VHDX cannot be read block by block: %w", errMapped)
 
 // openVHDX reads what leads to the table of blocks. It refuses files whose log is not empty: changes
 // in there come before what the tables say.
@@ -156,8 +155,11 @@ func (v *vhdx) place(table []byte, i int64) (int64, error) {
 	return 0, nil
 }
 
-// copyTo fills dst with the disk's data.
+// copyTo fills dst, an empty file, with the disk's data.
 func (v *vhdx) copyTo(ctx context.Context, dst, src *os.File, progress func(done, total int64)) error {
+	if err := dst.Truncate(v.size); err != nil {
+		return err
+	}
 	table := make([]byte, v.ratio*8) // the part between two entries of another kind
 	for at := int64(0); at < v.size; at += v.ratio * v.block {
 		n := min(v.ratio, (v.size-at+v.block-1)/v.block)
@@ -175,9 +177,10 @@ func (v *vhdx) copyTo(ctx context.Context, dst, src *os.File, progress func(done
 			}
 			to := at + i*v.block
 			if from > 0 {
-				if err := copyBlocks(dst, src, from, to, min(v.block, v.size-to)); err != nil {
+				if err := copyBlocks(ctx, dst, src, from, to, min(v.block, v.size-to)); err != nil {
 					return fmt.Errorf("copy block at byte %d: %w", to, err)
 				}
+				WriteBehind(dst, to, v.block)
 				progress(to, v.size)
 			}
 		}

@@ -23,6 +23,7 @@ type Format struct {
 	About      string   // one line for people
 
 	driver     string   // QEMU's name; empty where qemu-img cannot write the format
+	pack       packFunc // writes the format from a raw disk; nil where only qemu-img does
 	options    []string // QEMU creation options
 	compressed bool     // have qemu-img compress clusters
 
@@ -45,7 +46,7 @@ var formats = []Format{
 	},
 	{
 		Name: "qcow2", Extensions: []string{".qcow2"}, About: "QEMU copy on write",
-		driver: "qcow2", check: checkMagic("QFI\xfb"),
+		driver: "qcow2", pack: writeQCOW2, check: checkMagic("QFI\xfb"),
 	},
 	{
 		Name: "qcow2-zstd", About: "QEMU copy on write, clusters compressed with zstd (QEMU 5.1 or newer)",
@@ -61,7 +62,7 @@ var formats = []Format{
 	},
 	{
 		Name: "vhdx", Extensions: []string{".vhdx"}, About: "Hyper-V",
-		driver: "vhdx", options: []string{"block_size=2097152"}, check: checkMagic("vhdxfile"),
+		driver: "vhdx", pack: writeVHDX, options: []string{"block_size=2097152"}, check: checkMagic("vhdxfile"),
 	},
 	{
 		Name: "cosi", Extensions: []string{".cosi"}, About: "Composable OS Image: compressed partitions, filesystems shrunk, and a description",

@@ -99,6 +99,9 @@ func (f Format) write(ctx context.Context, disk string, size int64, out string, 
 	if f.driver == "" {
 		return writeZstd(ctx, disk, size, out, progress)
 	}
+	if f.pack != nil && !strings.HasPrefix(disk, "json:") {
+		return f.pack.write(ctx, disk, size, out, progress)
+	}
 	args := []string{"convert", "-p", "-m", strconv.Itoa(parallelRequests), "-t", "unsafe", "-T", "writeback"}
 	if !strings.HasPrefix(disk, "json:") {
 		args = append(args, "-f", "raw")

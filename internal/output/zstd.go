@@ -2,12 +2,9 @@ package output
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"sync"
@@ -29,14 +26,11 @@ type frame struct {
 // writeZstd compresses with all cores. Zeros, in a hole or written, become the same few bytes, so
 // the result does not depend on where the holes are.
 func writeZstd(ctx context.Context, disk string, size int64, out string, progress func(done, total int64)) (err error) {
-	in, err := os.Open(disk)
+	in, err := openDisk(disk, size)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	if end, err := in.Seek(0, io.SeekEnd); err != nil || end < size {
-		return fmt.Errorf("the disk has %d bytes instead of %d: %w", end, size, cmp.Or(err, io.ErrUnexpectedEOF))
-	}
 	file, err := os.OpenFile(out, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return err

@@ -1,0 +1,87 @@
+package output
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"imagecustomizer/internal/image"
+)
+
+// packFunc writes a raw disk of size bytes to an empty file.
+type packFunc func(ctx context.Context, disk *os.File, size int64, out *os.File, progress func(done, total int64)) error
+
+// write is f on files by their names.
+func (f packFunc) write(ctx context.Context, disk string, size int64, out string, progress func(done, total int64)) error {
+	in, err := openDisk(disk, size)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	file, err := os.OpenFile(out, os.O_RDWR|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(ctx, in, size, file, progress), file.Close())
+}
+
+// openDisk opens a raw disk of at least size bytes.
+func openDisk(name string, size int64) (*os.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if end, err := f.Seek(0, io.SeekEnd); err != nil || end < size {
+		f.Close()
+		return nil, fmt.Errorf("the disk has %d bytes instead of %d: %w", end, size, cmp.Or(err, io.ErrUnexpectedEOF))
+	}
+	return f, nil
+}
+
+// zeroBlock is how many bytes that are zero are left out: a cluster of a qcow2.
+const zeroBlock = qcow2Cluster
+
+// packer lays the blocks of a disk that hold data one after the other into a file, in the disk's
+// order: what qcow2 and VHDX files have between their tables. qemu-img does the same several times
+// slower, since it reads and writes what the kernel can copy.
+type packer struct {
+	block  int64   // size of a block in bytes
+	first  int64   // where the first one lies in the file
+	blocks []int64 // numbers of the disk's blocks, in the order of the file
+}
+
+// pack copies the data of the disk, and leaves blocks out that are zero.
+func (p *packer) pack(ctx context.Context, out, disk *os.File, size int64, progress func(done, total int64)) error {
+	return image.EachData(ctx, disk, size, zeroBlock, func(at, n int64) error {
+		to := p.place(at, n)
+		if err := image.CopyRange(out, disk, at, to, n); err != nil {
+			return err
+		}
+		image.WriteBehind(out, to, n)
+		progress(at+n, size)
+		return nil
+	})
+}
+
+// place finds room for a stretch of the disk, which lies behind all stretches before.
+func (p *packer) place(at, n int64) int64 {
+	number := at / p.block
+	if len(p.blocks) == 0 || p.blocks[len(p.blocks)-1] < number {
+		p.blocks = append(p.blocks, number)
+	}
+	to := p.end() - p.block + at%p.block
+	for last := (at + n - 1) / p.block; number < last; {
+		number++
+		p.blocks = append(p.blocks, number)
+	}
+	return to
+}
+
+// at is where the i-th block lies in the file.
+func (p *packer) at(i int) int64 { return p.first + int64(i)*p.block }
+
+// end is where the last block ends.
+func (p *packer) end() int64 { return p.at(len(p.blocks)) }

@@ -1,0 +1,132 @@
+package output
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// spread makes a disk with short stretches of data all over it: at its begin and end, across the
+// borders of clusters, blocks and tables, zeros between data, and zeros that are no hole.
+func spread(t *testing.T, size int64) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "disk")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, 300<<10)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(data)
+	clear(data[100<<10 : 170<<10])
+	for _, at := range []int64{0, 64<<10 - 512, 3*mib + 4096, 512*mib - 4096, 4096*mib - 4096, 4097*mib + 512, size / 2 &^ 511, size - int64(len(data))} {
+		if at < 0 || at+int64(len(data)) > size {
+			continue
+		}
+		if _, err := f.WriteAt(data, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.WriteAt(make([]byte, 5*mib), 20*mib); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestPack compares what is packed here with the disk, by means of qemu-img, and its size with what
+// qemu-img makes.
+func TestPack(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{33*mib + 512, 101 * mib, 4200*mib + 4096} {
+		disk := spread(t, size)
+		for _, name := range []string{"qcow2", "vhdx"} {
+			f, err := Parse(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := filepath.Join(t.TempDir(), "out")
+			pack(t, f, disk, size, out)
+			run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, out)
+			run(t, "qemu-img", "check", "-f", f.driver, out)
+			theirs := filepath.Join(t.TempDir(), "theirs")
+			args := []string{"convert", "-f", "raw", "-O", f.driver}
+			if len(f.options) > 0 {
+				args = append(args, "-o", f.options[0])
+			}
+			run(t, "qemu-img", append(args, disk, theirs)...)
+			if a, b := used(t, out), used(t, theirs); a > b+mib {
+				t.Errorf("%s of a disk of %d bytes takes %d bytes, qemu-img's %d", name, size, a, b)
+			}
+		}
+	}
+}
+
+func pack(t *testing.T, f Format, disk string, size int64, out string) {
+	t.Helper()
+	if err := os.WriteFile(out, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(context.Background(), f, disk, size, out, func(_, _ int64) {}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func used(t *testing.T, path string) int64 {
+	t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Blocks * 512
+}
+
+// TestPackedIsWritable: what QEMU writes into the image later goes where it belongs, and what it
+// allocates does not fall on what is there.
+func TestPackedIsWritable(t *testing.T) {
+	t.Parallel()
+	const size = 101 * mib
+	disk := spread(t, size)
+	for _, name := range []string{"qcow2", "vhdx"} {
+		f, err := Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		out, want := filepath.Join(dir, "out"), filepath.Join(dir, "want")
+		pack(t, f, disk, size, out)
+		run(t, "cp", "--sparse=always", disk, want)
+		for file, driver := range map[string]string{out: f.driver, want: "raw"} {
+			run(t, "qemu-io", "-f", driver, "-c", "write -P 5 1M 3M", "-c", "write -P 6 60M 9M", file)
+		}
+		run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, want, out)
+		run(t, "qemu-img", "check", "-f", f.driver, out)
+	}
+}
+
+func TestQCOW2IsReproducible(t *testing.T) {
+	t.Parallel()
+	const size = 101 * mib
+	disk, dir := spread(t, size), t.TempDir()
+	f, err := Parse("qcow2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files [2][]byte
+	for i, name := range []string{"a", "b"} {
+		out := filepath.Join(dir, name)
+		pack(t, f, disk, size, out)
+		if files[i], err = os.ReadFile(out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(files[0], files[1]) {
+		t.Error("the same disk made two files")
+	}
+}
