@@ -38,13 +38,16 @@ func (e entry) values(key string) (values []string) {
 	return values
 }
 
+// entryBlanks are what systemd takes for blanks around keys and values.
+const entryBlanks = " \t\r\n"
+
 func keyValue(line string) (key, value string) {
-	line = strings.TrimSpace(line)
+	line = strings.Trim(line, entryBlanks)
 	if strings.HasPrefix(line, "#") {
 		return "", ""
 	}
 	if i := strings.IndexAny(line, " \t"); i >= 0 {
-		return line[:i], strings.TrimSpace(line[i:])
+		return line[:i], strings.Trim(line[i:], entryBlanks)
 	}
 	return line, ""
 }
@@ -87,7 +90,7 @@ func (e entry) add(args []string, grub bool) (entry, error) {
 	}
 	lines := append([]string(nil), e.lines...)
 	if i := e.options(grub); i >= 0 {
-		body := strings.TrimRight(lines[i], " \t\r\n")
+		body := strings.TrimRight(lines[i], entryBlanks)
 		lines[i] = body + " " + more + lines[i][len(body):]
 		return entry{e.file, lines}, nil
 	}

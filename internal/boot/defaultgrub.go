@@ -76,16 +76,13 @@ func (d *defaults) read(files Files, name string) error {
 // normal entries, which comes later, where that would otherwise overrule them.
 func (d *defaults) add(args []string) error {
 	d.repairKernelopts()
-	normal, err := d.args(normalEntry)
-	if err != nil {
+	normal, err1 := d.args(normalEntry)
+	every, err2 := d.args(everyEntry)
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	if strings.Contains(d.value(normalEntry), "$kernelopts") || strings.Contains(d.value(normalEntry), "${kernelopts}") {
 		return d.append(normalEntry, normal.missing(args))
-	}
-	every, err := d.args(everyEntry)
-	if err != nil {
-		return err
 	}
 	if err := d.append(everyEntry, every.missing(args)); err != nil {
 		return err
