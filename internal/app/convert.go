@@ -135,7 +135,7 @@ func (w *worker) convert(ctx context.Context) (err error) {
 	for _, s := range w.disk.Sealed {
 		w.noteVerity(s)
 	}
-	if err := w.phase(ctx, "close", "trim, unmount and check the filesystems", w.finish); err != nil {
+	if err := w.phase(ctx, "close", "trim, unmount, shrink and check the filesystems", w.finish); err != nil {
 		return err
 	}
 	return w.write(ctx, file)
@@ -147,6 +147,9 @@ func (w *worker) finish(ctx context.Context) error {
 		return err
 	}
 	if err := w.unmount(); err != nil {
+		return err
+	}
+	if err := w.shrink(ctx); err != nil { // all that is written is of the shrunk disk
 		return err
 	}
 	if err := w.disk.Check(ctx); err != nil {

@@ -76,7 +76,7 @@ func (b *bench) compare(ctx context.Context, x, y *side) error {
 			if err := os.RemoveAll(s.out); err != nil {
 				return err
 			}
-			u, err := measure(ctx, s.command, b.dir)
+			u, err := measure(ctx, s.command)
 			if err != nil {
 				return err
 			}

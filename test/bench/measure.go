@@ -20,20 +20,19 @@ type usage struct {
 	cpu      time.Duration // user and system, of all processes
 	read     int64         // bytes of read and copy_file_range calls, all processes
 	written  int64         // bytes of write and copy_file_range calls, all processes
-	space    int64         // bytes that the run took on the filesystem of the scratch folder, at most
+	space    int64         // bytes of the program's files without a name besides the largest, the working disk: sum of the peaks
 	memory   int64         // bytes: sum of the peaks of the program's own processes; 0 for the script
 	programs int           // successful execve calls; counted in a run of its own
 }
 
 // measure runs a command once. The kernel adds what a process did to its parent when it is reaped, so
 // the difference of our own counters is what the whole run did.
-func measure(ctx context.Context, c *hostcmd.Cmd, dir string) (u usage, err error) {
-	before, free, start := counters(), freeSpace(dir), time.Now()
-	peaks := watch(ctx, "bin/imagecustomizer", dir)
+func measure(ctx context.Context, c *hostcmd.Cmd) (u usage, err error) {
+	before, start := counters(), time.Now()
+	peaks := watch(ctx, "bin/imagecustomizer")
 	err = c.Run(ctx)
 	u.wall = time.Since(start)
-	memory, least := peaks()
-	u.memory, u.space = memory, free-least
+	u.memory, u.space = peaks()
 	after := counters()
 	u.cpu, u.read, u.written = after.cpu-before.cpu, after.read-before.read, after.written-before.written
 	return u, err
@@ -59,22 +58,13 @@ func counters() (u usage) {
 	return u
 }
 
-// freeSpace is how much is free on the filesystem of a folder.
-func freeSpace(dir string) int64 {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return 0
-	}
-	return int64(s.Bfree) * s.Bsize
-}
-
-// watch looks at the peak memory (VmHWM) of the program's processes, and at the free space of a folder's
-// filesystem, until the returned function is called, which sums up the peaks of all it has seen that lived
-// longer than a moment, and tells the least free space.
-func watch(ctx context.Context, program, dir string) func() (memory, free int64) {
+// watch looks at the peak memory (VmHWM) of the program's processes, and at their files without a name,
+// until the returned function is called, which sums up the peaks of all it has seen that lived longer than
+// a moment.
+func watch(ctx context.Context, program string) func() (memory, space int64) {
 	ctx, stop := context.WithCancel(ctx)
 	program, _ = filepath.Abs(program)
-	seen, least := map[string]int64{}, freeSpace(dir)
+	seen, files := map[string]int64{}, map[uint64]int64{}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ctx.Err() == nil {
@@ -82,19 +72,34 @@ func watch(ctx context.Context, program, dir string) func() (memory, free int64)
 			for _, d := range dirs {
 				if exe, _ := os.Readlink(d + "/exe"); exe == program {
 					seen[d] = max(seen[d], highWater(d))
+					nameless(d, files)
 				}
 			}
-			least = min(least, freeSpace(dir))
 			time.Sleep(20 * time.Millisecond)
 		}
 	})
-	return func() (sum, free int64) {
+	return func() (memory, space int64) {
 		stop()
 		wg.Wait()
 		for _, n := range seen {
-			sum += n
+			memory += n
 		}
-		return sum, least
+		largest := int64(0)
+		for _, n := range files {
+			space, largest = space+n, max(largest, n)
+		}
+		return memory, space - largest
+	}
+}
+
+// nameless notes how much the files without a name take up that a process has open.
+func nameless(dir string, files map[uint64]int64) {
+	fds, _ := filepath.Glob(dir + "/fd/*")
+	for _, fd := range fds {
+		var st syscall.Stat_t
+		if syscall.Stat(fd, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Nlink == 0 {
+			files[st.Ino] = max(files[st.Ino], st.Blocks*512)
+		}
 	}
 }
 

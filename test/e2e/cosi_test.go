@@ -38,6 +38,10 @@ func TestCOSIAndSplitOutputs(t *testing.T) {
 		"--output-image-format", "cosi", "--cosi-compression-level", "1"); status != 0 {
 		t.Fatalf("exit %d\n%s", status, text)
 	}
+	const sizes = " metadata.json | jq -c '[.images[].image.uncompressedSize]'"
+	if a, b := sh(t, dir, "tar -xOf out/x.cosi"+sizes), sh(t, dir, "tar -xOf again.cosi"+sizes); a != b || a == "[]" {
+		t.Errorf("converted, the partitions have other sizes: %s, %s", a, b)
+	}
 	if a, b := sh(t, dir, "tar -xOf out/x.cosi metadata.json | jq -r .id"), sh(t, dir, "tar -xOf again.cosi metadata.json | jq -r .id"); a != b || a == "" {
 		t.Errorf("converted, the image %s has another identifier, %s", a, b)
 	}
