@@ -290,6 +290,8 @@ func whole(format, path string) error {
 	check := map[string][]string{
 		"raw": {"sfdisk", "--verify", path}, "qcow2": {"qemu-img", "check", "-q", "-f", "qcow2", path}, "vhdx": {"qemu-img", "check", "-q", "-f", "vhdx", path},
 		"pxe-tar": {"tar", "-tzf", path},
+		"cosi": {"sh", "-ec", `tar -xOf "$1" metadata.json | jq -r '.disk.gptRegions[].image | "\(.path) \(.sha384)"' |
+			while read -r name sum; do tar -xOf "$1" "$name" | sha384sum | grep -q "^$sum "; done`, "sh", path},
 	}[format]
 	if check == nil {
 		return fmt.Errorf("this test cannot check the format %s", format)
