@@ -259,6 +259,9 @@ func quoteIn(quote byte, text string) string {
 // pattern matches in it. Only what is between the two is changed.
 func (a assignment) insert(text, more string, before *regexp.Regexp) string {
 	so := "" // the value so far
+	if a.add {
+		so = "what is added to"
+	}
 	for _, g := range a.value {
 		if m := before.FindStringIndex(text[g.start:g.end]); m != nil {
 			at := g.start + m[0]
@@ -269,13 +272,13 @@ func (a assignment) insert(text, more string, before *regexp.Regexp) string {
 		}
 		so += text[g.start:g.end]
 	}
+	if so != "" && strings.TrimRight(so, " \t") == so {
+		more = " " + more
+	}
 	if len(a.value) == 0 {
 		return text[:a.start] + quoteIn(0, more) + text[a.end:]
 	}
 	last := a.value[len(a.value)-1]
-	if !strings.HasSuffix(text[last.start:last.end], " ") && text[a.start:a.end] != `""` && text[a.start:a.end] != "''" {
-		more = " " + more
-	}
 	raw := text[last.start:last.end]
 	switch {
 	case last.quote != 0:
