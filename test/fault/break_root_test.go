@@ -15,6 +15,9 @@ import (
 // brief is a config whose run takes a second.
 const brief = "os:\n  hostname: brief\n"
 
+// liveMedium is a run whose dracut takes a while.
+var liveMedium = Scenario{Base: "debian12-live", Config: brief, Outputs: []string{"iso"}}
+
 // TestFailingPrograms has one program of the host fail, in a mount namespace where another lies over
 // it.
 func TestFailingPrograms(t *testing.T) {
@@ -26,6 +29,7 @@ func TestFailingPrograms(t *testing.T) {
 	}
 	if full {
 		programs["mkfs.xfs"], programs["resize2fs"], programs["zstd"] = storage[0], storage[1], storage[3]
+		programs["mksquashfs"], programs["xorriso"] = liveMedium, liveMedium
 	}
 	for program, s := range programs {
 		l := NewLane(t, s)

@@ -142,10 +142,14 @@ func TestFilesystemRunsFull(t *testing.T) {
 			cases = append(cases, cases[0])
 			cases[len(cases)-1].where, cases[len(cases)-1].step, cases[len(cases)-1].run = x[0], x[1], storage[i]
 		}
+		for _, where := range []string{"build", "out"} {
+			cases = append(cases, cases[0])
+			cases[len(cases)-1].where, cases[len(cases)-1].step, cases[len(cases)-1].run = where, "live.prepare", liveMedium
+		}
 	}
 	for _, c := range cases {
 		l := NewLane(t, c.run)
-		small(t, l, c.where, 2500)
+		small(t, l, c.where, 3000)
 		r := start(t, l)
 		if !r.ReachStep(c.step) {
 			t.Fatalf("no step %s:\n%s", c.step, r.Text())
