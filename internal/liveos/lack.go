@@ -3,7 +3,6 @@ package liveos
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"imagecustomizer/internal/boot"
@@ -110,13 +109,13 @@ func (c *lackCheck) kernels(s Spec) {
 
 func (c *lackCheck) firmware(s Spec) {
 	f := findFirmware(c.m)
-	hasESP := slices.ContainsFunc(c.m.Facts.Filesystems, func(fs machine.Filesystem) bool { return fs.Type == "vfat" })
+	hasEFI := len(f.vendors) > 0 // something for UEFI, so the medium must start there too
 	switch scheme := c.m.Facts.Boot; {
 	case scheme.Kind == boot.UKI:
 		c.found = append(c.found, Lack{What: "the image boots unified kernel images, of which no live medium can be made"})
 	case scheme.Config == "":
 		c.found = append(c.found, Lack{What: "the image is not booted by GRUB, which a live medium needs"})
-	case f.shim == "" && (hasESP || s.Network || f.bios == ""):
+	case f.shim == "" && (hasEFI || s.Network || f.bios == ""):
 		c.need(false, "the EFI programs of shim and GRUB")
 	}
 }
