@@ -7,7 +7,7 @@ alone "$0" "$@"
 in=$1 out=$2 root=$dir/root
 mkdir -p "$root" "$dir/cosi/images"
 
-rm -f "$out"
+mkdir -p "$(dirname "$out")"
 cp --sparse=always "$in" "$dir/disk.raw"
 attach_all "$dir/disk.raw" xvd
 own_dev

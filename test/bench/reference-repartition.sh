@@ -8,7 +8,7 @@ alone "$0" "$@"
 in=$1 out=$2 from=$dir/old root=$dir/root
 mkdir "$from" "$root" "$dir/esp"
 
-rm -f "$out"
+mkdir -p "$(dirname "$out")"
 truncate -s 4G "$out"
 sfdisk --quiet "$out" <<END
 label: gpt

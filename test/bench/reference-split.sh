@@ -6,7 +6,7 @@ set -euo pipefail
 alone "$0" "$@"
 in=$1 out=${2%.raw}
 
-rm -f "$out"_*
+mkdir -p "$(dirname "$out")"
 cp --sparse=always "$in" "$dir/disk.raw"
 attach_all "$dir/disk.raw" xvd
 own_dev

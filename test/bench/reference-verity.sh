@@ -7,7 +7,7 @@ alone "$0" "$@"
 in=$1 out=$2 root=$dir/root
 mkdir "$root"
 
-rm -f "$out"
+mkdir -p "$(dirname "$out")"
 cp --sparse=always "$in" "$out"
 attach_all "$out" xvd # ESP, /boot, /, its hashes, /usr, a place for hashes, /var
 own_dev

@@ -91,16 +91,11 @@ func (b *bench) storageCase(ctx context.Context, c storageCase) error {
 		return err
 	}
 	dirs := [2]string{filepath.Join(b.dir, "ours"), filepath.Join(b.dir, "theirs")}
-	for _, d := range dirs {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return err
-		}
-	}
 	ours, err := c.ours(base, filepath.Join(dirs[0], "out.raw"))
 	if err != nil {
 		return err
 	}
-	sides := [2]*side{{command: ours}, {command: hostcmd.New("test/bench/reference-"+c.name+".sh", base, filepath.Join(dirs[1], "out.raw"))}}
+	sides := [2]*side{{command: ours, out: dirs[0]}, {out: dirs[1], command: hostcmd.New("test/bench/reference-"+c.name+".sh", base, filepath.Join(dirs[1], "out.raw"))}}
 	if err := b.compare(ctx, sides[0], sides[1]); err != nil {
 		return err
 	}
