@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -46,8 +47,22 @@ echo script > /etc/bench-script`, budget: 0.6},
 		packages: []string{"linux-image-amd64"}, budget: 0.35},
 }
 
+// wanted are the jobs that are to be done in a format.
+func (b *bench) wanted(format string) (list []job) {
+	for _, j := range jobs {
+		if b.match.MatchString(format + " " + j.name) {
+			list = append(list, j)
+		}
+	}
+	return list
+}
+
 // customize compares every job in every format.
 func (b *bench) customize(ctx context.Context) error {
+	formats := slices.DeleteFunc([]string{"raw", "qcow2", "vhdx"}, func(f string) bool { return len(b.wanted(f)) == 0 })
+	if len(formats) == 0 {
+		return nil
+	}
 	raw, err := b.distributionDefaults(ctx, "debian12-efi")
 	if err != nil {
 		return err
@@ -59,18 +74,16 @@ func (b *bench) customize(ctx context.Context) error {
 	fmt.Printf("customize, %d MiB used; medians of %d runs\n", used>>20, *rounds)
 	fmt.Printf("%-6s %-34s %8s %8s %6s | %7s %7s | %5s %5s | %6s %6s | %5s %5s | %s\n", "format", "job",
 		"wall s", "script", "ratio", "cpu s", "script", "rdMiB", "wrMiB", "script", "script", "progs", "script", "memMiB")
-	for _, format := range []string{"raw", "qcow2", "vhdx"} {
+	for _, format := range formats {
 		base := filepath.Join(b.dir, "base."+format)
 		if format == "raw" {
 			base = raw
 		} else if err := convert(ctx, raw, format, base); err != nil {
 			return err
 		}
-		for _, j := range jobs {
-			if b.match.MatchString(format + " " + j.name) {
-				if err := b.job(ctx, base, format, j, used); err != nil {
-					return fmt.Errorf("%s, %s: %w", format, j.name, err)
-				}
+		for _, j := range b.wanted(format) {
+			if err := b.job(ctx, base, format, j, used); err != nil {
+				return fmt.Errorf("%s, %s: %w", format, j.name, err)
 			}
 		}
 	}

@@ -17,6 +17,15 @@ const (
 
 // largeDisks compares a disk with the same one with a large empty tail: the cost must follow the data.
 func (b *bench) largeDisks(ctx context.Context) error {
+	var formats []string
+	for _, f := range []string{"raw", "qcow2", "vhd", "vhdx"} {
+		if b.match.MatchString(f + " large") {
+			formats = append(formats, f)
+		}
+	}
+	if len(formats) == 0 {
+		return nil
+	}
 	fmt.Println("no change: virtual size of " + largeSize + " against the small disk")
 	small, large := filepath.Join(b.dir, "small.raw"), filepath.Join(b.dir, "large.raw")
 	text, err := hostcmd.New("test/base/debian.sh", "debian12-efi").Output(ctx)
@@ -33,11 +42,9 @@ func (b *bench) largeDisks(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, format := range []string{"raw", "qcow2", "vhd", "vhdx"} {
-		if b.match.MatchString(format + " large") {
-			if err := b.large(ctx, small, large, format); err != nil {
-				return err
-			}
+	for _, format := range formats {
+		if err := b.large(ctx, small, large, format); err != nil {
+			return err
 		}
 	}
 	return nil
