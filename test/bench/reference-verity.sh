@@ -28,7 +28,7 @@ fstrim "$root" || :
 umount -R "$root"
 
 e2fsck -fn "${part[3]}" >/dev/null 2>&1
-hash=$(veritysetup format "${part[3]}" "${part[4]}" | sed -n 's/^Root hash: *//p')
+hash=$(veritysetup format "${part[3]}" "${part[4]}" | sed -n 's/^Root hash:[[:space:]]*//p')
 veritysetup verify "${part[3]}" "${part[4]}" "$hash"
 mount "${part[2]}" "$root"
 arguments="rd.systemd.verity=1 roothash=$hash systemd.verity_root_data=PARTLABEL=root systemd.verity_root_hash=PARTLABEL=root-hash"
