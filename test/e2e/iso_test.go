@@ -103,7 +103,7 @@ func TestISOToDisk(t *testing.T) {
 	disk, again := filepath.Join(t.TempDir(), "disk.qcow2"), filepath.Join(t.TempDir(), "again.iso")
 	customize(t, medium, "os:\n  hostname: unpacked\n", disk, "qcow2", "--output", "iso="+again)
 	boot(t, disk, "qcow2", []probe{
-		{"hostname; cat /etc/live-hello; findmnt -no FSTYPE / /boot/efi", "unpacked\nhello\next4\nvfat"},
+		{"hostname; cat /etc/live-hello; findmnt -no FSTYPE /; findmnt -no FSTYPE /boot/efi", "unpacked\nhello\next4\nvfat"},
 		{"tr ' ' '\\n' </proc/cmdline | grep -c -e e2e.live -e rd.live; grep -c e2e.disk=1 /proc/cmdline", "0\n1"},
 	})
 	bootLive(t, vm.Options{Image: again, Firmware: vm.UEFI}, []probe{
