@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/config"
@@ -161,6 +162,11 @@ func (w *worker) lookAtBase(ctx context.Context) (m *machine.Machine, err error)
 
 // load fills a file with the disk of the base image and opens it. The caller undoes it.
 func (w *worker) load(ctx context.Context, file *os.File, read func(context.Context, *os.File) error, open opener) (m *machine.Machine, err error) {
+	release, err := disk.Reserve(file, "/dev")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error { return read(ctx, file) }); err != nil {
 		return nil, err
 	}
@@ -171,8 +177,14 @@ func (w *worker) load(ctx context.Context, file *os.File, read func(context.Cont
 	return m, err
 }
 
+// copyDisk fills a file with the disk of the base image. One that becomes an output is written while the
+// image is customized; any other need never be.
 func (w *worker) copyDisk(ctx context.Context, file *os.File) error {
-	return image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
+	err := image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
+	if err == nil && slices.ContainsFunc(w.Outputs, func(o jobOutput) bool { return o.File == fileDisk }) {
+		go image.WriteBehind(file, 0, 0)
+	}
+	return err
 }
 
 func (w *worker) phase(ctx context.Context, name, what string, f func(context.Context) error) error {

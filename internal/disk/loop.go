@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -29,6 +30,9 @@ const busyTries = 64
 // made; sector is its logical block size in bytes. The file's page cache is used, not direct I/O:
 // what was just copied into the file is still there.
 func AttachLoop(file *os.File, nodes string, sector int) (*Loop, error) {
+	if l, err := filled(file, sector); l != nil || err != nil {
+		return l, err
+	}
 	return attachLoop(file, nodes, sector, Partition{})
 }
 
@@ -36,6 +40,48 @@ func AttachLoop(file *os.File, nodes string, sector int) (*Loop, error) {
 // AddPartitions.
 func AttachPart(file *os.File, nodes string, sector int, p Partition) (*Loop, error) {
 	return attachLoop(file, nodes, sector, p)
+}
+
+// reserved are the loop devices of files that were attached while they were empty.
+var reserved sync.Map // *os.File to *Loop
+
+// Reserve attaches an empty file, for AttachLoop to find it attached when it is filled. Attaching has the
+// kernel write back what it holds of a file (since Linux 6.14): of one that was just filled all, which
+// takes long, and for nothing if the file is to have no name. release detaches it unless AttachLoop
+// took it.
+func Reserve(file *os.File, nodes string) (release func() error, err error) {
+	l, err := attachLoop(file, nodes, 512, Partition{})
+	if err != nil {
+		return nil, err
+	}
+	reserved.Store(file, l)
+	return func() error {
+		if _, mine := reserved.LoadAndDelete(file); mine {
+			return l.Detach()
+		}
+		return nil
+	}, nil
+}
+
+// filled returns the loop device that was reserved for a file, nil if none was, with the size the
+// file has now.
+func filled(file *os.File, sector int) (*Loop, error) {
+	found, ok := reserved.LoadAndDelete(file)
+	if !ok {
+		return nil, nil
+	}
+	l := found.(*Loop)
+	err := l.check()
+	if err == nil && sector != 512 {
+		err = unix.IoctlSetInt(int(l.dev.Fd()), unix.LOOP_SET_BLOCK_SIZE, sector)
+	}
+	if err == nil {
+		err = unix.IoctlSetInt(int(l.dev.Fd()), unix.LOOP_SET_CAPACITY, 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("tell loop%d what its file has become: %w", l.Number, err), l.Detach())
+	}
+	return l, nil
 }
 
 func attachLoop(file *os.File, nodes string, sector int, part Partition) (*Loop, error) {

@@ -3,6 +3,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -290,5 +291,63 @@ func TestMountSaysWhy(t *testing.T) {
 		if err := MountVolume(node, t.TempDir(), fs, "", true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", fs, err)
 		}
+	}
+}
+
+// TestReserve: a device that was attached to an empty file shows what the file was filled with.
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	for _, sector := range []int{512, 4096} {
+		f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		release, err := Reserve(f, "/dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := bytes.Repeat([]byte("reserved"), 1<<20)
+		if _, err := f.WriteAt(content, 0); err != nil {
+			t.Fatal(err)
+		}
+		l, err := AttachLoop(f, "/dev", sector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := release(); err != nil { // is not ours any more
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(l.Node())
+		if err != nil || !bytes.Equal(got, content) {
+			t.Errorf("the device has %d bytes, the file %d; %v", len(got), len(content), err)
+		}
+		if s, err := unix.IoctlGetInt(int(l.dev.Fd()), unix.BLKSSZGET); err != nil || s != sector {
+			t.Errorf("sectors of %d bytes instead of %d, %v", s, sector, err)
+		}
+		if err := l.Detach(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestReserveForNothing: what nobody took is detached.
+func TestReserveForNothing(t *testing.T) {
+	t.Parallel()
+	f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	release, err := Reserve(f, "/dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, _ := reserved.Load(f)
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	if name, err := found.(*Loop).backing(); err == nil && strings.Contains(name, f.Name()) {
+		t.Errorf("%s is still attached", f.Name())
 	}
 }

@@ -91,7 +91,6 @@ func copyData(ctx context.Context, dst, src *os.File, size int64, progress func(
 		if err := CopyRange(dst, src, at, at, n); err != nil {
 			return fmt.Errorf("copy %s: %w", src.Name(), err)
 		}
-		WriteBehind(dst, at, n)
 		progress(at+n, size)
 		return nil
 	})
@@ -101,8 +100,8 @@ func copyData(ctx context.Context, dst, src *os.File, size int64, progress func(
 	return err
 }
 
-// WriteBehind has the kernel begin to write what was copied, since attaching the file waits until all
-// of it is written. Where the filesystem cannot, attaching takes longer.
+// WriteBehind has the kernel begin to write a stretch of a file, up to its end where n is 0, so that there
+// is less to wait for when the file is synced. Where the filesystem cannot, syncing takes longer.
 func WriteBehind(f *os.File, at, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), at, n, unix.SYNC_FILE_RANGE_WRITE)
 }

@@ -137,7 +137,6 @@ func (q *qcow2) copyTo(ctx context.Context, dst, src *os.File, progress func(don
 			if err := copyBlocks(ctx, dst, src, from, to, min(n, chunk)); err != nil {
 				return fmt.Errorf("copy the clusters at byte %d: %w", to, err)
 			}
-			WriteBehind(dst, to, min(n, chunk))
 			progress(to, q.size)
 		}
 		return context.Cause(ctx)

@@ -180,7 +180,6 @@ func (v *vhdx) copyTo(ctx context.Context, dst, src *os.File, progress func(done
 				if err := copyBlocks(ctx, dst, src, from, to, min(v.block, v.size-to)); err != nil {
 					return fmt.Errorf("copy block at byte %d: %w", to, err)
 				}
-				WriteBehind(dst, to, v.block)
 				progress(to, v.size)
 			}
 		}
