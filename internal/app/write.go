@@ -73,7 +73,10 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 			return err
 		}
 	}
-	return w.writeAll(ctx, parts, true)
+	if err := w.writeAll(ctx, parts, true); err != nil {
+		return err
+	}
+	return disk.CheckWritten(file) // of which the outputs are copies
 }
 
 func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool) error {

@@ -19,8 +19,9 @@ import (
 type Loop struct {
 	Number int
 	dev    *os.File
-	file   unix.Stat_t // of the file behind it
-	name   string      // of that file, as the kernel knows it
+	backed *os.File    // the file behind it
+	file   unix.Stat_t // of that file
+	name   string      // of it, as the kernel knows it
 }
 
 // busyTries bounds how often attaching is tried again while other programs race for free devices.
@@ -104,7 +105,7 @@ func attachLoop(file *os.File, nodes string, sector int, part Partition) (*Loop,
 }
 
 func configure(n int, file *os.File, nodes string, sector int, part Partition) (*Loop, error) {
-	l := &Loop{Number: n}
+	l := &Loop{Number: n, backed: file}
 	if err := unix.Fstat(int(file.Fd()), &l.file); err != nil {
 		return nil, err
 	}
@@ -148,12 +149,23 @@ func (l *Loop) backing() (string, error) {
 // Node is the path of the device's node.
 func (l *Loop) Node() string { return l.dev.Name() }
 
-// Sync writes what was written to the device to its file.
+// Sync writes what was written to the device to its file. It does not write the file to a disk, but
+// fails where the kernel tried and could not.
 func (l *Loop) Sync() error {
-	if err := l.dev.Sync(); err != nil {
+	if err := unix.IoctlSetInt(int(l.dev.Fd()), unix.BLKFLSBUF, 0); err != nil {
 		return fmt.Errorf("flush loop%d: %w", l.Number, err)
 	}
-	return nil
+	return CheckWritten(l.backed)
+}
+
+// CheckWritten fails where the kernel could not write some of what was written to a file since it was
+// opened, or since the last such failure. What it has not tried to write yet it does not write.
+func CheckWritten(f *os.File) error {
+	err := unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WAIT_BEFORE)
+	if err == nil || errors.Is(err, unix.ESPIPE) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return fmt.Errorf("some data of the working disk could not be written, and is lost: %w", err)
 }
 
 // DeviceNumber is the number of the whole device.

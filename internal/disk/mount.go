@@ -36,8 +36,11 @@ func (s *Stack) Undo() error {
 // list.
 func MountVolume(device, target, fstype, options string, readOnly bool) error {
 	var flags uintptr = unix.MS_NODEV | unix.MS_NOATIME
-	if fstype == "xfs" { // another filesystem of the host may have the same UUID
+	switch fstype {
+	case "xfs": // another filesystem of the host may have the same UUID
 		options = strings.TrimPrefix(options+",nouuid", ",")
+	case "ext4": // flushing a loop device writes its whole file, and a run that is cut short leaves none
+		options = strings.TrimPrefix(options+",barrier=0", ",")
 	}
 	if readOnly {
 		flags |= unix.MS_RDONLY
