@@ -96,7 +96,7 @@ func (e Entry) String() string {
 	if len(e.Options) > 0 {
 		options = strings.Join(e.Options, ",")
 	}
-	return fmt.Sprintf("%s %s %s %s %d %d", escape(e.Source), escape(e.Target), escape(e.Type), escape(options), e.Dump, e.Pass)
+	return fmt.Sprintf("%s %s %s %s %d %d", escape(quoteTag(e.Source)), escape(e.Target), escape(e.Type), escape(options), e.Dump, e.Pass)
 }
 
 // foreign are filesystem types that lie on no partition of the image's own disk.
@@ -137,6 +137,15 @@ func unquoteTag(s string) string {
 		return key + "=" + value[1:len(value)-1]
 	}
 	return s
+}
+
+// quoteTag puts quotes around a value that would lose its own.
+func quoteTag(s string) string {
+	if unquoteTag(s) == s {
+		return s
+	}
+	key, value, _ := strings.Cut(s, "=")
+	return key + `="` + value + `"`
 }
 
 // escape writes what separates fields as the octal escapes of fstab(5), such as \040 for a space.

@@ -127,5 +127,6 @@ func subvolumes(ctx context.Context, dir string) ([]string, error) {
 			paths = append(paths, p)
 		}
 	}
+	slices.Sort(paths)
 	return paths, nil
 }
