@@ -82,6 +82,9 @@ func makeInitramfs(ctx context.Context, m *machine.Machine, specs []Spec, dir, i
 		wg.Wait()
 		return errors.Join(errs...)
 	}
+	if usesLiveBoot(m) {
+		return build()
+	}
 	module := filepath.Join(dir, "module")
 	if err := writeModule(module); err != nil {
 		return err
@@ -90,6 +93,9 @@ func makeInitramfs(ctx context.Context, m *machine.Machine, specs []Spec, dir, i
 }
 
 func makeOne(ctx context.Context, m *machine.Machine, specs []Spec, k boot.Kernel, dir, inside string) error {
+	if usesLiveBoot(m) {
+		return makeLiveBoot(ctx, m, k, inside)
+	}
 	out := path.Join(inside, "initramfs-"+k.Version)
 	if err := m.Run(ctx, dracutCommand(m, specs, k, out, inside)); err != nil {
 		return err

@@ -75,7 +75,7 @@ func (mk *Maker) assemble(ctx context.Context, st *stage, out string) error {
 	}
 	args = append(args, "-o", "-", "-graft-points", "/="+st.dir)
 	if !st.spec.FullOS {
-		args = append(args, "/"+liveDir+"/"+rootImage+"="+packedFile(st.prepared, st.spec))
+		args = append(args, rootPath(mk.Machine)+"="+packedFile(st.prepared, st.spec))
 	}
 	return mk.xorriso(ctx, args, out)
 }

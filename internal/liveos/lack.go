@@ -23,6 +23,7 @@ var packages = map[string][2]string{
 	"the program dracut":                        {"dracut", "dracut"},
 	"dracut's module dmsquash-live":             {"dracut-live", "dracut-live"},
 	"dracut's module livenet":                   {"dracut-network", "dracut-network"},
+	"live-boot":                                 {"live-boot", ""},
 	"the program dmsetup":                       {"dmsetup", "device-mapper"},
 	"the program tar":                           {"tar", "tar"},
 	"the program curl":                          {"curl", "curl"},
@@ -73,6 +74,10 @@ func (c *lackCheck) programs(names ...string) {
 
 // builder checks what makes the initramfs that finds the system on the medium.
 func (c *lackCheck) builder(s Spec) {
+	if usesLiveBoot(c.m) {
+		c.liveBoot(s)
+		return
+	}
 	c.programs("dracut", "dmsetup", "tar")
 	c.need(moduleFolder(c.m, "dmsquash-live") != "", "dracut's module dmsquash-live")
 	script, _ := c.m.Root.ReadFile(path.Join(moduleFolder(c.m, "dmsquash-live"), "dmsquash-live-root.sh"))

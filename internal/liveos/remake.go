@@ -137,7 +137,7 @@ func Check(ctx context.Context, medium, dir string) error {
 
 // rootPlace is the line of xorriso's listing with the packed root filesystem: its first block of 2048
 // bytes, and its size.
-var rootPlace = regexp.MustCompile(`(?m)^File data lba: +\d+ , +(\d+) , +\d+ , +(\d+) , '/` + liveDir + `/` + regexp.QuoteMeta(rootImage) + `'$`)
+var rootPlace = regexp.MustCompile(`(?m)^File data lba: +\d+ , +(\d+) , +\d+ , +(\d+) , '(?:` + regexp.QuoteMeta(dracutRoot) + "|" + regexp.QuoteMeta(liveBootRoot) + `)'$`)
 
 // list lists the files of a medium with their places.
 func list(ctx context.Context, medium string) (string, error) {
@@ -148,7 +148,7 @@ func list(ctx context.Context, medium string) (string, error) {
 func findRoot(listing string) (at, size int64, err error) {
 	m := rootPlace.FindStringSubmatch(listing)
 	if m == nil {
-		return 0, 0, fmt.Errorf("the medium has no /%s/%s", liveDir, rootImage)
+		return 0, 0, fmt.Errorf("the medium has no %s", dracutRoot)
 	}
 	const block = 2048
 	first, _ := strconv.ParseInt(m[1], 10, 64) // matched

@@ -134,7 +134,11 @@ const persistenceArg = "rd.imagecustomizer.persistence"
 // args are the kernel arguments of every entry: those of the live boot, then the user's.
 func (s *stage) args() []string {
 	var args []string
-	if !s.spec.FullOS {
+	switch {
+	case s.spec.FullOS:
+	case usesLiveBoot(s.m):
+		args = slices.Clone(liveBootArgs)
+	default:
 		args = s.dracutArgs()
 	}
 	if s.spec.Persistence != "" {

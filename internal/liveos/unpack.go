@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -192,7 +193,7 @@ func (u unpacker) menu(context.Context) error {
 		return errors.Join(errors.New("the medium has no kernel"), err)
 	}
 	sortKernels(found)
-	m := boot.Medium{UUID: u.rootID(), Drop: liveArgs, Omit: u.saved.KernelArgs, Args: []string{"root=UUID=" + u.rootID()}, Kernels: found}
+	m := boot.Medium{UUID: u.rootID(), Drop: liveArgs, Omit: append(slices.Clone(liveBootArgs), u.saved.KernelArgs...), Args: []string{"root=UUID=" + u.rootID()}, Kernels: found}
 	text, err := m.Rewrite(u.root, scheme)
 	if err != nil {
 		return err

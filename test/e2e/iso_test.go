@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/vm"
+	"imagecustomizer/test/fixture"
 )
 
 const isoConfig = `
@@ -192,6 +193,18 @@ func TestNetworkBoot(t *testing.T) {
 		t.Fatalf("%v: %s", err, text)
 	}
 	bootLive(t, vm.Options{Netboot: unpacked, MemoryMiB: 3072}, systemProbes)
+}
+
+// TestLiveBootISO makes a medium of an image with initramfs-tools. Its kernel drives virtual disks only.
+func TestLiveBootISO(t *testing.T) {
+	full(t)
+	out := filepath.Join(t.TempDir(), "out.iso")
+	config := strings.Replace(isoConfig, "os:\n", "os:\n  packages: {install: [live-boot]}\n", 1)
+	customize(t, base(t, "debian12-bios"), config, out, "iso", "--deb-source", fixture.Debs(t, "live-boot"), "--disable-base-image-rpm-repos")
+	bootLive(t, vm.Options{Image: out, Firmware: vm.BIOS, Drive: vm.Disk}, append([]probe{
+		{"findmnt -no FSTYPE /; cat /run/live/medium/docs/readme.txt", "overlay\nmedium"},
+		{"tr ' ' '\\n' </proc/cmdline | grep -x -e e2e.live=1 -e root=.* -e boot=.* | sort", "boot=live\ne2e.live=1"},
+	}, systemProbes...))
 }
 
 // TestAzureLinuxISO makes a live medium of an image that lacks what it takes, and brings that first.
