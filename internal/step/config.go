@@ -15,7 +15,7 @@ type Config struct {
 	Storage         Storage          `yaml:"storage" doc:"Partitions and filesystems to make, to which the system is copied."`
 	OS              OS               `yaml:"os" doc:"What to change in the system."`
 	Scripts         Scripts          `yaml:"scripts" doc:"Scripts to run in the image."`
-	ISO             ISO              `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso."`
+	ISO             ISO              `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso. It takes dracut with its module dmsquash-live, or, where the image has initramfs-tools, live-boot, which has no persistence."`
 	PXE             PXE              `yaml:"pxe" doc:"The files to boot from over the network, for the output formats pxe-dir and pxe-tar."`
 	Output          Output           `yaml:"output" doc:"The image to write."`
 	PreviewFeatures []PreviewFeature `yaml:"previewFeatures" doc:"Names of preview features. Accepted for compatibility: nothing here needs one."`

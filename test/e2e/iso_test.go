@@ -157,8 +157,14 @@ func TestPersistence(t *testing.T) {
 // stands for the user, who would press a key.
 func chooseEntry(t *testing.T, stick string, entry int) string {
 	t.Helper()
+	return fmt.Sprintf("printf %d | dd of=/dev/sda bs=1 seek=%d conv=notrunc,fsync status=none", entry, defaultEntry(t, stick))
+}
+
+// defaultEntry is where the number of the default entry stands on a medium.
+func defaultEntry(t *testing.T, medium string) int {
+	t.Helper()
 	const before = `set default="`
-	data, err := os.ReadFile(stick)
+	data, err := os.ReadFile(medium)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +172,7 @@ func chooseEntry(t *testing.T, stick string, entry int) string {
 	if at < 0 {
 		t.Fatal("the menu has no default entry")
 	}
-	return fmt.Sprintf("printf %d | dd of=/dev/sda bs=1 seek=%d conv=notrunc,fsync status=none", entry, at+len(before))
+	return at + len(before)
 }
 
 func TestNetworkBoot(t *testing.T) {
