@@ -255,6 +255,13 @@ func quoteIn(quote byte, text string) string {
 	return `"` + quoteIn('"', text) + `"`
 }
 
+// wordEnds tells whether a word written behind the text is one of its own. A blank behind a backslash
+// may be part of a word.
+func wordEnds(text string) bool {
+	word := strings.TrimRight(text, " \t")
+	return text == "" || word != text && !strings.HasSuffix(word, `\`)
+}
+
 // insert returns the file's text with more at the end of the value, or before the place that the
 // pattern matches in it. Only what is between the two is changed.
 func (a assignment) insert(text, more string, before *regexp.Regexp) string {
@@ -265,14 +272,14 @@ func (a assignment) insert(text, more string, before *regexp.Regexp) string {
 	for _, g := range a.value {
 		if m := before.FindStringIndex(text[g.start:g.end]); m != nil {
 			at := g.start + m[0]
-			if so += text[g.start:at]; strings.TrimRight(so, " \t") == so && so != "" {
+			if so += text[g.start:at]; !wordEnds(so) {
 				more = " " + more
 			}
 			return text[:at] + quoteIn(g.quote, more+" ") + text[at:]
 		}
 		so += text[g.start:g.end]
 	}
-	if so != "" && strings.TrimRight(so, " \t") == so {
+	if !wordEnds(so) {
 		more = " " + more
 	}
 	if len(a.value) == 0 {

@@ -175,6 +175,29 @@ func defaultEntry(t *testing.T, medium string) int {
 	return at + len(before)
 }
 
+// TestTwoKernels boots either kernel, by the entries without persistence: they stand at the menu's top.
+func TestTwoKernels(t *testing.T) {
+	full(t)
+	out := filepath.Join(t.TempDir(), "out.iso")
+	config := strings.Replace(isoConfig, "os:\n", "os:\n  packages: {install: [linux-image-amd64, dracut-live, dmsetup, fdisk]}\n", 1)
+	customize(t, base(t, "debian12-efi"), config+"  persistence: {label: changes}\n", out, "iso",
+		"--deb-source", fixture.Debs(t, "linux-image-amd64", "dracut-live", "dmsetup", "fdisk"), "--disable-base-image-rpm-repos")
+	at := int64(defaultEntry(t, out))
+	medium, err := os.OpenFile(out, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer medium.Close()
+	for entry, cloud := range map[string]string{"2": "1", "3": "0"} {
+		if _, err := medium.WriteAt([]byte(entry), at); err != nil {
+			t.Fatal(err)
+		}
+		bootLive(t, vm.Options{Image: out, Firmware: vm.UEFI, Drive: vm.Disk}, append([]probe{
+			{"uname -r | grep -c cloud; ls /lib/modules | wc -l; ls /run/initramfs/live/boot/vmlinuz-* | wc -l", cloud + "\n2\n2"},
+		}, liveProbes...))
+	}
+}
+
 func TestNetworkBoot(t *testing.T) {
 	full(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
