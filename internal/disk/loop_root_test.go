@@ -294,19 +294,25 @@ func TestMountSaysWhy(t *testing.T) {
 	}
 }
 
+// reserve attaches an empty file.
+func reserve(t *testing.T) (f *os.File, release func() error) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if release, err = Reserve(f, "/dev"); err != nil {
+		t.Fatal(err)
+	}
+	return f, release
+}
+
 // TestReserve: a device that was attached to an empty file shows what the file was filled with.
 func TestReserve(t *testing.T) {
 	t.Parallel()
 	for _, sector := range []int{512, 4096} {
-		f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		release, err := Reserve(f, "/dev")
-		if err != nil {
-			t.Fatal(err)
-		}
+		f, release := reserve(t)
 		content := bytes.Repeat([]byte("reserved"), 1<<20)
 		if _, err := f.WriteAt(content, 0); err != nil {
 			t.Fatal(err)
@@ -334,15 +340,7 @@ func TestReserve(t *testing.T) {
 // TestReserveForNothing: what nobody took is detached.
 func TestReserveForNothing(t *testing.T) {
 	t.Parallel()
-	f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	release, err := Reserve(f, "/dev")
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, release := reserve(t)
 	found, _ := reserved.Load(f)
 	if err := release(); err != nil {
 		t.Fatal(err)
