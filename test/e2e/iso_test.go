@@ -242,7 +242,9 @@ func TestAzureLinuxISO(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.iso")
 	packages := "os:\n  packages:\n    remove: [kernel]\n    install: [kernel-generic, dracut-live, device-mapper, grub2, grub2-pc]\n"
 	customize(t, base(t, "azl3"), strings.Replace(isoConfig, "os:\n", packages, 1), out, "iso", "--rpm-source", base(t, "repo"), "--disable-base-image-rpm-repos")
-	for _, o := range []vm.Options{{Firmware: vm.UEFI, Drive: vm.CD}, {Firmware: vm.BIOS, Drive: vm.USB}} {
+	for _, o := range []vm.Options{
+		{Firmware: vm.UEFI, Drive: vm.CD}, {Firmware: vm.BIOS, Drive: vm.USB}, {Firmware: vm.UEFI, Drive: vm.USB}, {Firmware: vm.BIOS, Drive: vm.CD},
+	} {
 		o.Image = out
 		t.Run(string(o.Firmware)+"-"+string(o.Drive), func(t *testing.T) {
 			bootLive(t, o, append([]probe{{"rpm -q kernel | grep -c ^kernel-; rpm -q --qf '%{NAME}\\n' kernel-generic", "0\nkernel-generic"}}, liveProbes...))
