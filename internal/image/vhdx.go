@@ -24,19 +24,19 @@ type vhdx struct {
 	table int64 // where the table lies in the file
 }
 
-// Places in the file, in bytes, and sizes of what lies there.
+// Places in a VHDX file, in bytes, and sizes of what lies there ([MS-VHDX], 2.1).
 const (
-	vhdxHeader1, vhdxHeader2, vhdxHeaderSize    = 64 << 10, 128 << 10, 4 << 10
-	vhdxRegions1, vhdxRegions2, vhdxRegionsSize = 192 << 10, 256 << 10, 64 << 10
+	VHDXHeader1, VHDXHeader2, VHDXHeaderSize    = 64 << 10, 128 << 10, 4 << 10
+	VHDXRegions1, VHDXRegions2, VHDXRegionsSize = 192 << 10, 256 << 10, 64 << 10
 )
 
-// Regions and metadata items by the GUIDs of the format.
+// Regions and metadata items of a VHDX by the GUIDs of the format ([MS-VHDX], 2.2.3 and 2.6.2).
 const (
-	vhdxBAT        = "2dc27766-f623-4200-9d64-115e9bfd4a08"
-	vhdxMetadata   = "8b7ca206-4790-4b9a-b8fe-575f050f886e"
-	vhdxParameters = "caa16737-fa36-4d43-b3b6-33f0aa44e76b"
-	vhdxDiskSize   = "2fa54224-cd1b-4876-b211-5dbed83bf4b8"
-	vhdxSectorSize = "8141bf1d-a96f-4709-ba47-f233a8faab5f"
+	VHDXTable      = "2dc27766-f623-4200-9d64-115e9bfd4a08"
+	VHDXMetadata   = "8b7ca206-4790-4b9a-b8fe-575f050f886e"
+	VHDXParameters = "caa16737-fa36-4d43-b3b6-33f0aa44e76b"
+	VHDXDiskSize   = "2fa54224-cd1b-4876-b211-5dbed83bf4b8"
+	VHDXSectorSize = "8141bf1d-a96f-4709-ba47-f233a8faab5f"
 )
 
 // errVHDX is an image that only qemu-img may be able to read.
@@ -50,11 +50,11 @@ func openVHDX(r io.ReaderAt, file int64) (*vhdx, error) {
 	if header == nil || !bytes.Equal(header[48:64], make([]byte, 16)) || binary.LittleEndian.Uint16(header[66:]) != 1 {
 		return nil, fmt.Errorf("%w: it has no good header, or its log is not empty", errVHDX)
 	}
-	regions := v.checked(vhdxRegions1, vhdxRegionsSize, "regi")
+	regions := v.checked(VHDXRegions1, VHDXRegionsSize, "regi")
 	if regions == nil {
-		regions = v.checked(vhdxRegions2, vhdxRegionsSize, "regi")
+		regions = v.checked(VHDXRegions2, VHDXRegionsSize, "regi")
 	}
-	bat, metadata := entry(regions, 8, 16, vhdxBAT), entry(regions, 8, 16, vhdxMetadata)
+	bat, metadata := entry(regions, 8, 16, VHDXTable), entry(regions, 8, 16, VHDXMetadata)
 	if bat == nil || metadata == nil {
 		return nil, fmt.Errorf("%w: it lacks a region", errVHDX)
 	}
@@ -85,7 +85,7 @@ func (v *vhdx) checked(at, size int64, signature string) []byte {
 
 // newest returns the header that was written last.
 func (v *vhdx) newest() []byte {
-	a, b := v.checked(vhdxHeader1, vhdxHeaderSize, "head"), v.checked(vhdxHeader2, vhdxHeaderSize, "head")
+	a, b := v.checked(VHDXHeader1, VHDXHeaderSize, "head"), v.checked(VHDXHeader2, VHDXHeaderSize, "head")
 	if a == nil || b != nil && binary.LittleEndian.Uint64(b[8:]) > binary.LittleEndian.Uint64(a[8:]) {
 		return b
 	}
@@ -108,7 +108,7 @@ func entry(table []byte, counter, first int, guid string) []byte {
 }
 
 func (v *vhdx) readMetadata(at int64) error {
-	table := make([]byte, vhdxRegionsSize)
+	table := make([]byte, VHDXRegionsSize)
 	if _, err := v.r.ReadAt(table, at); err != nil || string(table[:8]) != "metadata" {
 		return fmt.Errorf("%w: it has no metadata", errVHDX)
 	}
@@ -119,7 +119,7 @@ func (v *vhdx) readMetadata(at int64) error {
 		}
 		return binary.LittleEndian.Uint64(b)
 	}
-	parameters, sector, size := item(vhdxParameters), int64(uint32(item(vhdxSectorSize))), item(vhdxDiskSize)
+	parameters, sector, size := item(VHDXParameters), int64(uint32(item(VHDXSectorSize))), item(VHDXDiskSize)
 	v.block = int64(uint32(parameters))
 	const hasParent = 1 << (32 + 1)
 	switch {
@@ -133,9 +133,9 @@ func (v *vhdx) readMetadata(at int64) error {
 	return nil
 }
 
-// States of a block in the table that have data in the file; all others read as zeros.
+// States of a block in the table that have data in the file; all others read as zeros ([MS-VHDX], 2.5.1.1).
 const (
-	vhdxPresent = 6
+	VHDXPresent = 6
 	vhdxPartly  = 7 // the rest lies in a parent
 )
 
@@ -146,7 +146,7 @@ func (v *vhdx) place(table []byte, i int64) (int64, error) {
 	switch e & 7 {
 	case vhdxPartly:
 		return 0, fmt.Errorf("%w: it needs a parent", errVHDX)
-	case vhdxPresent:
+	case VHDXPresent:
 		if at <= 0 || at >= v.file {
 			return 0, fmt.Errorf("a block of this VHDX lies at byte %d of %d: %w", at, v.file, disk.ErrTruncated)
 		}

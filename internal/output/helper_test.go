@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -30,6 +31,21 @@ func sha256Of(t *testing.T, path string) string {
 // frames, and random bytes, text and written zeros in between.
 func sparseDisk(t *testing.T, size int64) string {
 	t.Helper()
+	random := make([]byte, 3*mib)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(random)
+	return diskOf(t, size, map[int64][]byte{
+		0:                   append(bytes.Repeat([]byte{0}, 510), 0x55, 0xaa),
+		frameSize - 4096:    random[:8192],
+		20 * mib:            random,
+		24*mib + 512:        bytes.Repeat([]byte("text that compresses\n"), 50000),
+		40 * mib:            make([]byte, 2*mib),
+		(size - 512) &^ 511: []byte("the end"),
+	})
+}
+
+// diskOf makes a sparse disk with that data at those places.
+func diskOf(t *testing.T, size int64, content map[int64][]byte) string {
+	t.Helper()
 	f, err := os.CreateTemp(t.TempDir(), "disk")
 	if err != nil {
 		t.Fatal(err)
@@ -38,17 +54,8 @@ func sparseDisk(t *testing.T, size int64) string {
 	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
-	random := make([]byte, 3*mib)
-	_, _ = rand.NewChaCha8([32]byte{1}).Read(random)
-	for at, data := range map[int64][]byte{
-		0:                   append(bytes.Repeat([]byte{0}, 510), 0x55, 0xaa),
-		frameSize - 4096:    random[:8192],
-		20 * mib:            random,
-		24*mib + 512:        bytes.Repeat([]byte("text that compresses\n"), 50000),
-		40 * mib:            make([]byte, 2*mib),
-		(size - 512) &^ 511: []byte("the end"),
-	} {
-		if _, err := f.WriteAt(data, at); err != nil {
+	for _, at := range slices.Sorted(maps.Keys(content)) { // in this order, since they may overlap
+		if _, err := f.WriteAt(content[at], at); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,30 +14,16 @@ import (
 // borders of clusters, blocks and tables, zeros between data, and zeros that are no hole.
 func spread(t *testing.T, size int64) string {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "disk")
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := f.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
 	data := make([]byte, 300<<10)
 	_, _ = rand.NewChaCha8([32]byte{7}).Read(data)
 	clear(data[100<<10 : 170<<10])
+	content := map[int64][]byte{20 * mib: make([]byte, 5*mib)}
 	for _, at := range []int64{0, 64<<10 - 512, 3*mib + 4096, 512*mib - 4096, 4096*mib - 4096, 4097*mib + 512, size / 2 &^ 511, size - int64(len(data))} {
-		if at < 0 || at+int64(len(data)) > size {
-			continue
-		}
-		if _, err := f.WriteAt(data, at); err != nil {
-			t.Fatal(err)
+		if at >= 0 && at+int64(len(data)) <= size {
+			content[at] = data
 		}
 	}
-	if _, err := f.WriteAt(make([]byte, 5*mib), 20*mib); err != nil {
-		t.Fatal(err)
-	}
-	return name
+	return diskOf(t, size, content)
 }
 
 // TestPack compares what is packed here with the disk, by means of qemu-img, and its size with what

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/image"
 )
 
 // A dynamic VHDX file ([MS-VHDX], Virtual Hard Disk v2 File Format): the header section, an empty
@@ -23,7 +24,6 @@ const (
 	vhdxMetadata = 2 * mib                            // place; it takes 1 MiB
 	vhdxTable    = 3 * mib                            // place of the table of blocks
 	vhdxItems    = 64 << 10                           // from the begin of the metadata
-	vhdxPresent  = 6                                  // state of a block that lies in the file
 )
 
 // vhdxFile is a VHDX file while it is being written.
@@ -35,7 +35,7 @@ type vhdxFile struct {
 // writeVHDX writes a disk as dynamic VHDX.
 func writeVHDX(ctx context.Context, in *os.File, size int64, out *os.File, progress func(done, total int64)) error {
 	v := &vhdxFile{packer: packer{block: vhdxBlock}, size: size}
-	v.first = vhdxTable + (int64(len(v.table()))+mib-1)/mib*mib
+	v.first = vhdxTable + (v.entries()*8+mib-1)/mib*mib
 	if err := v.pack(ctx, out, in, size, progress); err != nil {
 		return err
 	}
@@ -47,8 +47,8 @@ func writeVHDX(ctx context.Context, in *os.File, size int64, out *os.File, progr
 		at   int64
 		data []byte
 	}{
-		{vhdxTable, v.table()}, {vhdxMetadata, v.metadata()}, {192 << 10, regions}, {256 << 10, regions},
-		{64 << 10, header}, {128 << 10, header}, {0, identifier()},
+		{vhdxTable, v.table()}, {vhdxMetadata, v.metadata()}, {image.VHDXRegions1, regions}, {image.VHDXRegions2, regions},
+		{image.VHDXHeader1, header}, {image.VHDXHeader2, header}, {0, identifier()},
 	} {
 		if _, err := out.WriteAt(part.data, part.at); err != nil {
 			return err
@@ -57,12 +57,17 @@ func writeVHDX(ctx context.Context, in *os.File, size int64, out *os.File, progr
 	return nil
 }
 
+// entries is how many the table of blocks has.
+func (v *vhdxFile) entries() int64 {
+	blocks := (v.size + vhdxBlock - 1) / vhdxBlock
+	return blocks + (blocks-1)/vhdxRatio
+}
+
 // table says where the blocks lie, in units of 1 MiB.
 func (v *vhdxFile) table() []byte {
-	blocks := (v.size + vhdxBlock - 1) / vhdxBlock
-	b := make([]byte, (blocks+(blocks-1)/vhdxRatio)*8)
+	b := make([]byte, v.entries()*8)
 	for i, n := range v.blocks {
-		binary.LittleEndian.PutUint64(b[(n+n/vhdxRatio)*8:], uint64(v.at(i))|vhdxPresent)
+		binary.LittleEndian.PutUint64(b[(n+n/vhdxRatio)*8:], uint64(v.at(i))|image.VHDXPresent)
 	}
 	return b
 }
@@ -79,7 +84,7 @@ func identifier() []byte {
 // header says that the log is empty. It stands in the file twice; readers take the second where the
 // numbers are the same.
 func (v *vhdxFile) header() []byte {
-	b := make([]byte, 4<<10)
+	b := make([]byte, image.VHDXHeaderSize)
 	copy(b, "head")
 	binary.LittleEndian.PutUint64(b[8:], 1)
 	putGUID(b[16:], uuid.NewString()) // of the file's content
@@ -92,15 +97,15 @@ func (v *vhdxFile) header() []byte {
 
 // regions says where the table of blocks and the metadata lie.
 func (v *vhdxFile) regions() []byte {
-	b := make([]byte, 64<<10)
+	b := make([]byte, image.VHDXRegionsSize)
 	copy(b, "regi")
 	binary.LittleEndian.PutUint32(b[8:], 2)
 	for i, r := range []struct {
 		guid     string
 		at, size int64
 	}{
-		{"2dc27766-f623-4200-9d64-115e9bfd4a08", vhdxTable, v.first - vhdxTable},
-		{"8b7ca206-4790-4b9a-b8fe-575f050f886e", vhdxMetadata, mib},
+		{image.VHDXTable, vhdxTable, v.first - vhdxTable},
+		{image.VHDXMetadata, vhdxMetadata, mib},
 	} {
 		e := b[16+32*i:]
 		putGUID(e, r.guid)
@@ -127,10 +132,10 @@ func (v *vhdxFile) metadata() []byte {
 		flags uint32
 		data  []byte
 	}{
-		{"caa16737-fa36-4d43-b3b6-33f0aa44e76b", vhdxRequired, u32(u32(nil, vhdxBlock), 0)}, // no parent
-		{"2fa54224-cd1b-4876-b211-5dbed83bf4b8", vhdxRequired | vhdxOfDisk, u64(nil, uint64(v.size))},
+		{image.VHDXParameters, vhdxRequired, u32(u32(nil, vhdxBlock), 0)}, // no parent
+		{image.VHDXDiskSize, vhdxRequired | vhdxOfDisk, u64(nil, uint64(v.size))},
 		{"beca12ab-b2e6-4523-93ef-c309e000c746", vhdxRequired | vhdxOfDisk, id},
-		{"8141bf1d-a96f-4709-ba47-f233a8faab5f", vhdxRequired | vhdxOfDisk, u32(nil, vhdxSector)},
+		{image.VHDXSectorSize, vhdxRequired | vhdxOfDisk, u32(nil, vhdxSector)},
 		{"cda348c7-445d-4471-9cc9-e9885251c556", vhdxRequired | vhdxOfDisk, u32(nil, vhdxSector)}, // physical
 	}
 	b := make([]byte, vhdxItems)
