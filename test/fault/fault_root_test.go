@@ -118,14 +118,18 @@ func TestTorture(t *testing.T) {
 		}
 	}
 	seed, _ := strconv.ParseUint(os.Getenv("TORTURE_SEED"), 10, 64)
+	page := os.Getenv("TORTURE_REPORT")
+	if page != "" && !filepath.IsAbs(page) {
+		page = filepath.Join(fixture.Root(), page)
+	}
 	var reports []*Report
 	for i, s := range Scenarios {
 		share := func(n int) int { return (n + len(Scenarios) - 1 - i) / len(Scenarios) }
 		report := &Report{Scenario: s}
 		reports = append(reports, report)
 		save := func() { // from time to time, since a whole run takes hours
-			if page := os.Getenv("TORTURE_REPORT"); page != "" {
-				if err := WriteReport(filepath.Join(fixture.Root(), page), reports); err != nil {
+			if page != "" {
+				if err := WriteReport(page, reports); err != nil {
 					t.Error(err)
 				}
 			}
@@ -134,8 +138,9 @@ func TestTorture(t *testing.T) {
 	}
 }
 
-// checkEvery is after how many disturbed runs one is left alone.
-const checkEvery = 25
+// checkEvery is after how many disturbed runs one is left alone, and measured: what else the machine
+// does changes how long a run takes.
+const checkEvery = 10
 
 func torture(t *testing.T, report *Report, kills, interrupts int, seed uint64, save func()) {
 	l := NewLane(t, report.Scenario)
@@ -148,7 +153,7 @@ func torture(t *testing.T, report *Report, kills, interrupts int, seed uint64, s
 	}
 	points := Mix(Points(report.Timeline, kills, syscall.SIGKILL, 2*seed+1), Points(report.Timeline, interrupts, syscall.SIGINT, 2*seed+2))
 	for i, p := range points {
-		o := l.Disturb(p)
+		o := l.Disturb(p, report.Timeline)
 		report.Outcomes = append(report.Outcomes, o)
 		t.Logf("%d. %s: exit %d, clean after %v", i+1, p.describe(report.Timeline), o.Status, o.Gone.Round(time.Millisecond))
 		for _, problem := range o.Problems {
@@ -157,9 +162,9 @@ func torture(t *testing.T, report *Report, kills, interrupts int, seed uint64, s
 		if err := base.Unchanged(); err != nil {
 			t.Fatalf("%s: %v", p.describe(report.Timeline), err)
 		}
-		if i%checkEvery == checkEvery-1 || i == len(points)-1 {
+		if o.Ended || i%checkEvery == checkEvery-1 || i == len(points)-1 {
 			report.Whole++
-			succeed(t, l)
+			report.Timeline = succeed(t, l)
 			save()
 		}
 	}
@@ -169,12 +174,13 @@ func torture(t *testing.T, report *Report, kills, interrupts int, seed uint64, s
 }
 
 // succeed does a run that nobody disturbs, in the folder of those that were.
-func succeed(t *testing.T, l *Lane) {
+func succeed(t *testing.T, l *Lane) Timeline {
 	t.Helper()
 	if err := l.Clear(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Measure(runLimit); err != nil {
+	timeline, err := l.Measure(runLimit)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if n, err := l.Complete(); err != nil || n != len(l.Outputs()) {
@@ -183,4 +189,5 @@ func succeed(t *testing.T, l *Lane) {
 	if _, left := l.Settle(0); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
+	return timeline
 }

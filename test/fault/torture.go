@@ -11,10 +11,19 @@ import (
 
 // Point is one place where a run is disturbed, and how.
 type Point struct {
-	Step   int           // index in the timeline; negative where only the time counts
-	After  time.Duration // since the step's start, or the run's
+	Step   int     // index in the timeline; negative where only the time counts
+	Share  float64 // of the time that the step takes, or the run
 	Target Target
 	Signal syscall.Signal
+}
+
+// after is how long after the start of its step, or the run's, the point comes.
+func (p Point) after(t Timeline) time.Duration {
+	took := t.Total
+	if p.Step >= 0 {
+		took = t.Steps[p.Step].Took
+	}
+	return time.Duration(p.Share * float64(took))
 }
 
 func (p Point) describe(t Timeline) string {
@@ -22,7 +31,7 @@ func (p Point) describe(t Timeline) string {
 	if p.Step >= 0 {
 		where = fmt.Sprintf("into step %d, %s", p.Step+1, t.Steps[p.Step].Name)
 	}
-	return fmt.Sprintf("%v to %s %v %s", p.Signal, p.Target, p.After.Round(time.Millisecond), where)
+	return fmt.Sprintf("%v to %s %v %s", p.Signal, p.Target, p.after(t).Round(time.Millisecond), where)
 }
 
 // killed are the targets of SIGKILL, in turn.
@@ -35,7 +44,7 @@ func Points(t Timeline, n int, sig syscall.Signal, seed uint64) []Point {
 	points := make([]Point, n)
 	order := r.Perm(len(t.Steps))
 	for i := range points {
-		p := Point{Step: -1, Target: Supervisor, Signal: sig}
+		p := Point{Step: -1, Share: r.Float64(), Target: Supervisor, Signal: sig}
 		if sig == syscall.SIGKILL {
 			p.Target = killed[i%len(killed)]
 		}
@@ -44,11 +53,6 @@ func Points(t Timeline, n int, sig syscall.Signal, seed uint64) []Point {
 			p.Step = order[i]
 		case i%2 == 0:
 			p.Step = r.IntN(len(t.Steps))
-		}
-		if p.Step >= 0 {
-			p.After = time.Duration(r.Int64N(int64(t.Steps[p.Step].Took) + 1))
-		} else {
-			p.After = time.Duration(r.Int64N(int64(t.Total) + 1))
 		}
 		points[i] = p
 	}
@@ -95,8 +99,8 @@ const (
 	runLimit = 10 * time.Minute
 )
 
-// Disturb starts a run, disturbs it and looks at what is left.
-func (l *Lane) Disturb(p Point) (o Outcome) {
+// Disturb starts a run, disturbs it and looks at what is left. The timeline is that of an earlier run.
+func (l *Lane) Disturb(p Point, t Timeline) (o Outcome) {
 	o.Point = p
 	bad := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
 	if err := l.Clear(); err != nil {
@@ -108,7 +112,7 @@ func (l *Lane) Disturb(p Point) (o Outcome) {
 		bad("%v", err)
 		return o
 	}
-	o.Ended = !r.awaitPoint(p)
+	o.Ended = !r.awaitPoint(p, t)
 	hit := time.Now()
 	if !o.Ended {
 		r.Signal(p.Target, p.Signal)
@@ -127,13 +131,13 @@ func (l *Lane) Disturb(p Point) (o Outcome) {
 }
 
 // awaitPoint waits until a run has come to the point; false means that it has ended before.
-func (r *Run) awaitPoint(p Point) bool {
+func (r *Run) awaitPoint(p Point, t Timeline) bool {
 	if p.Step >= 0 && !r.Reach(p.Step) {
 		return false
 	}
-	wait := p.After
+	wait := p.after(t)
 	if p.Step < 0 {
-		wait = time.Until(r.start.Add(p.After))
+		wait = time.Until(r.start.Add(wait))
 	}
 	select {
 	case <-r.done:
