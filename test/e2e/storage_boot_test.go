@@ -133,12 +133,12 @@ func TestFirmwareChanged(t *testing.T) {
 // TestNewLayoutRPM boots the RPM-managed images from a layout with filesystems of their own.
 func TestNewLayoutRPM(t *testing.T) {
 	full(t)
-	for _, name := range []string{"azl3", "mariner2"} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct{ name, root string }{{"azl3", "ext4"}, {"azl3", "xfs"}, {"mariner2", "ext4"}} {
+		t.Run(c.name+"-"+c.root, func(t *testing.T) {
 			t.Parallel()
 			out := filepath.Join(t.TempDir(), "image.vhdx")
-			customize(t, base(t, name), spread("ext4", "ext4", ""), out, "vhdx")
-			boot(t, out, "vhdx", append(spreadProbes[:3:3], probe{mounts, "/ ext4\n/boot ext4\n/boot/efi vfat\n/var ext4"}))
+			customize(t, base(t, c.name), spread("ext4", c.root, ""), out, "vhdx")
+			boot(t, out, "vhdx", append(spreadProbes[:3:3], probe{mounts, strings.ReplaceAll("/ ROOT\n/boot ext4\n/boot/efi vfat\n/var ROOT", "ROOT", c.root)}))
 		})
 	}
 }
