@@ -184,8 +184,7 @@ func (w *cosiWriter) put(b []byte) error {
 func (w *cosiWriter) image(ctx context.Context, s *stretch) error {
 	place := w.at
 	w.at += int64(len(header(s.image.Path, 0, tar.FormatGNU, w.Now)))
-	start, sum := w.at, sha512.New384()
-	to := io.MultiWriter(sum, appender{w})
+	to := &region{w.out, w.at, sha512.New384()}
 	id, err := uuid.Parse(w.parts.System.ID)
 	if err != nil {
 		return err
@@ -201,16 +200,11 @@ func (w *cosiWriter) image(ctx context.Context, s *stretch) error {
 	if s.number > 0 {
 		w.done += s.size
 	}
-	s.image.Compressed, s.image.SHA384 = w.at-start, hex.EncodeToString(sum.Sum(nil))
-	w.at = start + align(s.image.Compressed, tarBlock)
+	s.image.Compressed, s.image.SHA384 = to.at-w.at, hex.EncodeToString(to.sum.Sum(nil))
+	w.at += align(s.image.Compressed, tarBlock)
 	_, err = w.out.WriteAt(header(s.image.Path, s.image.Compressed, tar.FormatGNU, w.Now), place)
 	return err
 }
-
-// appender is a writer to the end of the archive.
-type appender struct{ w *cosiWriter }
-
-func (a appender) Write(b []byte) (int, error) { return len(b), a.w.put(b) }
 
 // finish gives the file its last bytes.
 func (w *cosiWriter) finish() error {

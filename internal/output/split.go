@@ -49,7 +49,7 @@ func (s Split) Write(ctx context.Context, from *os.File, p disk.Partition, out *
 	report := paced(progress)
 	var err error
 	if s == SplitZstd {
-		err = deflator{level: splitLevel}.write(ctx, from, p.Start, p.Size, out, func(done int64) { report(done, p.Size) })
+		err = deflator{level: splitLevel}.write(ctx, from, p.Start, p.Size, &region{file: out}, func(done int64) { report(done, p.Size) })
 	} else {
 		err = copyStretch(ctx, out, from, p.Start, p.Size, func(done int64) { report(done, p.Size) })
 	}
@@ -61,6 +61,9 @@ func (s Split) Write(ctx context.Context, from *os.File, p disk.Partition, out *
 	}
 	return nil
 }
+
+// copyChunk is how much is copied between two looks at the context.
+const copyChunk = 128 * mib
 
 // copyStretch copies a stretch of a file to the beginning of an empty one, leaving holes out.
 func copyStretch(ctx context.Context, out, in *os.File, at, size int64, progress func(done int64)) error {
@@ -76,7 +79,7 @@ func copyStretch(ctx context.Context, out, in *os.File, at, size int64, progress
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			n := min(hole-data, pieceSize)
+			n := min(hole-data, copyChunk)
 			if err := image.CopyRange(out, in, data, data-at, n); err != nil {
 				return err
 			}
