@@ -177,21 +177,35 @@ func (f *files) open(o CustomizeOptions, j *job, targets []target) (err error) {
 	if o.DryRun {
 		targets = nil
 	}
-	asIs := !slices.ContainsFunc(targets, func(t target) bool { return t.shrunk })
 	for _, t := range targets {
 		p, err := t.create(j.Image, o.ConfigFile)
 		if err != nil {
 			return err
 		}
 		f.pending = append(f.pending, p)
-		if f.disk == nil && t.format.IsRaw() && asIs {
-			f.disk = p.File()
-		}
 	}
-	if f.disk == nil {
+	if f.disk = f.diskOf(targets); f.disk == nil {
 		f.disk, err = tempfile.Scratch(o.BuildDir)
 	}
 	return err
+}
+
+// diskOf is the output that the working disk becomes when everything else is written, a raw one before
+// others; nil where no output can be made so.
+func (f *files) diskOf(targets []target) *os.File {
+	if slices.ContainsFunc(targets, func(t target) bool { return t.shrunk }) {
+		return nil
+	}
+	i := slices.IndexFunc(targets, func(t target) bool { return t.format.IsRaw() })
+	for n := 0; i < 0 && n < len(targets); n++ {
+		if targets[n].format.InPlace(f.pending[n].File()) {
+			i = n
+		}
+	}
+	if i < 0 {
+		return nil
+	}
+	return f.pending[i].File()
 }
 
 // cacheFolder is where package downloads are kept between runs.

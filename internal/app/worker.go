@@ -44,13 +44,13 @@ func Worker(in, out *os.File) int {
 	slog.SetDefault(slog.New(send))
 	tmp := sandbox.Work + "/tmp" // the host's is read-only here
 	hostcmd.HostEnv = []string{"TMPDIR=" + tmp}
-	if err := os.Setenv("TMPDIR", tmp); err != nil {
-		send.send(message{Result: resultOf(err)})
-		return 1
-	}
-	if j.Examine {
+	if j.Examine { // before a filter is installed that it would find
 		send.send(message{Result: &result{OK: true, Host: examine()}})
 		return 0
+	}
+	if err := errors.Join(os.Setenv("TMPDIR", tmp), sandbox.IgnoreSyncs()); err != nil {
+		send.send(message{Result: resultOf(err)})
+		return 1
 	}
 	w := &worker{job: &j, sender: send}
 	var p []planLine

@@ -76,7 +76,27 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 	if err := w.writeAll(ctx, parts, true); err != nil {
 		return err
 	}
-	return disk.CheckWritten(file) // of which the outputs are copies
+	if err := disk.CheckWritten(file); err != nil { // of which the outputs are copies
+		return err
+	}
+	return w.become(ctx, file, parts.Size)
+}
+
+// become turns the working disk into the output that was not copied from it, if there is one.
+func (w *worker) become(ctx context.Context, file *os.File, size int64) error {
+	i := slices.IndexFunc(w.Outputs, func(o jobOutput) bool { return o.File == fileDisk })
+	if i < 0 {
+		return nil
+	}
+	format, err := output.Parse(w.Outputs[i].Format)
+	if err != nil || format.IsRaw() {
+		return err
+	}
+	name := "output." + format.Name
+	err = w.phase(ctx, name, "write "+format.Name, func(ctx context.Context) error {
+		return output.Become(ctx, format, file, size, progress(name, w.event))
+	})
+	return errors.Join(err, disk.CheckWritten(file))
 }
 
 func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool) error {

@@ -1,9 +1,25 @@
 package output
 
 import (
+	"context"
 	"encoding/binary"
+	"os"
 	"time"
+
+	"github.com/google/uuid"
 )
+
+// writeFixedVHD writes a disk as fixed VHD: the disk itself, then the footer.
+func writeFixedVHD(ctx context.Context, disk *os.File, size int64, out *os.File, progress func(done, total int64)) error {
+	if out != disk {
+		stay := func(at, _ int64) int64 { return at }
+		if err := copyData(ctx, out, disk, size, stay, progress); err != nil {
+			return err
+		}
+	}
+	_, err := out.WriteAt(fixedFooter(size, uuid.New(), time.Now().UTC()), size)
+	return err
+}
 
 // vhdEpoch is where the times of VHDs begin.
 var vhdEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -5,6 +5,7 @@ package output
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -22,10 +23,11 @@ type Format struct {
 	Extensions []string // usual endings of file names; empty where another format owns them
 	About      string   // one line for people
 
-	driver     string   // QEMU's name; empty where qemu-img cannot write the format
-	pack       packFunc // writes the format from a raw disk; nil where only qemu-img does
-	options    []string // QEMU creation options
-	compressed bool     // have qemu-img compress clusters
+	driver     string                   // QEMU's name; empty where qemu-img cannot write the format
+	pack       packFunc                 // writes the format from a raw disk; nil where only qemu-img does
+	inPlace    func(disk *os.File) bool // whether pack can turn this empty file, filled with a disk, into the format; nil if it cannot
+	options    []string                 // QEMU creation options
+	compressed bool                     // have qemu-img compress clusters
 
 	cosi *COSI // for the formats that are made of partitions, not of the disk as a whole
 
@@ -38,7 +40,7 @@ type Format struct {
 var formats = []Format{
 	{
 		Name: "raw", Extensions: []string{".raw", ".img"}, About: "plain bytes of the disk, sparse",
-		driver: "raw", check: checkRaw,
+		driver: "raw", inPlace: always, check: checkRaw,
 	},
 	{
 		Name: "raw.zst", Aliases: []string{"raw-zst"}, Extensions: []string{".raw.zst", ".img.zst"},
@@ -46,7 +48,7 @@ var formats = []Format{
 	},
 	{
 		Name: "qcow2", Extensions: []string{".qcow2"}, About: "QEMU copy on write",
-		driver: "qcow2", pack: writeQCOW2, check: checkMagic("QFI\xfb"),
+		driver: "qcow2", pack: writeQCOW2, inPlace: folds, check: checkMagic("QFI\xfb"),
 	},
 	{
 		Name: "qcow2-zstd", About: "QEMU copy on write, clusters compressed with zstd (QEMU 5.1 or newer)",
@@ -58,11 +60,11 @@ var formats = []Format{
 	},
 	{
 		Name: "vhd-fixed", About: "Virtual PC, fixed size: what Azure takes",
-		driver: "vpc", options: []string{"subformat=fixed", "force_size=on"}, accepts: acceptFixedVHD, check: checkFixedVHD,
+		driver: "vpc", pack: writeFixedVHD, inPlace: always, options: []string{"subformat=fixed", "force_size=on"}, accepts: acceptFixedVHD, check: checkFixedVHD,
 	},
 	{
 		Name: "vhdx", Extensions: []string{".vhdx"}, About: "Hyper-V",
-		driver: "vhdx", pack: writeVHDX, options: []string{"block_size=2097152"}, check: checkMagic("vhdxfile"),
+		driver: "vhdx", pack: writeVHDX, inPlace: folds, options: []string{"block_size=2097152"}, check: checkMagic("vhdxfile"),
 	},
 	{
 		Name: "cosi", Extensions: []string{".cosi"}, About: "Composable OS Image: compressed partitions, filesystems shrunk, and a description",
@@ -86,6 +88,8 @@ var formats = []Format{
 	},
 }
 
+func always(*os.File) bool { return true }
+
 // Formats lists all formats.
 func Formats() []Format { return append([]Format(nil), formats...) }
 
@@ -106,6 +110,9 @@ func (f Format) Compressed() bool { return f.compressed || f.driver == "" }
 
 // IsRaw tells whether the file is the disk itself, byte for byte.
 func (f Format) IsRaw() bool { return f.driver == "raw" }
+
+// InPlace tells whether Become can make an output of the format of the disk that an empty file will hold.
+func (f Format) InPlace(file *os.File) bool { return f.inPlace != nil && f.inPlace(file) }
 
 // InParts tells whether the format is made of a disk's partitions, by COSI, and shrinks its filesystems.
 func (f Format) InParts() bool { return f.cosi != nil }

@@ -64,6 +64,66 @@ func pack(t *testing.T, f Format, disk string, size int64, out string) {
 	}
 }
 
+// TestBecome: a disk's own file becomes what a copy of it would.
+func TestBecome(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{33 * mib, 101*mib + 512, 4200*mib + 4096} {
+		disk := spread(t, size)
+		for _, name := range []string{"qcow2", "vhdx", "vhd-fixed"} {
+			if name == "vhd-fixed" && size%mib != 0 {
+				continue // it has none of that size
+			}
+			f, err := Parse(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			packed, own := filepath.Join(t.TempDir(), "packed"), filepath.Join(t.TempDir(), "own")
+			pack(t, f, disk, size, packed)
+			become(t, f, disk, size, own)
+			run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, own)
+			if name == "qcow2" {
+				run(t, "qemu-img", "check", "-f", f.driver, own)
+				run(t, "cmp", packed, own)
+			}
+			if a, b := used(t, own), used(t, packed); a > b+mib {
+				t.Errorf("%s of a disk of %d bytes takes %d bytes, a copy %d", name, size, a, b)
+			}
+		}
+	}
+}
+
+// TestBecomeOfAnEmptyDisk has nothing to move.
+func TestBecomeOfAnEmptyDisk(t *testing.T) {
+	t.Parallel()
+	const size = 40 * mib
+	disk := diskOf(t, size, nil)
+	for _, name := range []string{"qcow2", "vhdx"} {
+		f, err := Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := filepath.Join(t.TempDir(), "own")
+		become(t, f, disk, size, own)
+		run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, own)
+	}
+}
+
+func become(t *testing.T, f Format, disk string, size int64, own string) {
+	t.Helper()
+	file, err := os.Create(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if !f.InPlace(file) {
+		t.Fatalf("the filesystem of %s cannot cut ranges out of a file: set TMPDIR to a folder on ext4 or xfs", own)
+	}
+	run(t, "cp", "--sparse=always", disk, own)
+	if err := Become(context.Background(), f, file, size, func(_, _ int64) {}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func used(t *testing.T, path string) int64 {
 	t.Helper()
 	var st syscall.Stat_t

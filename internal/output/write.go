@@ -38,18 +38,20 @@ func Write(ctx context.Context, f Format, disk string, size int64, out string, p
 		return err
 	}
 	progress = paced(progress)
-	err := f.write(ctx, disk, size, out, progress)
+	err := f.checked(ctx, size, out, f.write(ctx, disk, size, out, progress))
 	if err == nil {
-		err = f.verify(ctx, size, out)
+		progress(size, size)
 	}
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+	return err
+}
+
+// Become makes the file of a raw disk of size bytes an output of another format, which Format.InPlace must
+// have allowed when the file was empty. Where it fails, the disk is lost.
+func Become(ctx context.Context, f Format, disk *os.File, size int64, progress func(done, total int64)) error {
+	if err := f.Accepts(size); err != nil {
+		return err
 	}
-	if err != nil {
-		return f.failed(err, out)
-	}
-	progress(size, size)
-	return nil
+	return f.checked(ctx, size, sandbox.Path(disk), f.pack(ctx, disk, size, disk, paced(progress)))
 }
 
 // WriteFrom is Write to p from a disk in any format, given as a path, which is of a raw disk, or as a
@@ -57,11 +59,11 @@ func Write(ctx context.Context, f Format, disk string, size int64, out string, p
 // first copied to an unnamed file in the output's folder.
 func WriteFrom(ctx context.Context, f Format, source string, size int64, p *Pending, progress func(done, total int64)) error {
 	out := sandbox.Path(p.File())
+	if plain := plainFile(source); plain != "" && (f.driver == "" || f.pack != nil) {
+		return Write(ctx, f, plain, size, out, progress)
+	}
 	if f.driver != "" {
 		return Write(ctx, f, source, size, out, progress)
-	}
-	if plain := plainFile(source); plain != "" {
-		return Write(ctx, f, plain, size, out, progress)
 	}
 	progress = paced(progress)
 	raw, err := tempfile.Scratch(sandbox.Path(p.dir))
@@ -145,20 +147,20 @@ func (f Format) verify(ctx context.Context, size int64, out string) error {
 
 // WriteLive has make write a live medium to the existing, empty file out, and checks what it wrote.
 func WriteLive(ctx context.Context, f Format, out string, make func(ctx context.Context) error) error {
-	err := make(ctx)
-	if err == nil {
-		err = f.verify(ctx, 0, out)
-	}
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return f.failed(err, out)
-	}
-	return nil
+	return f.checked(ctx, 0, out, make(ctx))
 }
 
-func (f Format) failed(err error, out string) error {
+// checked checks the written file of a disk of size bytes, unless writing it failed, and says what did.
+func (f Format) checked(ctx context.Context, size int64, out string, err error) error {
+	if err == nil {
+		err = f.verify(ctx, size, out)
+	}
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	return fmt.Errorf("cannot write the %s output: %w", f, explain(err, out))
 }
 

@@ -145,7 +145,7 @@ func confine() error {
 	if err := scopeSockets(); err != nil {
 		return fmt.Errorf("close off the host's abstract sockets: %w", err)
 	}
-	if err := installFilter(); err != nil {
+	if err := confineCalls(); err != nil {
 		return fmt.Errorf("install the system call filter: %w", err)
 	}
 	for _, c := range droppedCapabilities {

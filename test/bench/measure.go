@@ -21,7 +21,7 @@ type usage struct {
 	read     int64         // bytes of read and copy_file_range calls, all processes
 	written  int64         // bytes of write and copy_file_range calls, all processes
 	space    int64         // bytes of the program's files without a name besides the largest, the working disk: sum of the peaks
-	memory   int64         // bytes: sum of the peaks of the program's own processes; 0 for the script
+	memory   int64         // bytes: the largest sum, at one moment, of the peaks so far of the program's own processes; 0 for the script
 	programs int           // successful execve calls; counted in a run of its own
 }
 
@@ -58,32 +58,31 @@ func counters() (u usage) {
 	return u
 }
 
-// watch looks at the peak memory (VmHWM) of the program's processes, and at their files without a name,
-// until the returned function is called, which sums up the peaks of all it has seen that lived longer than
-// a moment.
+// watch looks at the peak memory (VmHWM) of the program's processes that are alive, and at their files
+// without a name, until the returned function is called.
 func watch(ctx context.Context, program string) func() (memory, space int64) {
 	ctx, stop := context.WithCancel(ctx)
 	program, _ = filepath.Abs(program)
-	seen, files := map[string]int64{}, map[uint64]int64{}
+	files := map[uint64]int64{}
+	var memory, space int64
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			dirs, _ := filepath.Glob("/proc/[0-9]*")
+			alive := int64(0)
 			for _, d := range dirs {
 				if exe, _ := os.Readlink(d + "/exe"); exe == program {
-					seen[d] = max(seen[d], highWater(d))
+					alive += highWater(d)
 					nameless(d, files)
 				}
 			}
+			memory = max(memory, alive)
 			time.Sleep(20 * time.Millisecond)
 		}
 	})
-	return func() (memory, space int64) {
+	return func() (int64, int64) {
 		stop()
 		wg.Wait()
-		for _, n := range seen {
-			memory += n
-		}
 		largest := int64(0)
 		for _, n := range files {
 			space, largest = space+n, max(largest, n)

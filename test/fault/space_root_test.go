@@ -80,7 +80,7 @@ func TestTooLittleSpaceIsRefused(t *testing.T) {
 		outputs []string
 		words   []string
 	}{
-		{"build", 100, []string{"qcow2"}, []string{"100 MiB free", "the working disk", "--build-dir"}},
+		{"build", 100, []string{"vhd"}, []string{"100 MiB free", "the working disk", "--build-dir"}},
 		{"out", 100, []string{"raw"}, []string{"100 MiB free", "the working disk", "outputs' paths"}},
 		{"out", 1000, []string{"raw", "qcow2"}, []string{"1000 MiB free", "the working disk", "the qcow2 output"}},
 	} {
@@ -134,7 +134,7 @@ func TestFilesystemRunsFull(t *testing.T) {
 		where, step string
 		run         Scenario
 	}{
-		{"build", "input", written("qcow2")}, {"build", "scripts.postCustomization", written("qcow2")},
+		{"build", "input", written("vhd")}, {"build", "scripts.postCustomization", written("vhd")},
 		{"out", "close", written("qcow2")}, {"out", "scripts.postCustomization", written("raw")},
 	}
 	if full {
