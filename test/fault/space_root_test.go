@@ -134,7 +134,7 @@ func TestFilesystemRunsFull(t *testing.T) {
 		where, step string
 		run         Scenario
 	}{
-		{"build", "input", written("vhd")}, {"build", "scripts.postCustomization", written("vhd")},
+		{"build", "input", written("qcow2-zstd")}, {"build", "scripts.postCustomization", written("qcow2-zstd")},
 		{"out", "close", written("qcow2")}, {"out", "scripts.postCustomization", written("raw")},
 	}
 	if full {
