@@ -62,6 +62,7 @@ func needs(h abilities) []need {
 		fsNeed("UEFI images", "vfat", "the EFI system partition is then worked on through mtools"),
 		programNeed("UEFI images without kernel vfat", "mcopy", "mtools"),
 		programNeed("UEFI images", "fsck.vfat", "dosfstools"),
+		programNeed("COSI, baremetal-image and raw-zstd partitions", "zstd", "zstd"),
 		programNeed("--rpm-source with a folder", "createrepo_c", "createrepo-c"),
 		programNeed("LiveOS media", "mksquashfs", "squashfs-tools"),
 		programNeed("LiveOS media", "xorriso", "xorriso"),

@@ -77,6 +77,23 @@ func TestDoctorNamesWhatAContainerLacks(t *testing.T) {
 	wantFailure(t, l, start(t, l), 4, "--cap-add SYS_ADMIN", "--privileged")
 }
 
+// TestDoctorNamesMissingPrograms has one program that cannot be started, and says what brings it.
+func TestDoctorNamesMissingPrograms(t *testing.T) {
+	t.Parallel()
+	l := NewLane(t, Scenario{Base: "debian12-efi", Config: "os: {hostname: contained}\n"})
+	for program, debian := range map[string]string{"zstd": "zstd", "mksquashfs": "squashfs-tools"} {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Wrap = []string{"unshare", "--mount", "sh", "-ec", `mount --bind /dev/null "$1"; shift; exec "$@"`, "sh", path}
+		status, text := l.doctor(t)
+		if want := "MISSING  program " + program + ": apt-get install " + debian; !strings.Contains(text, want) || status != 4 {
+			t.Errorf("exit %d, want 4 and %q:\n%s", status, want, text)
+		}
+	}
+}
+
 // TestUserNamespaceIsRefused is a rootless container.
 func TestUserNamespaceIsRefused(t *testing.T) {
 	t.Parallel()
