@@ -12,6 +12,5 @@ var azureLinux3 = &Distro{
 	LiveSELinux: []Version{{"dracut", "102-11.azl3"}, {"selinux-policy", "2.20240226-9.azl3"}},
 	Filesystems: Features{
 		Ext4: append(slices.Clone(ext4Features), "orphan_file"), XFS: append(slices.Clone(xfsFeatures), "nrext64"), Btrfs: btrfsFeatures,
-		BootLacks: []string{"nrext64"}, // GRUB 2.06
 	},
 }

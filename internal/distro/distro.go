@@ -35,20 +35,15 @@ type Distro struct {
 // Version is the least version and release of a package.
 type Version struct{ Package, Least string }
 
-// Features are the features that the kernel, the tools and the boot loader of a distribution read.
+// Features are the features that the tools of a distribution make and check. disk.Feature says which of
+// them a kernel or a GRUB is too old for.
 type Features struct {
 	Ext4, XFS, Btrfs []string
-	// BootLacks are those that the kernel reads but the boot loader does not.
-	BootLacks []string
 }
 
-// Of returns the features of a kind of filesystem; boot tells whether the boot loader reads it.
-func (f Features) Of(kind string, boot bool) []string {
-	all := map[string][]string{"ext4": f.Ext4, "xfs": f.XFS, "btrfs": f.Btrfs}[kind]
-	if !boot {
-		return all
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(x string) bool { return slices.Contains(f.BootLacks, x) })
+// Of returns the features of a kind of filesystem.
+func (f Features) Of(kind string) []string {
+	return map[string][]string{"ext4": f.Ext4, "xfs": f.XFS, "btrfs": f.Btrfs}[kind]
 }
 
 // Features that kernels since 5.10 and GRUB since 2.06 read.

@@ -4,7 +4,9 @@ import "strings"
 
 // GRUB is how a distribution sets up its boot loader.
 type GRUB struct {
-	Dir string // of grub.cfg and what belongs to it
+	Version string // how old it may be
+	Vendor  string // component of its SBAT, for distributions that patch their GRUB
+	Dir     string // of grub.cfg and what belongs to it
 
 	// Defaults is a new /etc/default/grub, without arguments of the user's; where it is empty, the
 	// file DefaultsFile of the image is taken.
@@ -53,7 +55,7 @@ func Fill(text string, values map[string]string) string {
 func debianGRUB(vendor string) *GRUB {
 	signed := func(dir, name string) string { return dir + name + GrubArch + ".efi.signed" }
 	return &GRUB{
-		Dir: "/boot/grub", DefaultsFile: "/usr/share/grub/default/grub",
+		Version: "2.06", Vendor: "grub." + vendor, Dir: "/boot/grub", DefaultsFile: "/usr/share/grub/default/grub",
 		Stubs: []string{"EFI/" + vendor + "/grub.cfg"},
 		Stub:  "search.fs_uuid @UUID@ root\nset prefix=($root)'@BOOT@/grub'\nconfigfile $prefix/grub.cfg\n",
 		Programs: []EFIProgram{
@@ -67,7 +69,7 @@ func debianGRUB(vendor string) *GRUB {
 
 // azureGRUB is Azure Linux's, which generates its menu.
 var azureGRUB = &GRUB{
-	Dir: "/boot/grub2",
+	Version: "2.06", Dir: "/boot/grub2",
 	Defaults: `GRUB_TIMEOUT=0
 GRUB_DISTRIBUTOR="AzureLinux"
 GRUB_DISABLE_SUBMENU=y
@@ -88,7 +90,7 @@ done
 
 // marinerGRUB is that of Mariner 2.0, whose menu reads what packages write next to it.
 var marinerGRUB = &GRUB{
-	Dir: "/boot/grub2",
+	Version: "2.06", Dir: "/boot/grub2",
 	Menu: `set timeout=0
 set bootprefix=@BOOT@
 search -n -u @UUID@ -s
@@ -122,7 +124,7 @@ menuentry "CBL-Mariner" {
 
 // fedoraGRUB is Fedora's, whose menu is made of boot loader entries.
 var fedoraGRUB = &GRUB{
-	Dir: "/boot/grub2",
+	Version: "2.06", Vendor: "grub.fedora", Dir: "/boot/grub2",
 	Defaults: `GRUB_TIMEOUT=1
 GRUB_DISTRIBUTOR="$(sed 's, release .*$,,g' /etc/system-release)"
 GRUB_DEFAULT=saved

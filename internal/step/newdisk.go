@@ -76,7 +76,7 @@ func (s *Storage) format(p Partition, number int, f *machine.Facts, in Inputs) *
 	}
 	format := &disk.Format{
 		Partition: number, Type: string(fs.Type), UUID: in.Seed.UUID(name), Size: s.sizeBeforeTree(p), Block: s.blockSize(p),
-		Features: kernelFeatures(f.Distro.Filesystems.Of(string(fs.Type), s.holdsBoot(i)), f),
+		Features: features(string(fs.Type), s.holdsBoot(i), f),
 	}
 	if fs.Btrfs != nil {
 		for _, v := range fs.Btrfs.Subvolumes {
@@ -109,19 +109,23 @@ func (s *Storage) holdsBoot(filesystem int) bool {
 	return best.filesystem == filesystem
 }
 
-// featureKernels are the kernels that brought features which an older one would not mount.
-var featureKernels = map[string][]int{
-	"orphan_file": {5, 15}, "bigtime": {5, 10}, "inobtcount": {5, 10}, "nrext64": {5, 19}, "free-space-tree": {4, 9},
-}
-
-// kernelFeatures leaves out what a kernel of the image is too old for, or this host's, which has to
-// write the filesystem.
-func kernelFeatures(features []string, f *machine.Facts) []string {
-	return slices.DeleteFunc(slices.Clone(features), func(name string) bool {
-		need := featureKernels[name]
-		old := func(version string) bool { return slices.Compare(disk.Version(version), need) < 0 }
-		return need != nil && (old(f.HostKernel) || slices.ContainsFunc(f.Kernels, func(k boot.Kernel) bool { return old(k.Version) }))
-	})
+// features are those of a new filesystem: what the distribution makes, but for what a kernel of the image is
+// too old for, or this host's, which has to write it, or GRUB, where that reads it.
+func features(kind string, boot bool, f *machine.Facts) (list []string) {
+	for _, name := range f.Distro.Filesystems.Of(kind) {
+		x := disk.FeatureNamed(kind, name)
+		used := x.UsedBy(f.HostKernel)
+		for _, k := range f.Kernels {
+			used = used && x.UsedBy(k.Version)
+		}
+		if g := f.Distro.GRUB; boot && g != nil {
+			used = used && x.ReadBy(g.Version, g.Vendor)
+		}
+		if used {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // layoutMounts adds the lines of /etc/fstab.

@@ -1,12 +1,14 @@
-package verify
+package disk
 
 import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/hostcmd"
 )
 
@@ -44,25 +46,12 @@ func TestGRUBReadsWhatWeSay(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			f := known(t, c.name, strings.TrimPrefix(strings.Fields(c.mkfs)[0], "mkfs."))
-			if got, says := grubReads(t, c.mkfs), f.readBy(version, vendor); got != says {
+			f := FeatureNamed(strings.TrimPrefix(strings.Fields(c.mkfs)[0], "mkfs."), c.name)
+			if got, says := grubReads(t, c.mkfs), f.ReadBy(version, vendor); got != says || f.bit == 0 {
 				t.Errorf("GRUB %s reads it: %v; we say %v", version, got, says)
 			}
 		})
 	}
-}
-
-func known(t *testing.T, name, fstype string) feature {
-	t.Helper()
-	for _, set := range featureSets {
-		for _, f := range set.list {
-			if f.name == name && set.fstype == fstype {
-				return f
-			}
-		}
-	}
-	t.Fatalf("no feature %s of %s", name, fstype)
-	return feature{}
 }
 
 // grubReads makes a filesystem with a file and compares that with what GRUB reads of it.
@@ -79,7 +68,23 @@ func grubReads(t *testing.T, mkfs string) bool {
 		t.Fatal(err)
 	}
 	words := strings.Fields(strings.ReplaceAll(mkfs, "@", dir))
-	run(t, "", words[0], append(words[1:], image)...)
+	run(t, words[0], append(words[1:], image)...)
 	out, err := hostcmd.New("grub-fstest", image, "crc", "/kernel").Output(context.Background())
 	return err == nil && strings.TrimSpace(out) != ""
+}
+
+// TestFeaturesAreInTheTable has each feature that a distribution makes either in the table of who can use
+// it, or among those that anybody can.
+func TestFeaturesAreInTheTable(t *testing.T) {
+	t.Parallel()
+	anybody := []string{"resize_inode", "dir_index", "ext_attr", "has_journal", "crc"}
+	for _, d := range append(distro.All(), distro.Match(map[string]string{"ID": "nobody"})) {
+		for _, kind := range []string{"ext4", "xfs", "btrfs"} {
+			for _, name := range d.Filesystems.Of(kind) {
+				if (FeatureNamed(kind, name).bit != 0) == slices.Contains(anybody, name) {
+					t.Errorf("%s: %s of %s is in none of the lists, or in both", d.Name, name, kind)
+				}
+			}
+		}
+	}
 }
