@@ -64,7 +64,7 @@ func verifyMedium(ctx context.Context, file string, stdout io.Writer) error {
 
 // remake writes ISO images from one.
 func (w *worker) remake(ctx context.Context) ([]planLine, error) {
-	spec := step.Media(w.cfg, &machine.Facts{}, []string{"iso"})["iso"]
+	spec := step.Media(w.cfg, &machine.Facts{}, step.Inputs{Outputs: []string{"iso"}})[0]
 	what := "write " + w.Image + " anew, with what the section iso adds"
 	if w.DryRun {
 		return []planLine{{"output.iso", what}}, nil

@@ -85,7 +85,7 @@ type worker struct {
 	system    output.System // what a COSI says of the image
 	unwritten []int         // outputs there was nothing to write into
 	machine   *machine.Machine
-	media     map[string]liveos.Spec // by output format
+	maker     *liveos.Maker
 
 	mediumArgs []string // kernel arguments that the base image, an ISO image, had for itself
 }
@@ -207,11 +207,8 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	for _, o := range w.Outputs {
 		in.Outputs = append(in.Outputs, o.Format)
 	}
-	w.media = step.Media(w.cfg, m.Facts, in.Outputs)
-	if s, ok := w.media["iso"]; ok {
-		s.Args = append(w.mediumArgs, s.Args...)
-		w.media["iso"] = s
-	}
+	w.maker = w.liveMaker()
+	in.Live, in.MediumArgs = w.maker, w.mediumArgs
 	var err error
 	if in.RPMSources, err = sources(w.RPMSources); err != nil {
 		return nil, err

@@ -280,9 +280,8 @@ func replaceTail(f *os.File, at int64, tail *os.File) error {
 	return err
 }
 
-// Recompress compresses an initramfs image in a file of the worker, made without compression, in the
-// format that the image's builders are set to, or that its own images have.
-func Recompress(ctx context.Context, m *machine.Machine, file string) error {
+// wanted is the format that the image's builders are set to, or that its own images have.
+func wanted(m *machine.Machine) string {
 	r := &Relaxed{m: m, wanted: map[string]string{}}
 	for name := range r.images() {
 		if f, err := formatOf(m.Root, name); err == nil {
@@ -296,12 +295,7 @@ func Recompress(ctx context.Context, m *machine.Machine, file string) error {
 		}
 	}
 	target, _ := r.target()
-	image, err := os.OpenFile(file, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer image.Close()
-	return recompressFile(ctx, m, image, target, nil)
+	return target
 }
 
 // programFormats maps what configurations name to formats.

@@ -21,18 +21,10 @@ type Tree struct {
 
 // WriteImage writes the tree as an initramfs image, compressed in a format that needs no program of
 // an image: gzip or zstd. Extended attributes are lost: the archive has no place for them.
-func (t Tree) WriteImage(ctx context.Context, format, file string) error {
-	out, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
+func (t Tree) WriteImage(ctx context.Context, format string, w io.Writer) error {
 	archive := stage(nil, func(dst io.Writer, _ io.Reader) error { return t.write(ctx, dst) })
 	defer archive.Close()
-	if err := compress(ctx, nil, format, out, archive); err != nil {
-		return err
-	}
-	return out.Close()
+	return compress(ctx, nil, format, w, archive)
 }
 
 // inode identifies a file, for hard links.

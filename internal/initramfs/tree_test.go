@@ -29,12 +29,16 @@ func TestTreeUnpacks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	image := filepath.Join(t.TempDir(), "image")
+	image, err := os.Create(filepath.Join(t.TempDir(), "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Close()
 	tree := Tree{Dir: dir, Exclude: []string{"etc/fstab", "boot"}, Links: map[string]string{"init": "/lib/systemd/systemd"}}
 	if err := tree.WriteImage(context.Background(), "gzip", image); err != nil {
 		t.Fatal(err)
 	}
-	out := unpack(t, image)
+	out := unpack(t, image.Name())
 	got, err := exec.Command("sh", "-c", "cd "+out+" && find . | sort && cat etc/a etc/b linked && readlink init sym && stat -c '%a %h' linked etc/b").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, got)

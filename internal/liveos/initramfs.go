@@ -11,65 +11,54 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
 )
 
-// Prepare makes what takes long of the media: with the image's own programs an initramfs for every
-// kernel, and GRUB for BIOS; beside them the packed root filesystems, which do not hold those. All of it
-// goes to the folder that Dir names.
-func Prepare(ctx context.Context, m *machine.Machine, specs []Spec, now time.Time) error {
-	scratch, err := m.Scratch()
+// withPrograms makes what the image's programs make. They see a folder where they leave it, and nothing
+// else of ours.
+func (mk *Maker) withPrograms(ctx context.Context, specs []Spec) error {
+	const inside = "/tmp/imagecustomizer-live" // on a filesystem of our own
+	dir := filepath.Join(mk.dir, "programs")
+	if err := errors.Join(os.MkdirAll(dir, 0o755), mk.m.Root.MkdirAll(inside, 0o755)); err != nil {
+		return err
+	}
+	left, err := rootfs.New(dir)
 	if err != nil {
 		return err
 	}
-	dir := Dir(scratch)
-	view := filepath.Join(dir, "view")
-	if err := os.MkdirAll(view, 0o755); err != nil {
-		return err
-	}
-	if err := prepareSELinux(ctx, m, specs, dir); err != nil {
-		return err
-	}
-	return m.Image.WithView(view, func() error {
-		packed := make(chan error)
-		go func() { packed <- packAll(ctx, m, specs, view, dir, now) }()
-		return errors.Join(withPrograms(ctx, m, specs, dir), <-packed)
+	defer left.Close()
+	b := builder{m: mk.m, dir: mk.dir, left: left, inside: inside}
+	return mk.m.WithBind(dir, inside, false, func() error {
+		return errors.Join(b.makeInitramfs(ctx, specs), b.makeBIOS(ctx))
 	})
 }
 
-// withPrograms makes what the image's programs make.
-func withPrograms(ctx context.Context, m *machine.Machine, specs []Spec, dir string) error {
-	const inside = "/tmp/imagecustomizer-live" // on a filesystem of our own
-	if err := m.Root.MkdirAll(inside, 0o755); err != nil {
-		return err
-	}
-	return m.WithBind(dir, inside, false, func() error {
-		return errors.Join(makeInitramfs(ctx, m, specs, dir, inside), makeBIOS(ctx, m, dir, inside))
-	})
+// builder has the image's programs make files.
+type builder struct {
+	m      *machine.Machine
+	dir    string       // for what is finished
+	left   *rootfs.Root // folder where programs leave what they make
+	inside string       // that folder in the image
 }
-
-// Dir is the folder of the scratch filesystem where Prepare leaves its results.
-func Dir(scratch string) string { return filepath.Join(scratch, "live") }
 
 func initramfsFile(dir string, k boot.Kernel) string {
 	return filepath.Join(dir, "initramfs-"+k.Version)
 }
 
-// makeInitramfs makes one initramfs a kernel, side by side, without compression, and then compresses
-// them in the format that the image uses.
-func makeInitramfs(ctx context.Context, m *machine.Machine, specs []Spec, dir, inside string) error {
+// makeInitramfs makes one initramfs a kernel, side by side.
+func (b builder) makeInitramfs(ctx context.Context, specs []Spec) error {
 	var wanted []Spec
 	for _, s := range specs {
 		if !s.FullOS {
 			wanted = append(wanted, s)
 		}
 	}
-	found, err := kernels(m, false)
+	found, err := kernels(b.m, false)
 	if err != nil || len(wanted) == 0 {
 		return err
 	}
@@ -77,32 +66,31 @@ func makeInitramfs(ctx context.Context, m *machine.Machine, specs []Spec, dir, i
 		var wg sync.WaitGroup
 		errs := make([]error, len(found))
 		for i, k := range found {
-			wg.Go(func() { errs[i] = makeOne(ctx, m, wanted, k, dir, inside) })
+			wg.Go(func() { errs[i] = b.makeOne(ctx, wanted, k) })
 		}
 		wg.Wait()
 		return errors.Join(errs...)
 	}
-	if usesLiveBoot(m) {
+	if usesLiveBoot(b.m) {
 		return build()
 	}
-	module := filepath.Join(dir, "module")
+	module := filepath.Join(b.dir, "module")
 	if err := writeModule(module); err != nil {
 		return err
 	}
-	return m.WithBind(module, ourModule, true, build)
+	return b.m.WithBind(module, ourModule, true, build)
 }
 
-func makeOne(ctx context.Context, m *machine.Machine, specs []Spec, k boot.Kernel, dir, inside string) error {
-	if usesLiveBoot(m) {
-		return makeLiveBoot(ctx, m, k, inside)
+// makeOne makes the initramfs of a kernel. Dracut has it compressed as it comes, so that it is never there
+// without compression, beside the tree it is made of.
+func (b builder) makeOne(ctx context.Context, specs []Spec, k boot.Kernel) error {
+	if usesLiveBoot(b.m) {
+		return b.makeLiveBoot(ctx, k)
 	}
-	out := path.Join(inside, "initramfs-"+k.Version)
-	if err := m.Run(ctx, dracutCommand(m, specs, k, out, inside)); err != nil {
-		return err
-	}
-	file := initramfsFile(dir, k)
-	if err := initramfs.Recompress(ctx, m, file); err != nil {
-		return fmt.Errorf("compress the initramfs of kernel %s: %w", k.Version, err)
+	image := initramfs.Piped{Left: b.left, Pipe: "pipe-" + k.Version, Name: "initramfs-" + k.Version, To: initramfsFile(b.dir, k)}
+	c := dracutCommand(b.m, specs, k, path.Join(b.inside, image.Name), path.Join(b.inside, image.Pipe), b.inside)
+	if err := image.Make(ctx, b.m, func() error { return b.m.Run(ctx, c) }); err != nil {
+		return fmt.Errorf("make the initramfs of kernel %s: %w", k.Version, err)
 	}
 	return nil
 }
@@ -118,7 +106,7 @@ var drivers = []string{
 // systemd-networkd, which dracut prefers where it is installed, nothing starts it.
 const legacyNetwork = "network-legacy"
 
-func dracutCommand(m *machine.Machine, specs []Spec, k boot.Kernel, out, tmp string) *hostcmd.Cmd {
+func dracutCommand(m *machine.Machine, specs []Spec, k boot.Kernel, out, pipe, tmp string) *hostcmd.Cmd {
 	modules := []string{"dmsquash-live"}
 	for _, s := range specs {
 		if s.Network {
@@ -140,7 +128,7 @@ func dracutCommand(m *machine.Machine, specs []Spec, k boot.Kernel, out, tmp str
 			has = append(has, d)
 		}
 	}
-	return hostcmd.New("dracut", "--force", "--no-hostonly", "--no-compress", "--tmpdir", tmp, "--kver", k.Version,
+	return hostcmd.New("dracut", "--force", "--no-hostonly", "--compress", "dd bs=1M status=none of="+pipe, "--tmpdir", tmp, "--kver", k.Version,
 		"--add", strings.Join(modules, " "), "--add-drivers", strings.Join(has, " "), out)
 }
 
@@ -177,34 +165,29 @@ func writeModule(dir string) error {
 // loaded from there.
 var biosCore = []string{"biosdisk", "iso9660", "part_msdos", "part_gpt", "normal", "configfile", "search", "search_label", "linux", "echo", "test", "all_video"}
 
-const (
-	biosImage = "bios.img"   // GRUB's core image for El Torito
-	hybridMBR = "hybrid.img" // GRUB's boot sector for a medium that is a USB stick
-)
+// biosImage is GRUB's core image for El Torito.
+const biosImage = "bios.img"
 
 // makeBIOS makes GRUB's core image for BIOS with the image's own program and modules, or with the
 // host's where the image has none.
-func makeBIOS(ctx context.Context, m *machine.Machine, dir, inside string) error {
-	f := findFirmware(m)
+func (b builder) makeBIOS(ctx context.Context) error {
+	f := findFirmware(b.m)
 	if f.bios == "" {
 		return nil
 	}
-	args := append([]string{"-O", "i386-pc-eltorito", "-d", f.bios, "-p", grubDir(m)}, biosCore...)
+	args := append([]string{"-O", "i386-pc-eltorito", "-d", f.bios, "-p", grubDir(b.m)}, biosCore...)
 	if f.hostBIOS {
-		m.Log.Warn("the image has no GRUB for BIOS; that of this host is used", "package", packages["GRUB for BIOS"])
-		if err := hostcmd.New("grub-mkimage", append(args, "-o", filepath.Join(dir, biosImage))...).Run(ctx); err != nil {
-			return err
-		}
-		return copyFile(biosModules+"/boot_hybrid.img", filepath.Join(dir, hybridMBR))
+		b.m.Log.Warn("the image has no GRUB for BIOS; that of this host is used", "package", packages["GRUB for BIOS"])
+		return hostcmd.New("grub-mkimage", append(args, "-o", filepath.Join(b.dir, biosImage))...).Run(ctx)
 	}
-	if err := m.Run(ctx, hostcmd.New(mkimage(m), append(args, "-o", path.Join(inside, biosImage))...)); err != nil {
+	if err := b.m.Run(ctx, hostcmd.New(mkimage(b.m), append(args, "-o", path.Join(b.inside, biosImage))...)); err != nil {
 		return err
 	}
-	data, err := m.Root.ReadFile(biosModules + "/boot_hybrid.img")
+	data, err := b.left.ReadFile(biosImage)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, hybridMBR), data, 0o644)
+	return os.WriteFile(filepath.Join(b.dir, biosImage), data, 0o644)
 }
 
 // grubDir is GRUB's folder, in the image and on the medium.

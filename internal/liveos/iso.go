@@ -4,95 +4,176 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"imagecustomizer/internal/hostcmd"
-	"imagecustomizer/internal/machine"
 )
 
-// Maker makes media of an image whose filesystems are mounted and do not change any more, and whose
-// Prepare has been run.
-type Maker struct {
-	Machine *machine.Machine
-	Scratch string // folder for temporary files
-	Now     time.Time
-
-	count int // of media, for their folders
-}
-
-// ISO writes a medium to the file out: one that boots from a CD and from a USB stick, with UEFI and
-// with BIOS.
-func (mk *Maker) ISO(ctx context.Context, s Spec, out string) error {
-	st, err := mk.stage(ctx, s)
+// layOut makes the EFI system partition, and asks xorriso where the payload will lie: it comes first, so
+// that depends on no file that is still to be made.
+func (s *stage) layOut(ctx context.Context, now time.Time) error {
+	if err := s.esp(ctx, now); err != nil {
+		return err
+	}
+	name := s.dir + ".layout"
+	file, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(st.dir)
-	return mk.assemble(ctx, st, out)
-}
-
-// stage fills the folder of a medium.
-func (mk *Maker) stage(ctx context.Context, s Spec) (*stage, error) {
-	mk.count++
-	dir := filepath.Join(mk.Scratch, fmt.Sprintf("medium%d", mk.count))
-	st, err := newStage(mk.Machine, s, Dir(mk.Scratch), dir)
+	defer os.Remove(name)
+	if err := errors.Join(s.xorriso(ctx, now, 1, file), file.Close()); err != nil {
+		return err
+	}
+	listing, err := list(ctx, name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := st.fill(); err != nil {
-		return nil, err
-	}
-	if s.FullOS {
-		return st, fullOS(ctx, mk.Machine, st.kernels, s.KeepKdump, st.path(st.kernels[0].Initramfs))
-	}
-	return st, nil
+	s.at, _, err = findFile(listing, s.payloadPath())
+	return err
 }
 
-// assemble has xorriso write the medium. The EFI system partition is appended as a partition of a
-// master boot record, which the boot catalog names too: so a USB stick has a partition table that
-// leaves room behind the medium.
-func (mk *Maker) assemble(ctx context.Context, st *stage, out string) error {
-	args := []string{"-as", "mkisofs", "-quiet", "-iso-level", "3", "-R", "-J", "-joliet-long", "-V", Label, "-partition_offset", "16",
-		"-c", "/boot/boot.cat"}
-	if st.firmware.bios != "" {
-		args = append(args, "--grub2-mbr", filepath.Join(st.prepared, hybridMBR), "-b", st.biosPath(), "-no-emul-boot",
-			"-boot-load-size", "4", "-boot-info-table", "--grub2-boot-info")
-	}
-	if st.firmware.shim != "" {
-		esp := st.dir + ".esp"
-		if err := mk.esp(ctx, st, esp); err != nil {
-			return err
-		}
-		defer os.Remove(esp)
-		args = append(args, "-append_partition", "2", "0xef", esp)
-		if st.firmware.bios != "" {
-			args = append(args, "-eltorito-alt-boot")
-		}
-		args = append(args, "-e", "--interval:appended_partition_2:all::", "-no-emul-boot")
-	}
-	args = append(args, "-o", "-", "-graft-points", "/="+st.dir)
-	if !st.spec.FullOS {
-		args = append(args, rootPath(mk.Machine)+"="+packedFile(st.prepared, st.spec))
-	}
-	return mk.xorriso(ctx, args, out)
-}
-
-// xorriso writes to an open file: it takes no path that is a symbolic link, such as those in /proc.
-func (mk *Maker) xorriso(ctx context.Context, args []string, out string) error {
-	file, err := os.OpenFile(out, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+// iso writes a medium to the file out: one that boots from a CD and from a USB stick, with UEFI and with
+// BIOS. Its payload may be there already.
+func (mk *Maker) iso(ctx context.Context, st *stage, out string) error {
+	file, err := os.OpenFile(out, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	c := hostcmd.New("xorriso", args...)
-	c.Env, c.Stdout, c.Quiet = reproducible(mk.Now), file, true
-	if err := c.Run(ctx); err != nil {
+	if st.payload.file != out {
+		return errors.Join(mk.write(ctx, st, file), file.Close())
+	}
+	skip := func(n int64) error {
+		_, err := file.Seek(n, io.SeekCurrent)
+		return err
+	}
+	return errors.Join(st.graft(ctx, mk.Now, file, skip), file.Close())
+}
+
+// write writes a medium anywhere, with a copy of its payload.
+func (mk *Maker) write(ctx context.Context, st *stage, w io.Writer) error {
+	return st.payload.read(func(r *io.SectionReader) error {
+		return st.graft(ctx, mk.Now, w, func(n int64) error {
+			_, err := io.CopyN(w, r, n)
+			return err
+		})
+	})
+}
+
+// graft has xorriso write the medium with a file that stands for the payload, and has put write the next
+// bytes of the payload instead.
+func (s *stage) graft(ctx context.Context, now time.Time, w io.Writer, put func(n int64) error) error {
+	g := &graft{w: w, from: s.at, to: s.at + s.payload.size, put: put}
+	err := s.xorriso(ctx, now, s.payload.size, g)
+	if g.err == nil && err == nil && g.at < g.to {
+		g.err = errMisplaced
+	}
+	if g.err != nil {
+		err = g.err // of which xorriso only sees that nobody takes what it writes
+	}
+	if err != nil {
 		return fmt.Errorf("write the medium: %w", err)
 	}
-	return file.Close()
+	return nil
+}
+
+var errMisplaced = errors.New("the system is not where it was to be on the medium")
+
+// graft writes what it is given, but for the bytes between two places.
+type graft struct {
+	w            io.Writer
+	at, from, to int64
+	put          func(n int64) error
+	err          error
+}
+
+// mark is the first and the last byte of a file that stands for the payload.
+const mark = 'p'
+
+func (g *graft) Write(p []byte) (done int, err error) {
+	for done < len(p) && g.err == nil {
+		rest := p[done:]
+		switch {
+		case g.at < g.from:
+			rest = rest[:min(int64(len(rest)), g.from-g.at)]
+			_, g.err = g.w.Write(rest)
+		case g.at < g.to:
+			rest = rest[:min(int64(len(rest)), g.to-g.at)]
+			if g.at == g.from && rest[0] != mark || g.at+int64(len(rest)) == g.to && rest[len(rest)-1] != mark {
+				g.err = errMisplaced
+				break
+			}
+			g.err = g.put(int64(len(rest)))
+		default:
+			_, g.err = g.w.Write(rest)
+		}
+		done += len(rest)
+		g.at += int64(len(rest))
+	}
+	return done, g.err
+}
+
+// xorriso has xorriso write the medium, with a file of that size that stands for the payload. The EFI system
+// partition is appended as a partition of a master boot record, which the boot catalog names too: so a USB
+// stick has a partition table that leaves room behind the medium.
+func (s *stage) xorriso(ctx context.Context, now time.Time, size int64, w io.Writer, more ...string) error {
+	standIn := s.dir + ".payload"
+	if err := writeStandIn(standIn, size); err != nil {
+		return err
+	}
+	defer os.Remove(standIn)
+	args := append([]string{"-as", "mkisofs", "-quiet"}, more...)
+	args = append(args, "-iso-level", "3", "-R", "-J", "-joliet-long", "-V", Label, "-partition_offset", "16", "-c", "/boot/boot.cat")
+	if s.firmware.bios != "" {
+		args = append(args, "--grub2-mbr", s.dir+".mbr", "-b", s.biosPath(), "-no-emul-boot",
+			"-boot-load-size", "4", "-boot-info-table", "--grub2-boot-info")
+	}
+	if s.firmware.shim != "" {
+		args = append(args, "-append_partition", "2", "0xef", s.dir+".esp")
+		if s.firmware.bios != "" {
+			args = append(args, "-eltorito-alt-boot")
+		}
+		args = append(args, "-e", "--interval:appended_partition_2:all::", "-no-emul-boot")
+	}
+	const first = "1000" // El Torito's boot images have 500
+	args = append(args, "--sort-weight", first, s.payloadPath(), "-o", "-", "-graft-points", "/="+s.dir, s.payloadPath()+"="+standIn)
+	return xorriso(ctx, now, args, w)
+}
+
+// writeStandIn makes a file that stands for the payload and takes up next to nothing.
+func writeStandIn(name string, size int64) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, first := file.WriteAt([]byte{mark}, 0)
+	_, last := file.WriteAt([]byte{mark}, size-1)
+	return errors.Join(first, last, file.Close())
+}
+
+// size is how many bytes a medium will have.
+func (s *stage) size(ctx context.Context, now time.Time) (int64, error) {
+	var text strings.Builder
+	if err := s.xorriso(ctx, now, s.payload.size, &text, "-print-size"); err != nil {
+		return 0, err
+	}
+	const block = 2048
+	n, err := strconv.ParseInt(strings.TrimSpace(text.String()), 10, 64)
+	return n * block, err
+}
+
+// xorriso runs xorriso, whose standard output is the medium: it takes no path that is a symbolic link, such
+// as those in /proc.
+func xorriso(ctx context.Context, now time.Time, args []string, w io.Writer) error {
+	c := hostcmd.New("xorriso", args...)
+	c.Env, c.Stdout, c.Quiet = reproducible(now), w, true
+	return c.Run(ctx)
 }
 
 // espSlack is what the EFI system partition has besides its programs, and espLeast its least size.
@@ -102,13 +183,16 @@ const (
 )
 
 // esp makes the EFI system partition: shim and GRUB, and a grub.cfg wherever a signed GRUB may look.
-func (mk *Maker) esp(ctx context.Context, st *stage, file string) error {
-	dir := file + ".d"
+func (s *stage) esp(ctx context.Context, now time.Time) error {
+	if s.firmware.shim == "" {
+		return nil
+	}
+	file, dir := s.dir+".esp", s.dir+".esp.d"
 	defer os.RemoveAll(dir)
-	if err := st.redirects(dir, grubPlaces(st), ""); err != nil {
+	if err := s.redirects(dir, grubPlaces(s), ""); err != nil {
 		return err
 	}
-	if err := st.programs(filepath.Join(dir, "EFI/BOOT")); err != nil {
+	if err := s.programs(filepath.Join(dir, "EFI/BOOT")); err != nil {
 		return err
 	}
 	size, err := treeSize(dir)
@@ -124,7 +208,7 @@ func (mk *Maker) esp(ctx context.Context, st *stage, file string) error {
 	}
 	mkfs := hostcmd.New("mkfs.vfat", "--invariant", file)
 	copied := hostcmd.New("mcopy", "-s", "-m", "-Q", "-i", file, filepath.Join(dir, "EFI"), filepath.Join(dir, "boot"), "::")
-	mkfs.Env, copied.Env = reproducible(mk.Now), reproducible(mk.Now)
+	mkfs.Env, copied.Env = reproducible(now), reproducible(now)
 	if err := mkfs.Run(ctx); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
 )
 
@@ -22,14 +23,6 @@ var liveBootArgs = []string{"boot=live", "live-media=/dev/disk/by-label/" + Labe
 
 // usesLiveBoot tells whether the image's initramfs images are made by initramfs-tools.
 func usesLiveBoot(m *machine.Machine) bool { return !m.Has("dracut") && m.Has("mkinitramfs") }
-
-// rootPath is where a medium has its packed root filesystem.
-func rootPath(m *machine.Machine) string {
-	if usesLiveBoot(m) {
-		return liveBootRoot
-	}
-	return dracutRoot
-}
 
 // liveBoot checks what makes the initramfs of an image with initramfs-tools.
 func (c *lackCheck) liveBoot(s Spec) {
@@ -50,8 +43,12 @@ func (c *lackCheck) dracutOnly(wanted bool, what string) {
 
 // makeLiveBoot makes an initramfs with initramfs-tools, compressed as the image is set to. Its temporary
 // files must lie where programs can be run.
-func makeLiveBoot(ctx context.Context, m *machine.Machine, k boot.Kernel, inside string) error {
-	c := hostcmd.New("mkinitramfs", "-o", path.Join(inside, "initramfs-"+k.Version), k.Version)
-	c.Env = append([]string{"TMPDIR=" + inside}, hostcmd.DefaultEnv...)
-	return m.Run(ctx, c)
+func (b builder) makeLiveBoot(ctx context.Context, k boot.Kernel) error {
+	name := "initramfs-" + k.Version
+	c := hostcmd.New("mkinitramfs", "-o", path.Join(b.inside, name), k.Version)
+	c.Env = append([]string{"TMPDIR=" + b.inside}, hostcmd.DefaultEnv...)
+	if err := b.m.Run(ctx, c); err != nil {
+		return err
+	}
+	return initramfs.Take(b.left, name, initramfsFile(b.dir, k))
 }

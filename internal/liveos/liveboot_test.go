@@ -50,7 +50,7 @@ func TestArgumentsOfLiveBoot(t *testing.T) {
 	if got := strings.Join(st.args(), " "); got != "boot=live live-media=/dev/disk/by-label/CDROM skipconfig own=1" {
 		t.Error(got)
 	}
-	if got := rootPath(st.m); got != "/live/filesystem.squashfs" {
+	if got := st.payloadPath(); got != "/live/filesystem.squashfs" {
 		t.Error(got)
 	}
 	if at, size, err := findRoot("File data lba:  0 ,    25782 ,    87368 , 178929664 , '/live/filesystem.squashfs'\n"); err != nil || at != 25782*2048 || size != 178929664 {

@@ -15,6 +15,7 @@ import (
 
 // Spec is a medium to be made, as the config says.
 type Spec struct {
+	Format      string   // of the output
 	Network     bool     // it is booted over the network, not from a CD or a USB stick
 	FullOS      bool     // the initramfs is the whole system; otherwise it finds the system on the medium
 	URL         string   // where a network-booted initramfs gets the medium with the system
@@ -24,8 +25,12 @@ type Spec struct {
 	KeepKdump   bool     // the system keeps its kdump images in /boot
 	Persistence string   // label of the filesystem for changes; empty means that they are lost
 	SELinux     bool     // the image boots with SELinux
+	SELinuxOff  bool     // it must not on the medium
 	Filesystem  Filesystem
 }
+
+// downloads tells whether the initramfs downloads a medium with the system.
+func (s Spec) downloads() bool { return s.Network && !s.FullOS }
 
 // Filesystem is how the root filesystem on the medium is packed.
 type Filesystem struct {

@@ -1,6 +1,7 @@
 package liveos
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -130,7 +131,7 @@ func TestDracutModules(t *testing.T) {
 		{Spec{Network: true}, nil, "dmsquash-live livenet network-legacy"},
 		{Spec{Network: true}, []string{"dhclient"}, "dmsquash-live livenet"},
 	} {
-		args := dracutCommand(sample(t, c.without...), []Spec{c.spec}, boot.Kernel{Version: "6.1"}, "/out", "/tmp").Args
+		args := dracutCommand(sample(t, c.without...), []Spec{c.spec}, boot.Kernel{Version: "6.1"}, "/out", "/pipe", "/tmp").Args
 		if got := args[slices.Index(args, "--add")+1]; got != c.want {
 			t.Errorf("%+v without %q: %q, want %q", c.spec, c.without, got, c.want)
 		}
@@ -165,11 +166,11 @@ func staged(t *testing.T, s Spec) *stage {
 			t.Fatal(err)
 		}
 	}
-	st, err := newStage(m, s, prepared, t.TempDir())
+	st, err := newStage(m, s, prepared, filepath.Join(t.TempDir(), "medium"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := st.fill(); err != nil {
+	if err := errors.Join(st.fill(), st.complete()); err != nil {
 		t.Fatal(err)
 	}
 	return st

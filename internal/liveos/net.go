@@ -8,53 +8,54 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/klauspost/pgzip"
 )
 
-// Net writes a folder to boot from over the network, as a tar archive, to the file out: it is what a
+// net writes a folder to boot from over the network, as a tar archive, to the file out: it is what a
 // TFTP server serves. With a bootstrap initramfs it holds an ISO image too, which a web server may
 // serve.
-func (mk *Maker) Net(ctx context.Context, s Spec, out string, compressed bool) error {
-	st, err := mk.stage(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(st.dir)
-	if !s.FullOS {
-		medium := s
-		medium.Network = false
-		if err := mk.ISO(ctx, medium, st.path(s.ISOName)); err != nil {
-			return err
-		}
-	}
+func (mk *Maker) net(ctx context.Context, st *stage, out string, compressed bool) error {
 	file, err := os.OpenFile(out, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if err := archive(ctx, st.dir, file, compressed, mk.Now); err != nil {
-		return err
-	}
-	return file.Close()
-}
-
-func archive(ctx context.Context, dir string, out io.Writer, compressed bool, now time.Time) error {
 	if !compressed {
-		return writeTar(ctx, dir, out, now)
+		return errors.Join(mk.archive(ctx, st, file), file.Close())
 	}
 	// Nearly all of it is compressed already.
-	z, err := pgzip.NewWriterLevel(out, pgzip.BestSpeed)
+	z, err := pgzip.NewWriterLevel(file, pgzip.BestSpeed)
 	if err != nil {
 		return err
 	}
-	return errors.Join(writeTar(ctx, dir, z, now), z.Close())
+	return errors.Join(mk.archive(ctx, st, z), z.Close(), file.Close())
 }
 
-func writeTar(ctx context.Context, dir string, out io.Writer, now time.Time) error {
+// archive writes the archive, with the large file last.
+func (mk *Maker) archive(ctx context.Context, st *stage, out io.Writer) error {
 	w := tar.NewWriter(out)
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+	if err := addFolder(ctx, w, st.dir, mk.Now); err != nil {
+		return err
+	}
+	h := &tar.Header{Name: strings.TrimPrefix(st.bigFile(), "/"), Mode: 0o644, ModTime: mk.Now.Truncate(time.Second)}
+	if st.iso == nil {
+		h.Size = st.payload.size
+		return errors.Join(w.WriteHeader(h), st.payload.read(func(r *io.SectionReader) error {
+			_, err := io.Copy(w, r)
+			return err
+		}), w.Close())
+	}
+	size, err := st.iso.size(ctx, mk.Now)
+	h.Size = size
+	return errors.Join(err, w.WriteHeader(h), mk.write(ctx, st.iso, w), w.Close())
+}
+
+// addFolder adds what is in a folder.
+func addFolder(ctx context.Context, w *tar.Writer, dir string, now time.Time) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = context.Cause(ctx)
 		}
@@ -67,7 +68,6 @@ func writeTar(ctx context.Context, dir string, out io.Writer, now time.Time) err
 		}
 		return addToTar(w, name, rel, d, now)
 	})
-	return errors.Join(err, w.Close())
 }
 
 func addToTar(w *tar.Writer, name, rel string, d fs.DirEntry, now time.Time) error {

@@ -47,7 +47,11 @@ func Remake(ctx context.Context, in, out string, s Spec, dir string, now time.Ti
 	for to, from := range changed {
 		args = append(args, "-map", from, to)
 	}
-	return (&Maker{Now: now}).xorriso(ctx, append(args, "-boot_image", "any", "replay", "-padding", "0"), out)
+	file, err := os.OpenFile(out, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	return errors.Join(xorriso(ctx, now, append(args, "-boot_image", "any", "replay", "-padding", "0"), file), file.Close())
 }
 
 // readSaved reads what a medium says of itself.
@@ -135,10 +139,6 @@ func Check(ctx context.Context, medium, dir string) error {
 	return checkRoot(medium, listing)
 }
 
-// rootPlace is the line of xorriso's listing with the packed root filesystem: its first block of 2048
-// bytes, and its size.
-var rootPlace = regexp.MustCompile(`(?m)^File data lba: +\d+ , +(\d+) , +\d+ , +(\d+) , '(?:` + regexp.QuoteMeta(dracutRoot) + "|" + regexp.QuoteMeta(liveBootRoot) + `)'$`)
-
 // list lists the files of a medium with their places.
 func list(ctx context.Context, medium string) (string, error) {
 	return hostcmd.New("xorriso", "-indev", medium, "-find", "/", "-exec", "report_lba").Output(ctx)
@@ -146,9 +146,17 @@ func list(ctx context.Context, medium string) (string, error) {
 
 // findRoot is where the packed root filesystem lies, in bytes.
 func findRoot(listing string) (at, size int64, err error) {
-	m := rootPlace.FindStringSubmatch(listing)
+	if at, size, err = findFile(listing, liveBootRoot); err == nil {
+		return at, size, nil
+	}
+	return findFile(listing, dracutRoot)
+}
+
+// findFile is where a file of a medium lies, in bytes. Xorriso's listing has its first block and its size.
+func findFile(listing, name string) (at, size int64, err error) {
+	m := regexp.MustCompile(`(?m)^File data lba: +0 , +(\d+) , +\d+ , +(\d+) , '` + regexp.QuoteMeta(name) + `'$`).FindStringSubmatch(listing)
 	if m == nil {
-		return 0, 0, fmt.Errorf("the medium has no %s", dracutRoot)
+		return 0, 0, fmt.Errorf("the medium has no %s", name)
 	}
 	const block = 2048
 	first, _ := strconv.ParseInt(m[1], 10, 64) // matched
@@ -167,12 +175,5 @@ func checkRoot(medium, listing string) error {
 		return err
 	}
 	defer f.Close()
-	need, err := packedSize(io.NewSectionReader(f, at, size))
-	if err == nil && need > size {
-		err = fmt.Errorf("it has %d bytes of %d", size, need)
-	}
-	if err != nil {
-		return fmt.Errorf("the packed root filesystem of the medium is damaged: %w", err)
-	}
-	return nil
+	return checkPacked(io.NewSectionReader(f, at, size))
 }

@@ -3,8 +3,7 @@ package liveos
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/hostcmd"
@@ -38,25 +37,20 @@ func SELinuxLack(ctx context.Context, m *machine.Machine, s Spec) *Lack {
 	return nil
 }
 
-// selinuxOff is the file with which Prepare says that SELinux must be off on the media.
-const selinuxOff = "selinux-off"
-
-// prepareSELinux looks whether the media can have SELinux, and warns where not.
-func prepareSELinux(ctx context.Context, m *machine.Machine, specs []Spec, dir string) error {
-	for _, s := range specs {
+// withoutSELinux is the specs with SELinux off where a live system cannot have it, which is warned of.
+func withoutSELinux(ctx context.Context, m *machine.Machine, specs []Spec) []Spec {
+	specs = slices.Clone(specs)
+	warned := map[string]bool{}
+	for i, s := range specs {
 		lack := SELinuxLack(ctx, m, s)
 		if lack == nil {
 			continue
 		}
-		m.Log.Warn("SELinux is off on the live medium: " + lack.What)
-		if !s.FullOS {
-			return os.WriteFile(filepath.Join(dir, selinuxOff), nil, 0o644)
+		specs[i].SELinuxOff = true
+		if !warned[lack.What] {
+			m.Log.Warn("SELinux is off on the live medium: " + lack.What)
 		}
+		warned[lack.What] = true
 	}
-	return nil
-}
-
-// withoutSELinux tells whether the image's SELinux must be off on the medium.
-func (s *stage) withoutSELinux() bool {
-	return s.spec.SELinux && (s.spec.FullOS || hostHas(filepath.Join(s.prepared, selinuxOff)))
+	return specs
 }

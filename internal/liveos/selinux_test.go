@@ -1,35 +1,23 @@
 package liveos
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
+
+	"imagecustomizer/internal/distro"
 )
 
 func TestSELinuxIsOffWhereItMustBe(t *testing.T) {
 	t.Parallel()
-	spec := Spec{SELinux: true, Filesystem: Filesystem{"squashfs", 3}}
-	off := func(st *stage) bool {
-		m := st.medium()
-		return slices.Contains(m.Args, "selinux=0") && slices.Contains(m.Drop, "enforcing")
-	}
-	st := staged(t, spec)
-	if off(st) {
-		t.Error("SELinux is off without a reason")
-	}
-	if st.spec.FullOS = true; !off(st) {
-		t.Error("SELinux is on in an initramfs")
-	}
-	st.spec.FullOS = false
-	if err := os.WriteFile(filepath.Join(st.prepared, selinuxOff), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if !off(st) {
-		t.Error("SELinux is on, although packages are too old")
-	}
-	if st.spec.SELinux = false; off(st) {
-		t.Error("the image has no SELinux to switch off")
+	m := sample(t)
+	m.Facts.Distro = &distro.Distro{}
+	packed := Spec{SELinux: true, Filesystem: Filesystem{"squashfs", 3}}
+	specs := withoutSELinux(t.Context(), m, []Spec{packed, {SELinux: true, FullOS: true}, {FullOS: true}})
+	for i, off := range []bool{false, true, false} {
+		med := (&stage{m: m, spec: specs[i]}).medium()
+		if got := slices.Contains(med.Args, "selinux=0") && slices.Contains(med.Drop, "enforcing"); got != off {
+			t.Errorf("%+v: SELinux is off: %v, want %v", specs[i], got, off)
+		}
 	}
 	if slices.Contains(diskArgs, "selinux") {
 		t.Error("what is dropped from a medium was changed for all")

@@ -26,6 +26,9 @@ type stage struct {
 	prepared string // folder of what Prepare made
 	kernels  []boot.Kernel
 	firmware firmware
+	payload  *payload
+	at       int64  // where the payload lies on the medium
+	iso      *stage // medium that is downloaded, which has the payload then
 }
 
 func newStage(m *machine.Machine, s Spec, prepared, dir string) (*stage, error) {
@@ -39,14 +42,73 @@ func newStage(m *machine.Machine, s Spec, prepared, dir string) (*stage, error) 
 	return &stage{dir: dir, m: m, spec: s, prepared: prepared, kernels: found, firmware: findFirmware(m)}, nil
 }
 
-// fill writes the stage.
+// fill writes the stage, with empty files for what is still to be made.
 func (s *stage) fill() error {
-	for _, f := range []func() error{s.boot, s.initramfs, s.grub, s.efi, s.save, s.additional} {
+	for _, f := range []func() error{s.boot, s.grub, s.efi, s.save, s.additional, s.missing} {
 		if err := f(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// later maps the files that are still to be made to where Prepare puts them.
+func (s *stage) later() map[string]string {
+	files := map[string]string{}
+	if !s.spec.FullOS {
+		for _, k := range s.kernels {
+			files[s.path(k.Initramfs)] = initramfsFile(s.prepared, k)
+		}
+	}
+	if !s.spec.Network && s.firmware.bios != "" {
+		files[s.path(s.biosPath())] = filepath.Join(s.prepared, biosImage)
+	}
+	return files
+}
+
+// missing makes files that stand for those that are still to be made.
+func (s *stage) missing() error {
+	const most = 32 << 10 // what xorriso wants of a boot image
+	for name := range s.later() {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, make([]byte, most), 0o644)); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(s.path(s.bigFile())) // a file of the user has no place there
+}
+
+// complete puts the files into the stage that are made now.
+func (s *stage) complete() error {
+	for name, made := range s.later() {
+		if err := errors.Join(os.Remove(name), os.Link(made, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// payloadPath is where a medium has its packed system.
+func (s *stage) payloadPath() string {
+	switch {
+	case s.spec.FullOS:
+		return s.kernels[0].Initramfs
+	case usesLiveBoot(s.m):
+		return liveBootRoot
+	}
+	return dracutRoot
+}
+
+// bigFile is the one file of a medium that the stage does not hold.
+func (s *stage) bigFile() string {
+	if s.spec.downloads() {
+		return s.spec.ISOName
+	}
+	return s.payloadPath()
+}
+
+// inPlace tells whether the payload can be packed where it lies on the medium: its packer takes an offset.
+func (s *stage) inPlace() bool {
+	return s.payload != nil && !s.spec.Network && (s.spec.FullOS || s.spec.Filesystem.Type == "squashfs")
 }
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
@@ -59,18 +121,6 @@ func (s *stage) boot() error {
 	return copyTree(s.m.Root, "/boot", s.path("boot"), func(name string) bool {
 		return path.Dir(name) == "/boot" && diskOnly.MatchString(path.Base(name))
 	})
-}
-
-func (s *stage) initramfs() error {
-	if s.spec.FullOS {
-		return nil // made from the whole tree, see fullOS
-	}
-	for _, k := range s.kernels {
-		if err := copyFile(initramfsFile(s.prepared, k), s.path(k.Initramfs)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // grub writes the menu and, for BIOS, the core image, which the medium's boot catalog names.
@@ -93,11 +143,11 @@ func (s *stage) grub() error {
 	if s.spec.Network || s.firmware.bios == "" {
 		return nil
 	}
-	return errors.Join(s.biosModules(), copyFile(filepath.Join(s.prepared, biosImage), s.path(s.biosPath())))
+	return s.biosModules()
 }
 
 // biosModules copies GRUB's modules for BIOS: the menu uses more than the core image has, and an image
-// that boots with UEFI has none in /boot.
+// that boots with UEFI has none in /boot. GRUB's boot sector for a medium that is a USB stick lies beside them.
 func (s *stage) biosModules() error {
 	root, dir := s.m.Root, s.firmware.bios
 	if s.firmware.hostBIOS {
@@ -107,6 +157,13 @@ func (s *stage) biosModules() error {
 		}
 		defer host.Close()
 		root, dir = host, "/"
+	}
+	sector, err := root.ReadFile(path.Join(dir, "boot_hybrid.img"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.dir+".mbr", sector, 0o644); err != nil {
+		return err
 	}
 	return copyTree(root, dir, s.path(path.Dir(s.biosPath())), func(name string) bool {
 		return path.Ext(name) != ".mod" && path.Ext(name) != ".lst"
@@ -123,7 +180,7 @@ func (s *stage) medium() boot.Medium {
 	if s.spec.Network {
 		med.Label = ""
 	}
-	if s.withoutSELinux() {
+	if s.spec.SELinuxOff {
 		med.Drop, med.Args = append(slices.Clone(diskArgs), selinuxArgs...), append([]string{"selinux=0"}, med.Args...)
 	}
 	return med
@@ -316,16 +373,4 @@ func writeFrom(src io.Reader, dst string, mode fs.FileMode) error {
 		return err
 	}
 	return out.Close()
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	return writeFrom(in, to, 0o644)
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
-	"time"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
@@ -163,10 +163,9 @@ func mediumFiles(list []AdditionalFile) (files []liveos.File) {
 	return files
 }
 
-// Media maps the live formats among the outputs of a run to what is to be made.
-func Media(c *Config, f *machine.Facts, outputs []string) map[string]liveos.Spec {
-	media := map[string]liveos.Spec{}
-	for _, name := range outputs {
+// Media are the live media among the outputs of a run.
+func Media(c *Config, f *machine.Facts, in Inputs) (media []liveos.Spec) {
+	for _, name := range in.Outputs {
 		format, err := output.Parse(name)
 		if err != nil || !format.Live {
 			continue
@@ -174,9 +173,11 @@ func Media(c *Config, f *machine.Facts, outputs []string) map[string]liveos.Spec
 		s := c.ISO.spec()
 		if format.Network {
 			s = c.PXE.spec()
+		} else {
+			s.Args = append(slices.Clone(in.MediumArgs), s.Args...)
 		}
-		s.SELinux = c.selinux(f) != ""
-		media[name] = s
+		s.Format, s.SELinux = name, c.selinux(f) != ""
+		media = append(media, s)
 	}
 	return media
 }
@@ -184,19 +185,13 @@ func Media(c *Config, f *machine.Facts, outputs []string) map[string]liveos.Spec
 // planLive plans what the live media of a run need: a look at what the image lacks, and what its own
 // programs make.
 func planLive(c *Config, f *machine.Facts, in Inputs) (check, prepare plan.Plan) {
-	var specs []liveos.Spec
-	media := Media(c, f, in.Outputs)
-	for _, name := range in.Outputs {
-		if s, ok := media[name]; ok {
-			specs = append(specs, s)
-		}
-	}
+	specs := Media(c, f, in)
 	if len(specs) == 0 {
 		return nil, nil
 	}
 	scripts := len(c.Scripts.PostCustomization)+len(c.Scripts.FinalizeCustomization) > 0
 	look := CheckLive{Specs: specs, Later: scripts || !c.OS.Packages.empty(), SELinux: c.OS.SELinux.Mode != ""}
-	prepare = plan.Plan{PrepareLive{specs, in.Now}}
+	prepare = plan.Plan{PrepareLive{specs, in.Live}}
 	if scripts {
 		return nil, append(plan.Plan{look}, prepare...)
 	}
@@ -263,7 +258,7 @@ func (s CheckLive) Run(ctx context.Context, m *machine.Machine) error {
 // It changes nothing in the image.
 type PrepareLive struct {
 	Specs []liveos.Spec
-	Now   time.Time
+	Maker *liveos.Maker
 }
 
 // Name identifies the step.
@@ -275,5 +270,5 @@ func (s PrepareLive) String() string {
 
 // Run makes them.
 func (s PrepareLive) Run(ctx context.Context, m *machine.Machine) error {
-	return liveos.Prepare(ctx, m, s.Specs, s.Now)
+	return s.Maker.Prepare(ctx, m, s.Specs)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
@@ -21,6 +22,8 @@ type Inputs struct {
 	DebSources  []pkgmgr.Source // of --deb-source
 	NoBaseRepos bool
 	Outputs     []string // formats to write
+	Live        *liveos.Maker
+	MediumArgs  []string // kernel arguments that the base image, an ISO image, had for itself
 	ConfigDir   string   // folder of the config file, on the build host
 }
 

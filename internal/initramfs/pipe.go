@@ -1,0 +1,139 @@
+package initramfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
+)
+
+// Piped is an initramfs image that is compressed while a builder of the image makes it.
+type Piped struct {
+	Left *rootfs.Root // folder that the builder sees
+	Pipe string       // in it: the pipe that takes what the builder would compress
+	Name string       // in it: the file that the builder makes, with what comes before that
+	To   string       // the finished image
+}
+
+// patience is how long a pipe may stay open after its builder has ended.
+const patience = time.Minute
+
+// Make makes the image in the format that the image's builders are set to, or that its own images have. A
+// builder that does not use the pipe leaves the whole image in its file.
+func (p Piped) Make(ctx context.Context, m *machine.Machine, build func() error) error {
+	r, w, err := openPipe(filepath.Join(p.Left.Dir(), p.Pipe))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	defer w.Close() // kept open by us, for the pipe not to end before it begins
+	tail, err := os.Create(p.To + ".tail")
+	if err != nil {
+		return err
+	}
+	defer tail.Close()
+	defer os.Remove(tail.Name())
+	packed := make(chan error)
+	c := &counter{Reader: r}
+	go func() {
+		err := compress(ctx, m, wanted(m), tail, c)
+		_, drained := io.Copy(io.Discard, r) // the builder must not wait for us
+		packed <- errors.Join(err, drained)
+	}()
+	err = build()
+	err = errors.Join(r.SetReadDeadline(time.Now().Add(patience)), w.Close(), <-packed, err)
+	if err != nil {
+		return err
+	}
+	if c.n == 0 {
+		return p.recompress(ctx, m)
+	}
+	return p.join(tail)
+}
+
+// openPipe makes a pipe with a name and opens both its ends.
+func openPipe(name string) (r, w *os.File, err error) {
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		return nil, nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	if r, err = os.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err != nil {
+		return nil, nil, err
+	}
+	if w, err = os.OpenFile(name, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err != nil {
+		return nil, nil, errors.Join(err, r.Close())
+	}
+	return r, w, nil
+}
+
+// counter counts what is read.
+type counter struct {
+	io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// recompress compresses the whole image that the builder has left.
+func (p Piped) recompress(ctx context.Context, m *machine.Machine) error {
+	image, err := p.Left.Open(p.Name, unix.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(recompressFile(ctx, m, image, wanted(m), nil), image.Close()); err != nil {
+		return fmt.Errorf("compress it: %w", err)
+	}
+	return Take(p.Left, p.Name, p.To)
+}
+
+// join puts what came through the pipe behind what the builder has left, such as microcode.
+func (p Piped) join(tail *os.File) error {
+	early, err := p.Left.Open(p.Name, unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer early.Close()
+	fi, err := early.Stat()
+	if err != nil {
+		return err
+	}
+	if fi.Size() == 0 {
+		return os.Rename(tail.Name(), p.To)
+	}
+	image, err := os.Create(p.To)
+	if err != nil {
+		return err
+	}
+	if _, err := tail.Seek(0, io.SeekStart); err != nil {
+		return errors.Join(err, image.Close())
+	}
+	_, err = io.Copy(image, io.MultiReader(early, tail))
+	return errors.Join(err, image.Close(), p.Left.Remove(p.Name))
+}
+
+// Take moves a file that a program of the image has left in a folder of ours to a place that the image does
+// not see.
+func Take(left *rootfs.Root, name, to string) error {
+	if err := os.Rename(filepath.Join(left.Dir(), name), to); err != nil {
+		return err
+	}
+	fi, err := os.Lstat(to)
+	if err != nil {
+		return err
+	}
+	if !fi.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file", name)
+	}
+	return os.Chmod(to, 0o644)
+}
