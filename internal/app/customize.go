@@ -76,6 +76,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	if o.DryRun {
 		return printPlan(stdout, res.Plan)
 	}
+	files.drop(&files.scratch, &files.base) // publishing may take space
 	return space.explain(files.publish(ctx, files.written(outputs, res.Unwritten), screen))
 }
 
@@ -289,9 +290,15 @@ func (f *files) discard() {
 	for _, p := range f.pending {
 		p.Discard()
 	}
-	for _, x := range []*os.File{f.disk, f.scratch, f.base} {
-		if x != nil {
-			x.Close()
+	f.drop(&f.disk, &f.scratch, &f.base)
+}
+
+// drop closes files that nobody needs any more, which frees their space.
+func (f *files) drop(list ...**os.File) {
+	for _, x := range list {
+		if *x != nil {
+			(*x).Close()
+			*x = nil
 		}
 	}
 }

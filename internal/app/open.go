@@ -137,7 +137,8 @@ func (w *worker) openScratch(ctx context.Context) (string, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
-	if err := disk.MountVolume(loop.Node(), dir, "ext4", "", false); err != nil {
+	// What is removed there is given back to the host at once.
+	if err := disk.MountVolume(loop.Node(), dir, "ext4", "discard", false); err != nil {
 		return "", err
 	}
 	m, err := disk.Watch(dir)

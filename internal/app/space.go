@@ -57,8 +57,26 @@ func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []targe
 		}
 		others = append(others, targets[i])
 	}
-	return append(append(shares{disk}, list...), outputShares(others, grown)...)
+	return append(append(append(shares{disk}, list...), liveShares(targets, o.BuildDir, grown)...), outputShares(others, grown)...)
 }
+
+// liveShares is what live media need besides themselves. The system is packed in its place on an ISO image;
+// what is booted over the network gets a copy.
+func liveShares(targets []target, dir string, data int64) shares {
+	formats := map[bool]int{}
+	for _, t := range targets {
+		if t.format.Live {
+			formats[t.format.Network]++
+		}
+	}
+	if formats[true] == 0 || formats[false] > 0 {
+		return nil
+	}
+	return shares{{"the packed system", dir, data / packedLess}}
+}
+
+// packedLess is how many times smaller than its data a compressed output is at best.
+const packedLess = 4
 
 // outputShares is what outputs of that much data need. Those of partitions share it.
 func outputShares(targets []target, data int64) (list shares) {
@@ -71,7 +89,7 @@ func outputShares(targets []target, data int64) (list shares) {
 		case t.partition > 1: // counted with the first
 			continue
 		case t.split == output.SplitZstd || t.split == "" && t.format.Compressed():
-			need.bytes /= 4
+			need.bytes /= packedLess
 		}
 		list = append(list, need)
 	}

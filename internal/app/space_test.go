@@ -3,6 +3,7 @@ package app
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"imagecustomizer/internal/output"
@@ -30,6 +31,28 @@ func TestOutputShares(t *testing.T) {
 	for dir, want := range map[string]int64{"/a": 4000, "/b": 1000, "/c": 4000, "/d": 1000} {
 		if need[dir] != want {
 			t.Errorf("%s needs %d, want %d", dir, need[dir], want)
+		}
+	}
+}
+
+// TestLiveShares packs the system apart only where there is no medium whose place it can take.
+func TestLiveShares(t *testing.T) {
+	t.Parallel()
+	for names, want := range map[string]int64{"raw": 0, "iso": 0, "pxe-tar": 1000, "pxe-dir pxe-tar": 1000, "pxe-dir iso": 0} {
+		var targets []target
+		for _, n := range strings.Fields(names) {
+			f, err := output.Parse(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			targets = append(targets, target{format: f})
+		}
+		got := int64(0)
+		for _, s := range liveShares(targets, "/x", 4000) {
+			got += s.bytes
+		}
+		if got != want {
+			t.Errorf("%s: %d, want %d", names, got, want)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (p *Pending) unpack() (err error) {
 	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	r := tar.NewReader(p.file)
+	r := tar.NewReader(&eater{file: p.file.File})
 	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -70,6 +70,23 @@ func (p *Pending) unpack() (err error) {
 		return err
 	}
 	return unix.Syncfs(int(p.folder.Fd()))
+}
+
+// eater frees what it has read of a file, so that a folder and its archive take no more space than one of them.
+type eater struct {
+	file        *os.File
+	read, freed int64
+}
+
+func (e *eater) Read(p []byte) (int, error) {
+	const unit = 16 << 20
+	n, err := e.file.Read(p)
+	e.read += int64(n)
+	if e.read-e.freed >= unit { // a filesystem that cannot takes more space, and that is all
+		_ = unix.Fallocate(int(e.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, e.freed, e.read-e.freed)
+		e.freed = e.read
+	}
+	return n, err
 }
 
 func unpackEntry(root *os.Root, h *tar.Header, content io.Reader) error {

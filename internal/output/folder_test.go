@@ -2,9 +2,13 @@ package output
 
 import (
 	"archive/tar"
+	"bytes"
+	"io"
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func writeArchive(t *testing.T, p *Pending, names ...string) {
@@ -45,6 +49,33 @@ func TestFolderAppearsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantTree(t, dir+"/out", map[string]string{"boot": "", "boot/a": "boot/a", "b": "b"})
+}
+
+// TestUnpackedArchiveIsFreed looks at the blocks of an archive that was read.
+func TestUnpackedArchiveIsFreed(t *testing.T) {
+	t.Parallel()
+	file, err := os.Create(t.TempDir() + "/archive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	const size = 40 << 20
+	for at := int64(0); at < size; at += mib {
+		if _, err := file.WriteAt(bytes.Repeat([]byte{1}, mib), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := io.Copy(io.Discard, struct{ io.Reader }{&eater{file: file}})
+	if err != nil || n != size {
+		t.Fatalf("read %d bytes: %v", n, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Size != size || st.Blocks*512 > 17<<20 {
+		t.Errorf("%d bytes of %d are still there", st.Blocks*512, st.Size)
+	}
 }
 
 func TestFolderRefusals(t *testing.T) {
