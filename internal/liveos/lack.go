@@ -80,8 +80,7 @@ func (c *lackCheck) builder(s Spec) {
 	}
 	c.programs("dracut", "dmsetup", "tar")
 	c.need(moduleFolder(c.m, "dmsquash-live") != "", "dracut's module dmsquash-live")
-	script, _ := c.m.Root.ReadFile(path.Join(moduleFolder(c.m, "dmsquash-live"), "dmsquash-live-root.sh"))
-	if s.Filesystem.Type == "erofs" && !strings.Contains(string(script), "erofs") {
+	if s.Filesystem.Type == "erofs" && !readsEROFS(c.m) {
 		c.found = append(c.found, Lack{What: "dracut of the image starts live systems from squashfs only", Hint: "remove iso.rootFilesystem.type"})
 	}
 	if s.Network {
@@ -91,6 +90,12 @@ func (c *lackCheck) builder(s Spec) {
 	if s.Persistence != "" {
 		c.programs("sfdisk", "mkfs.ext4")
 	}
+}
+
+// readsEROFS tells whether dracut of the image starts live systems from erofs.
+func readsEROFS(m *machine.Machine) bool {
+	script, _ := m.Root.ReadFile(path.Join(moduleFolder(m, "dmsquash-live"), "dmsquash-live-root.sh"))
+	return strings.Contains(string(script), "erofs")
 }
 
 // kernels checks that every kernel can run a live system.

@@ -137,9 +137,20 @@ func (p *payload) packRoot(ctx context.Context, m *machine.Machine, tree string,
 		return err
 	}
 	if dropped > 0 {
-		m.Log.Warn("squashfs cannot hold all extended attributes of the image, such as POSIX ACLs; erofs can (iso.rootFilesystem)", "files", dropped)
+		m.Log.Warn("squashfs cannot hold all extended attributes of the image, such as POSIX ACLs"+remedy(m), "files", dropped)
 	}
 	return nil
+}
+
+// remedy is what holds all extended attributes, where the image's initramfs can read it.
+func remedy(m *machine.Machine) string {
+	switch {
+	case usesLiveBoot(m):
+		return ""
+	case !readsEROFS(m):
+		return "; erofs can, with a dracut that starts live systems from it"
+	}
+	return "; erofs can (iso.rootFilesystem)"
 }
 
 // checkPacked looks whether a packed root filesystem is as long as it says.

@@ -4,6 +4,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/boot"
 )
 
 // savedConfig is the file of a medium that tells a later run on it what it was made with.
@@ -16,11 +20,31 @@ type Saved struct {
 	KernelArgs    []string   `json:"kernelCommandLine"`
 	Persistence   string     `json:"persistence,omitempty"`
 	Filesystem    Filesystem `json:"rootFilesystem"`
+	SELinuxOff    bool       `json:"selinuxOff,omitempty"`  // on the medium, not in the image
+	SELinuxArgs   []string   `json:"selinuxArgs,omitempty"` // of the image, which the medium has not
 }
 
 // save writes what the medium was made with.
 func (s *stage) save() error {
-	saved := Saved{GrubConfig: s.m.Facts.Boot.Config, InitramfsType: initramfsType(s.spec.FullOS), KernelArgs: s.spec.Args, Persistence: s.spec.Persistence, Filesystem: s.spec.Filesystem}
+	saved := Saved{
+		GrubConfig: s.m.Facts.Boot.Config, InitramfsType: initramfsType(s.spec.FullOS), KernelArgs: s.spec.Args, Persistence: s.spec.Persistence,
+		Filesystem: s.spec.Filesystem, SELinuxOff: s.spec.SELinuxOff,
+	}
+	if saved.SELinuxOff {
+		scheme, err := boot.Detect(s.m.Root)
+		if err != nil {
+			return err
+		}
+		args, err := boot.Args(s.m.Root, scheme)
+		if err != nil {
+			return err
+		}
+		for _, a := range args {
+			if name, _, _ := strings.Cut(a, "="); slices.Contains(selinuxArgs, name) {
+				saved.SELinuxArgs = append(saved.SELinuxArgs, a)
+			}
+		}
+	}
 	return writeSaved(s.path(savedConfig), saved)
 }
 

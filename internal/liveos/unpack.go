@@ -194,6 +194,9 @@ func (u unpacker) menu(context.Context) error {
 	}
 	sortKernels(found)
 	m := boot.Medium{UUID: u.rootID(), Drop: liveArgs, Omit: append(slices.Clone(liveBootArgs), u.saved.KernelArgs...), Args: []string{"root=UUID=" + u.rootID()}, Kernels: found}
+	if u.saved.SELinuxOff {
+		m.Drop, m.Args = append(slices.Clone(liveArgs), selinuxArgs...), append(m.Args, u.saved.SELinuxArgs...)
+	}
 	text, err := m.Rewrite(u.root, scheme)
 	if err != nil {
 		return err

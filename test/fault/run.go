@@ -282,15 +282,34 @@ func wholeMedium(path string) error {
 	return liveos.Check(context.Background(), path, dir)
 }
 
+// wholeArchive checks an archive to boot from over the network, and the ISO image in it, if any.
+func wholeArchive(path string) error {
+	dir, err := os.MkdirTemp("", "archive-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if text, err := exec.Command("tar", "-C", dir, "-xzf", path).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s is damaged: %w: %s", path, err, text)
+	}
+	medium := filepath.Join(dir, "image.iso")
+	if _, err := os.Stat(medium); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return wholeMedium(medium)
+}
+
 // whole checks the structures of an output.
 func whole(format, path string) error {
-	if format == "iso" {
+	switch format {
+	case "iso":
 		return wholeMedium(path)
+	case "pxe-tar":
+		return wholeArchive(path)
 	}
 	qcow2 := []string{"qemu-img", "check", "-q", "-f", "qcow2", path}
 	check := map[string][]string{
 		"raw": {"sfdisk", "--verify", path}, "qcow2": qcow2, "qcow2-zstd": qcow2, "vhdx": {"qemu-img", "check", "-q", "-f", "vhdx", path},
-		"pxe-tar": {"tar", "-tzf", path},
 		"cosi": {"sh", "-ec", `tar -xOf "$1" metadata.json | jq -r '.disk.gptRegions[].image | "\(.path) \(.sha384)"' |
 			while read -r name sum; do tar -xOf "$1" "$name" | sha384sum | grep -q "^$sum "; done`, "sh", path},
 	}[format]

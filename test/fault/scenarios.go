@@ -12,7 +12,7 @@ func scenarios() []Scenario {
 	}
 	if os.Getenv("FULL") != "" { // whose runs take long
 		list = append(list, storage...)
-		list = append(list, Scenario{Name: "LiveOS", Base: "debian12-live", Config: "iso: {persistence: {label: changes}}\n", Outputs: []string{"iso", "pxe-tar"}})
+		list = append(list, live...)
 	}
 	return list
 }
@@ -23,6 +23,12 @@ var storage = []Scenario{
 	{Name: "in place", Base: "debian12-efi", Config: grownLayout},
 	{Name: "verity", Base: "debian12-seal", Config: sealedRoot},
 	{Name: "shrink and COSI", Base: "debian12-efi", Config: "storage: {shrink: {headroom: 10M}}\n", Outputs: []string{"raw", "cosi"}, Args: []string{"--cosi-compression-level", "3"}},
+}
+
+// live are runs that make live media: the system on an ISO image and as an initramfs, and one that is downloaded.
+var live = []Scenario{
+	{Name: "LiveOS", Base: "debian12-live", Config: "iso: {persistence: {label: changes}}\n", Outputs: []string{"iso", "pxe-tar"}},
+	{Name: "LiveOS downloaded", Base: "debian12-live", Config: "pxe: {initramfsType: bootstrap, bootstrapBaseUrl: 'http://192.0.2.1'}\n", Outputs: []string{"pxe-tar"}},
 }
 
 // newLayout has every kind of filesystem, and shrinks what can be.
