@@ -26,6 +26,7 @@ var packages = map[string][2]string{
 	"live-boot":                                 {"live-boot", ""},
 	"the program dmsetup":                       {"dmsetup", "device-mapper"},
 	"the program tar":                           {"tar", "tar"},
+	"the program busybox":                       {"busybox", ""},
 	"the program curl":                          {"curl", "curl"},
 	"the program sfdisk":                        {"fdisk", "util-linux"},
 	"the program mkfs.ext4":                     {"e2fsprogs", "e2fsprogs"},

@@ -3,6 +3,8 @@ package liveos
 import (
 	"context"
 	"path"
+	"slices"
+	"strings"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/hostcmd"
@@ -18,18 +20,46 @@ const (
 	dracutRoot     = "/" + liveDir + "/" + rootImage
 )
 
-// liveBootArgs start it. It would write an fstab and network settings into the system, but for skipconfig.
+// liveBootArgs start it from a medium. It would write an fstab and network settings into the system, but for skipconfig.
 var liveBootArgs = []string{"boot=live", "live-media=/dev/disk/by-label/" + Label, "skipconfig"}
 
-// usesLiveBoot tells whether the image's initramfs images are made by initramfs-tools.
-func usesLiveBoot(m *machine.Machine) bool { return !m.Has("dracut") && m.Has("mkinitramfs") }
+// liveBootArgs are the kernel arguments of live-boot on a medium.
+func (s *stage) liveBootArgs() []string {
+	if s.spec.Network {
+		return []string{"boot=live", "fetch=" + s.spec.URL, "skipconfig", "ip=dhcp"}
+	}
+	return slices.Clone(liveBootArgs)
+}
+
+// usesLiveBoot tells whether live-boot starts the image's live systems: it has initramfs-tools, and no dracut
+// that could.
+func usesLiveBoot(m *machine.Machine) bool {
+	withDracut := m.Has("dracut") && (moduleFolder(m, "dmsquash-live") != "" || !m.Root.Exists(liveBootScript))
+	return m.Has("mkinitramfs") && !withDracut
+}
 
 // liveBoot checks what makes the initramfs of an image with initramfs-tools.
 func (c *lackCheck) liveBoot(s Spec) {
 	c.need(c.m.Root.Exists(liveBootScript), "live-boot")
 	c.dracutOnly(s.Persistence != "", "keep changes of a live system (iso.persistence)")
-	c.dracutOnly(s.Network, "download a live system (pxe.initramfsType: bootstrap)")
+	if s.Network {
+		c.liveDownload(s.URL)
+	}
 	c.dracutOnly(s.Filesystem.Type != "squashfs", "start a live system from "+s.Filesystem.Type+" (iso.rootFilesystem)")
+}
+
+// liveDownload checks what downloads the medium: wget or tftp of busybox, into memory.
+func (c *lackCheck) liveDownload(address string) {
+	c.programs("busybox")
+	scheme, _, _ := strings.Cut(address, ":")
+	if !slices.Contains([]string{"http", "ftp", "tftp"}, scheme) {
+		c.found = append(c.found, Lack{
+			What: "live-boot of the image cannot download from " + scheme + " addresses", Hint: "use an http, ftp or tftp address in the section pxe, or install dracut, dracut-live and dracut-network",
+		})
+	}
+	if !strings.HasSuffix(address, ".iso") {
+		c.found = append(c.found, Lack{What: "live-boot of the image downloads nothing but files with names that end with .iso", Hint: "choose such a name in pxe.bootstrapFileUrl"})
+	}
 }
 
 func (c *lackCheck) dracutOnly(wanted bool, what string) {

@@ -194,7 +194,7 @@ func (s *stage) args() []string {
 	switch {
 	case s.spec.FullOS:
 	case usesLiveBoot(s.m):
-		args = slices.Clone(liveBootArgs)
+		args = s.liveBootArgs()
 	default:
 		args = s.dracutArgs()
 	}

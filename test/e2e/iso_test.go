@@ -198,8 +198,10 @@ func TestTwoKernels(t *testing.T) {
 	}
 }
 
-func TestNetworkBoot(t *testing.T) {
-	full(t)
+// bootstrapFolder makes a folder to boot from over the network, whose medium is offered by HTTP. The guest
+// sees this host as 10.0.2.2.
+func bootstrapFolder(t *testing.T, name, packages string, args ...string) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -207,10 +209,18 @@ func TestNetworkBoot(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "bootstrap")
 	server := &http.Server{Handler: http.FileServer(http.Dir(folder)), ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }()
-	defer server.Close()
+	t.Cleanup(func() { server.Close() })
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	config := strings.Replace(isoConfig, "iso:", "pxe:\n  initramfsType: bootstrap\n  bootstrapBaseUrl: http://10.0.2.2:"+port, 1)
-	customize(t, base(t, "debian12-live"), strings.Replace(config, "/docs/readme.txt", "/readme.txt", 1), folder, "pxe-dir")
+	config := strings.NewReplacer(
+		"iso:", "pxe:\n  initramfsType: bootstrap\n  bootstrapBaseUrl: http://10.0.2.2:"+port, "/docs/readme.txt", "/readme.txt", "os:\n", "os:\n"+packages,
+	).Replace(isoConfig)
+	customize(t, base(t, name), config, folder, "pxe-dir", args...)
+	return folder
+}
+
+func TestNetworkBoot(t *testing.T) {
+	full(t)
+	folder := bootstrapFolder(t, "debian12-live", "")
 	bootLive(t, vm.Options{Netboot: folder}, append([]probe{
 		{"findmnt -no FSTYPE /; tr ' ' '\\n' </proc/cmdline | grep -x e2e.live=1", "overlay\ne2e.live=1"},
 	}, systemProbes...))
@@ -222,6 +232,15 @@ func TestNetworkBoot(t *testing.T) {
 		t.Fatalf("%v: %s", err, text)
 	}
 	bootLive(t, vm.Options{Netboot: unpacked, MemoryMiB: 3072}, systemProbes)
+}
+
+// TestLiveBootOverTheNetwork has live-boot download the medium, in an image whose dracut it replaces.
+func TestLiveBootOverTheNetwork(t *testing.T) {
+	full(t)
+	folder := bootstrapFolder(t, "debian12-efi", "  packages: {install: [live-boot]}\n", "--deb-source", fixture.Debs(t, "live-boot"), "--disable-base-image-rpm-repos")
+	bootLive(t, vm.Options{Netboot: folder}, append([]probe{
+		{"findmnt -no FSTYPE /; tr ' ' '\\n' </proc/cmdline | grep -x -e e2e.live=1 -e boot=.* | sort", "overlay\nboot=live\ne2e.live=1"},
+	}, systemProbes...))
 }
 
 // TestLiveBootISO makes a medium of an image with initramfs-tools. Its kernel drives virtual disks only.
