@@ -52,6 +52,10 @@ func decompress(ctx context.Context, m *machine.Machine, format string, dst io.W
 // gzipLevel is gzip's own default: level 9 takes six times as long for half a percent.
 const gzipLevel = 6
 
+// zstdWindow is how far back, in bytes, what is packed refers. The library's own 8 MiB take several times that
+// in memory.
+const zstdWindow = 2 << 20
+
 // compress packs src in a format into dst, on all processors where the format can.
 func compress(ctx context.Context, m *machine.Machine, format string, dst io.Writer, src io.Reader) error {
 	switch format {
@@ -65,7 +69,7 @@ func compress(ctx context.Context, m *machine.Machine, format string, dst io.Wri
 		}
 		return copyAndClose(w, src)
 	case "zstd":
-		w, err := zstd.NewWriter(dst)
+		w, err := zstd.NewWriter(dst, zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
 		if err != nil {
 			return err
 		}
