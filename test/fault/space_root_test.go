@@ -130,24 +130,25 @@ func TestFilesystemRunsFull(t *testing.T) {
 	written := func(format string) Scenario {
 		return Scenario{Base: "debian12-efi", Config: writer, Outputs: []string{format}}
 	}
-	cases := []struct {
+	type point struct {
 		where, step string
 		run         Scenario
-	}{
+	}
+	cases := []point{
 		{"build", "input", written("qcow2-zstd")}, {"build", "scripts.postCustomization", written("qcow2-zstd")},
 		{"out", "close", written("qcow2")}, {"out", "scripts.postCustomization", written("raw")},
 	}
 	if full {
-		for i, x := range [][2]string{{"build", "storage.disk"}, {"out", "storage.disk"}, {"out", "close"}, {"out", "shrink"}} {
-			cases = append(cases, cases[0])
-			cases[len(cases)-1].where, cases[len(cases)-1].step, cases[len(cases)-1].run = x[0], x[1], storage[i]
-		}
-		for _, where := range []string{"build", "out"} {
-			cases = append(cases, cases[0])
-			cases[len(cases)-1].where, cases[len(cases)-1].step, cases[len(cases)-1].run = where, "live.prepare", liveMedium
-		}
+		elsewhere := storage[0] // than where the output will be
+		elsewhere.Outputs = []string{"qcow2-zstd"}
+		cases = append(cases, []point{
+			{"build", "storage.disk", elsewhere}, {"out", "storage.disk", storage[0]}, {"out", "storage.disk", storage[1]},
+			{"out", "close", storage[2]}, {"out", "shrink", storage[3]},
+			{"build", "live.prepare", liveMedium}, {"out", "live.prepare", liveMedium},
+		}...)
 	}
 	for _, c := range cases {
+		t.Log(c.where, c.step, c.run.Name)
 		l := NewLane(t, c.run)
 		small(t, l, c.where, 3000)
 		r := start(t, l)
