@@ -194,9 +194,13 @@ func (s shares) explain(err error) error {
 		}
 		others = append(others, d.String())
 	}
-	// Our own words for a system call; programs of the image speak of its filesystems, with a capital N.
-	if len(full) == 0 && strings.Contains(err.Error(), unix.ENOSPC.Error()) {
+	// Our own words for system calls; programs of the image speak of its filesystems, with a capital letter.
+	switch text := err.Error(); {
+	case len(full) > 0:
+	case strings.Contains(text, unix.ENOSPC.Error()):
 		full = append(full, "a filesystem was full for a while; by now "+strings.Join(others, "; "))
+	case strings.Contains(text, unix.EIO.Error()):
+		full = append(full, "a disk is at fault, or a filesystem was full for a while; by now "+strings.Join(others, "; "))
 	}
 	if len(full) == 0 {
 		return err

@@ -1,10 +1,14 @@
 package app
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/output"
 )
@@ -71,5 +75,19 @@ func TestSpaceOfMissingFolders(t *testing.T) {
 	}
 	if _, err := os.Stat(missing); err == nil {
 		t.Error("it was made")
+	}
+}
+
+// TestSpaceExplainsWhatIsOver has runs that failed for want of space where there is some again.
+func TestSpaceExplainsWhatIsOver(t *testing.T) {
+	t.Parallel()
+	need := shares{{"x", t.TempDir(), 1}}
+	for cause, want := range map[error]string{
+		unix.ENOSPC: "was full for a while", unix.EIO: "a disk is at fault, or a filesystem was full for a while", unix.EINVAL: "",
+	} {
+		err := need.explain(fmt.Errorf("write: %w", cause))
+		if !errors.Is(err, cause) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "for a while") != (want != "") {
+			t.Errorf("%v: %v", cause, err)
+		}
 	}
 }

@@ -12,9 +12,9 @@ import (
 )
 
 // Trim makes every filesystem read-only and punches its free blocks out of the disk. A staged copy
-// is left alone, and so are what is sealed, whose free blocks are part of its hash, and what is held.
+// is left alone, and so are what is sealed, whose free blocks are part of its hash, and what is held. It ends
+// with the first failure: trimming more would hide that the host's filesystem has run full.
 func (d *Disk) Trim() error {
-	var errs []error
 	for _, m := range d.Mounts {
 		if m.Staged || m.Kept || d.held != nil && m.Path == bootDir {
 			continue
@@ -23,9 +23,11 @@ func (d *Disk) Trim() error {
 		if err == nil {
 			err = disk.Trim(p)
 		}
-		errs = append(errs, err)
+		if err != nil {
+			return err
+		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Unmount unmounts the tree but keeps the disk attached, for Check.
