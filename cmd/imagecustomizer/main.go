@@ -9,10 +9,14 @@ import (
 
 	"imagecustomizer/internal/app"
 	"imagecustomizer/internal/cli"
+	"imagecustomizer/internal/cow"
 	"imagecustomizer/internal/sandbox"
 )
 
 func main() {
+	if status, ok := cow.Main(); ok {
+		os.Exit(status)
+	}
 	if status, ok := sandbox.Main(app.Worker); ok {
 		os.Exit(status)
 	}

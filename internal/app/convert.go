@@ -7,7 +7,6 @@ import (
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
-	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/ui"
 )
@@ -120,9 +119,8 @@ func (o ConvertOptions) convertParts(ctx context.Context, format image.Format, t
 
 // convert is the worker's part of converting into formats made of partitions.
 func (w *worker) convert(ctx context.Context) (err error) {
-	file := sandbox.File(fileDisk)
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	m, err := w.load(ctx, file, w.copyDisk, image.Open)
+	m, err := w.loadWorking(ctx, w.copyDisk, image.Open)
 	if err != nil {
 		return err
 	}
@@ -138,7 +136,7 @@ func (w *worker) convert(ctx context.Context) (err error) {
 	if err := w.phase(ctx, "close", "trim, unmount, shrink and check the filesystems", w.finish); err != nil {
 		return err
 	}
-	return w.write(ctx, file)
+	return w.write(ctx, w.file)
 }
 
 // finish is seal for an image that is not changed, and so need not be fit to boot.

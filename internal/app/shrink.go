@@ -9,7 +9,6 @@ import (
 
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
-	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/verify"
 )
 
@@ -28,7 +27,7 @@ func (w *worker) shrink(ctx context.Context) error {
 	if w.shrinksDisk() {
 		headroom = int64(w.cfg.Storage.Shrink.Headroom)
 	}
-	return w.disk.Shrink(ctx, sandbox.File(fileDisk), headroom, w.unshrinkable())
+	return w.disk.Shrink(ctx, w.file, headroom, w.unshrinkable())
 }
 
 // unshrinkable are the partitions whose filesystems are sealed, or held mounted.
@@ -48,7 +47,7 @@ func (w *worker) detach(context.Context) error {
 	if err := w.undo.Undo(); err != nil || !w.shrinksDisk() {
 		return err
 	}
-	file := sandbox.File(fileDisk)
+	file := w.file
 	if err := image.CutDisk(file); err != nil {
 		return err
 	}

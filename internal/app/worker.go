@@ -132,7 +132,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 // new disk is filled later: a raw base image is opened where it is then, for reading only, if possible.
 func (w *worker) loadBase(ctx context.Context, read func(context.Context, *os.File) error) (*machine.Machine, error) {
 	if !w.NewDisk {
-		return w.load(ctx, sandbox.File(fileDisk), read, w.opener())
+		return w.loadWorking(ctx, read, w.opener())
 	}
 	if w.Format.Name == "raw" {
 		m, err := w.lookAtBase(ctx)

@@ -76,7 +76,7 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 	if err := w.writeAll(ctx, parts, true); err != nil {
 		return err
 	}
-	if err := disk.CheckWritten(file); err != nil { // of which the outputs are copies
+	if err := errors.Join(disk.CheckWritten(file), disk.CheckWritten(sandbox.File(fileDisk))); err != nil { // of which the outputs are copies
 		return err
 	}
 	return w.become(ctx, file, parts.Size)

@@ -1,0 +1,81 @@
+// Package cow shows a file as it is, but writable: what is written goes to another file. So an image can be
+// worked on that nothing may change, without a copy of it.
+//
+// The file that is shown is the only one of a FUSE filesystem. It is served by a process of its own: a
+// process that starts programs can wait for its own file while it starts one, and then for ever.
+package cow
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// serveArg is the first argument of the process that serves a file.
+const serveArg = "__cow"
+
+// Descriptors of the process that serves.
+const (
+	fdFuse = 3 + iota
+	fdBase
+	fdDelta
+)
+
+// Main serves a file, if this process was started to; ok tells. It must be called before anything else in
+// main.
+func Main() (status int, ok bool) {
+	if len(os.Args) < 2 || os.Args[1] != serveArg {
+		return 0, false
+	}
+	s, err := newServer(os.NewFile(fdFuse, "fuse"), os.NewFile(fdBase, "base"), os.NewFile(fdDelta, "delta"))
+	if err == nil {
+		err = s.serve()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cow:", err)
+		return 1, true
+	}
+	return 0, true
+}
+
+// Open shows base as a writable file. What is written to it goes to delta, an empty file. dir is a folder of
+// the caller's, where a name is taken for a moment. The process that serves the file ends with the file's last
+// user, or with the caller.
+func Open(base, delta *os.File, dir string) (f *os.File, err error) {
+	fuse, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	place := filepath.Join(dir, "disk")
+	if err := os.WriteFile(place, nil, 0o600); err != nil {
+		return nil, errors.Join(err, fuse.Close())
+	}
+	defer os.Remove(place)
+	options := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0", fuse.Fd(), unix.S_IFREG|0o600)
+	if err := unix.Mount("cow", place, "fuse", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount a FUSE filesystem: %w", err), fuse.Close())
+	}
+	defer func() { err = errors.Join(err, unix.Unmount(place, unix.MNT_DETACH)) }()
+	err = start(fuse, base, delta)
+	if err := errors.Join(err, fuse.Close()); err != nil { // while it is open here, nobody notices that the process has ended
+		return nil, err
+	}
+	return os.OpenFile(place, os.O_RDWR, 0)
+}
+
+// start starts the process that serves.
+func start(files ...*os.File) error {
+	c := exec.Command("/proc/self/exe", serveArg)
+	c.ExtraFiles, c.Stderr = files, os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	go c.Wait()
+	return nil
+}
