@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -76,6 +77,18 @@ func start(files ...*os.File) error {
 	if err := c.Start(); err != nil {
 		return err
 	}
-	go c.Wait()
+	servers.Store(c.Process.Pid, true)
+	go func() {
+		_ = c.Wait() // its users notice
+		servers.Delete(c.Process.Pid)
+	}()
 	return nil
+}
+
+var servers sync.Map // process IDs
+
+// Serves tells whether a process serves a file of Open's.
+func Serves(pid int) bool {
+	_, ok := servers.Load(pid)
+	return ok
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imagecustomizer/internal/cow"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/rootfs"
@@ -119,8 +120,8 @@ func (m *Machine) makeMountPoint(src, path string) (made bool, err error) {
 }
 
 // EndLeftovers ends every process that programs of the image left running and returns their names.
-// The worker's PID namespace holds nothing but init, the worker and what they started. New ones may
-// appear while others are ended.
+// The worker's PID namespace holds nothing but init, the worker, who serves its disk, and what they started.
+// New ones may appear while others are ended.
 func EndLeftovers() []string {
 	var names []string
 	named := map[int]bool{}
@@ -140,13 +141,13 @@ func EndLeftovers() []string {
 	return names
 }
 
-// otherProcesses lists what runs besides init and this process, zombies left out.
+// otherProcesses lists what runs besides init, this process and its helpers, zombies left out.
 func otherProcesses() []int {
 	entries, _ := filepath.Glob("/proc/[0-9]*")
 	var pids []int
 	for _, e := range entries {
 		pid, err := strconv.Atoi(filepath.Base(e))
-		if err != nil || pid == 1 || pid == os.Getpid() {
+		if err != nil || pid == 1 || pid == os.Getpid() || cow.Serves(pid) {
 			continue
 		}
 		if exe, err := os.Readlink(e + "/exe"); err == nil && exe != "" {
