@@ -131,11 +131,11 @@ func (b *bench) reportStorage(c storageCase, sides [2]*side, sizes [2]int64, use
 		c.name, used>>20, x.wall.Seconds(), y.wall.Seconds(), ratio, x.cpu.Seconds(), y.cpu.Seconds(), x.read>>20, y.read>>20, x.written>>20, y.written>>20, sizes[0]>>20, sizes[1]>>20, x.memory>>20)
 	b.want("wall time of the script's", ratio, c.budget, "")
 	b.want("size of the script's output", float64(sizes[0])/float64(sizes[1]), 1.05, "")
-	if c.reads > 0 { // the output is not the working disk
-		x.space -= sizes[0]
+	if c.reads > 0 { // the output is not the working disk, which may be the smaller of both
+		x.space = max(0, x.space-sizes[0])
 	}
 	b.want("temporary space besides the working disk, of the bytes used", float64(x.space)/float64(used), 0.1, "")
-	if c.reads > 0 { // into the working disk, from there, and once more by each compressor from its pipe
+	if c.reads > 0 {
 		b.want("bytes read of those used", float64(x.read)/float64(used), c.reads, "")
 	}
 	return nil
