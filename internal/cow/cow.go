@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -30,18 +31,43 @@ const (
 // Main serves a file, if this process was started to; ok tells. It must be called before anything else in
 // main.
 func Main() (status int, ok bool) {
-	if len(os.Args) < 2 || os.Args[1] != serveArg {
+	if len(os.Args) != 3 || os.Args[1] != serveArg {
 		return 0, false
 	}
-	s, err := newServer(os.NewFile(fdFuse, "fuse"), os.NewFile(fdBase, "base"), os.NewFile(fdDelta, "delta"))
-	if err == nil {
-		err = s.serve()
-	}
-	if err != nil {
+	if err := serve(os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "cow:", err)
 		return 1, true
 	}
 	return 0, true
+}
+
+func serve(dir string) error {
+	if err := leaveMounts(dir); err != nil {
+		return err
+	}
+	// Memory that the thread asks for must not be freed by writing to what it serves (prctl(2)); that takes
+	// CAP_SYS_RESOURCE, which containers may lack.
+	runtime.LockOSThread()
+	_ = unix.Prctl(unix.PR_SET_IO_FLUSHER, 1, 0, 0, 0)
+	s, err := newServer(os.NewFile(fdFuse, "fuse"), os.NewFile(fdBase, "base"), os.NewFile(fdDelta, "delta"))
+	if err != nil {
+		return err
+	}
+	return s.serve()
+}
+
+// leaveMounts leaves this process an empty folder instead of its copy of all mounts. A process that is
+// killed gives up its mounts before its descriptors: one that had filesystems mounted of the disk it serves
+// would wait, in the kernel, for itself to write what they still hold.
+func leaveMounts(dir string) error {
+	err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("empty", dir, "tmpfs", unix.MS_RDONLY, ""), unix.Chdir(dir))
+	if err == nil {
+		err = errors.Join(unix.PivotRoot(".", "."), unix.Unmount(".", unix.MNT_DETACH))
+	}
+	if err != nil {
+		return fmt.Errorf("leave the mounts: %w", err)
+	}
+	return nil
 }
 
 // Open shows base as a writable file. What is written to it goes to delta, an empty file. dir is a folder of
@@ -62,18 +88,18 @@ func Open(base, delta *os.File, dir string) (f *os.File, err error) {
 		return nil, errors.Join(fmt.Errorf("mount a FUSE filesystem: %w", err), fuse.Close())
 	}
 	defer func() { err = errors.Join(err, unix.Unmount(place, unix.MNT_DETACH)) }()
-	err = start(fuse, base, delta)
+	err = start(dir, fuse, base, delta)
 	if err := errors.Join(err, fuse.Close()); err != nil { // while it is open here, nobody notices that the process has ended
 		return nil, err
 	}
 	return os.OpenFile(place, os.O_RDWR, 0)
 }
 
-// start starts the process that serves.
-func start(files ...*os.File) error {
-	c := exec.Command("/proc/self/exe", serveArg)
+// start starts the process that serves, in a mount namespace of its own.
+func start(dir string, files ...*os.File) error {
+	c := exec.Command("/proc/self/exe", serveArg, dir)
 	c.ExtraFiles, c.Stderr = files, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: unix.CLONE_NEWNS}
 	if err := c.Start(); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ var storage = []Scenario{
 	{Name: "in place", Base: "debian12-efi", Config: grownLayout},
 	{Name: "verity", Base: "debian12-seal", Config: sealedRoot},
 	{Name: "shrink and COSI", Base: "debian12-efi", Config: "storage: {shrink: {headroom: 10M}}\n", Outputs: []string{"raw", "cosi"}, Args: []string{"--cosi-compression-level", "3"}},
+	{Name: "COSI", Base: "debian12-efi", Config: "os: {hostname: writer}\n", Outputs: []string{"cosi"}, Args: []string{"--cosi-compression-level", "3"}},
 }
 
 // live are runs that make live media: the system on an ISO image and as an initramfs, and one that is downloaded.
