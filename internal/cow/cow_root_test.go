@@ -46,6 +46,21 @@ func sparse(t *testing.T, r *rand.Rand, name string) (*os.File, []byte) {
 	return f, want
 }
 
+// show opens a file writable, with a new delta.
+func show(t *testing.T, base *os.File) (f, delta *os.File) {
+	t.Helper()
+	delta, err := os.Create(filepath.Join(t.TempDir(), "delta"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { delta.Close() })
+	if f, err = Open(base, delta, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f, delta
+}
+
 func noise(r *rand.Rand, b []byte) {
 	for i := range b {
 		b[i] = byte(r.Uint32())
@@ -121,17 +136,11 @@ func TestChangesShowAndTheBaseStays(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		base, want := sparse(t, r, "base")
 		original := bytes.Clone(want)
-		delta, err := os.Create(filepath.Join(t.TempDir(), "delta"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := Open(base, delta, t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
+		f, _ := show(t, base)
 		var done []string
 		for i := range 300 {
 			var what string
+			var err error
 			want, what, err = change(r, f, want)
 			done = append(done, what)
 			if err != nil {
@@ -150,23 +159,13 @@ func TestChangesShowAndTheBaseStays(t *testing.T) {
 		if !bytes.Equal(content(t, base), original) {
 			t.Error("the base has changed")
 		}
-		f.Close()
-		delta.Close()
 	}
 }
 
 func TestZerosTakeNoSpace(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	base, want := sparse(t, r, "base")
-	delta, err := os.Create(filepath.Join(t.TempDir(), "delta"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := Open(base, delta, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	f, delta := show(t, base)
 	if _, err := f.WriteAt(make([]byte, 4<<20), 1<<20); err != nil {
 		t.Fatal(err)
 	}

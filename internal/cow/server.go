@@ -275,10 +275,10 @@ func (s *server) write(body []byte) ([]byte, error) {
 		return nil, unix.EIO
 	}
 	for done := 0; done < len(data); {
-		n := s.alike(data[done:], at+int64(done))
+		n, zeros := s.alike(data[done:], at+int64(done))
 		piece, pos := data[done:done+n], at+int64(done)
 		err := error(nil)
-		if bytes.Equal(piece, s.zero[:n]) {
+		if zeros {
 			err = s.clear(pos, pos+int64(n))
 		} else {
 			err = s.put(piece, pos)
@@ -293,8 +293,7 @@ func (s *server) write(body []byte) ([]byte, error) {
 }
 
 // alike is how many bytes from the first on are to be treated alike: blocks that are all zeros, or are not.
-func (s *server) alike(data []byte, at int64) (n int) {
-	var zeros bool
+func (s *server) alike(data []byte, at int64) (n int, zeros bool) {
 	for n < len(data) {
 		m := min(len(data)-n, int(block-(at+int64(n))%block))
 		z := bytes.Equal(data[n:n+m], s.zero[:m])
@@ -304,7 +303,7 @@ func (s *server) alike(data []byte, at int64) (n int) {
 		zeros = z
 		n += m
 	}
-	return n
+	return n, zeros
 }
 
 // put writes to delta, with what it needs of the blocks that are not overwritten as a whole.

@@ -62,6 +62,16 @@ func diskOf(t *testing.T, size int64, content map[int64][]byte) string {
 	return f.Name()
 }
 
+// format is the format of that name.
+func format(t *testing.T, name string) Format {
+	t.Helper()
+	f, err := Parse(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // wholeFormats are the formats of a disk as a whole.
 func wholeFormats() []Format {
 	return slices.DeleteFunc(Formats(), func(f Format) bool { return f.InParts() || f.Live })

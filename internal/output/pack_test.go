@@ -33,10 +33,7 @@ func TestPack(t *testing.T) {
 	for _, size := range []int64{33*mib + 512, 101 * mib, 4200*mib + 4096} {
 		disk := spread(t, size)
 		for _, name := range []string{"qcow2", "vhdx"} {
-			f, err := Parse(name)
-			if err != nil {
-				t.Fatal(err)
-			}
+			f := format(t, name)
 			out := filepath.Join(t.TempDir(), "out")
 			pack(t, f, disk, size, out)
 			run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, out)
@@ -73,10 +70,7 @@ func TestBecome(t *testing.T) {
 			if name == "vhd-fixed" && size%mib != 0 {
 				continue // it has none of that size
 			}
-			f, err := Parse(name)
-			if err != nil {
-				t.Fatal(err)
-			}
+			f := format(t, name)
 			packed, own := filepath.Join(t.TempDir(), "packed"), filepath.Join(t.TempDir(), "own")
 			pack(t, f, disk, size, packed)
 			become(t, f, disk, size, own)
@@ -98,10 +92,7 @@ func TestBecomeOfAnEmptyDisk(t *testing.T) {
 	const size = 40 * mib
 	disk := diskOf(t, size, nil)
 	for _, name := range []string{"qcow2", "vhdx"} {
-		f, err := Parse(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := format(t, name)
 		own := filepath.Join(t.TempDir(), "own")
 		become(t, f, disk, size, own)
 		run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, own)
@@ -140,10 +131,7 @@ func TestPackedIsWritable(t *testing.T) {
 	const size = 101 * mib
 	disk := spread(t, size)
 	for _, name := range []string{"qcow2", "vhdx"} {
-		f, err := Parse(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := format(t, name)
 		dir := t.TempDir()
 		out, want := filepath.Join(dir, "out"), filepath.Join(dir, "want")
 		pack(t, f, disk, size, out)
@@ -160,14 +148,12 @@ func TestQCOW2IsReproducible(t *testing.T) {
 	t.Parallel()
 	const size = 101 * mib
 	disk, dir := spread(t, size), t.TempDir()
-	f, err := Parse("qcow2")
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := format(t, "qcow2")
 	var files [2][]byte
 	for i, name := range []string{"a", "b"} {
 		out := filepath.Join(dir, name)
 		pack(t, f, disk, size, out)
+		var err error
 		if files[i], err = os.ReadFile(out); err != nil {
 			t.Fatal(err)
 		}
