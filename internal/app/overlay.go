@@ -17,13 +17,14 @@ import (
 // loadWorking opens the disk that is to be worked on: the base image where it is, with only what is written
 // to it in the working file, or a copy.
 func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os.File) error, open opener) (m *machine.Machine, err error) {
-	file, err := w.overlay()
+	overlay, err := w.overlay()
 	if err != nil {
 		slog.Debug("the base image is copied", "because", err)
 		return w.load(ctx, sandbox.File(fileDisk), read, open)
 	}
+	w.where = overlay.Where
 	err = w.phase(ctx, "open", "open the image", func(ctx context.Context) error {
-		m, err = w.open(ctx, file, open)
+		m, err = w.open(ctx, overlay.File, open)
 		return err
 	})
 	return m, err
@@ -31,7 +32,7 @@ func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os
 
 // overlay shows the base image as the working disk. That pays where the outputs are made from the disk's
 // data alone, read once, and a copy would take time and space.
-func (w *worker) overlay() (*os.File, error) {
+func (w *worker) overlay() (*cow.Disk, error) {
 	partial := func(o jobOutput) bool { return o.inParts() || o.Split != "" }
 	if w.Format.Name != "raw" || len(w.Outputs) == 0 || slices.ContainsFunc(w.Outputs, func(o jobOutput) bool { return !partial(o) }) {
 		return nil, errors.New("the run needs a disk of its own")

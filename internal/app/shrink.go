@@ -71,7 +71,7 @@ func (w *worker) shrinkLate(ctx context.Context, file *os.File) (parts *output.P
 	if err != nil {
 		return nil, err
 	}
-	return output.ReadParts(file, w.system)
+	return output.ReadParts(w.source(file), w.system)
 }
 
 // noteVerity notes a sealed filesystem for a COSI.

@@ -76,11 +76,12 @@ type worker struct {
 	*sender
 	cfg    *step.Config
 	disk   *image.Disk
-	file   *os.File         // that the disk lies in
-	seals  []image.Seal     // filesystems to be sealed by dm-verity
-	undo   disk.Stack       // what closing the image takes: the disk, the image entered, and what came later
-	arch   string           // of the image's programs
-	before []verify.Finding // what was wrong with the base image
+	file   *os.File                              // that the disk lies in
+	where  func(at, end int64) (*os.File, int64) // the bytes of file really are; nil if in it
+	seals  []image.Seal                          // filesystems to be sealed by dm-verity
+	undo   disk.Stack                            // what closing the image takes: the disk, the image entered, and what came later
+	arch   string                                // of the image's programs
+	before []verify.Finding                      // what was wrong with the base image
 
 	system    output.System // what a COSI says of the image
 	unwritten []int         // outputs there was nothing to write into

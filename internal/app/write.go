@@ -61,7 +61,7 @@ func (w *worker) inspect(ctx context.Context, m *machine.Machine) error {
 // write writes the outputs side by side; those that shrink the filesystems of the disk come after
 // those of the disk as it is.
 func (w *worker) write(ctx context.Context, file *os.File) error {
-	parts, err := output.ReadParts(file, w.system)
+	parts, err := output.ReadParts(w.source(file), w.system)
 	if err != nil {
 		return err
 	}
@@ -98,6 +98,9 @@ func (w *worker) become(ctx context.Context, file *os.File, size int64) error {
 	})
 	return errors.Join(err, disk.CheckWritten(file))
 }
+
+// source is the file of the working disk as outputs are made from it.
+func (w *worker) source(file *os.File) output.Source { return output.Source{File: file, Where: w.where} }
 
 func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool) error {
 	var wg sync.WaitGroup
@@ -142,7 +145,7 @@ func (w *worker) writeSplit(ctx context.Context, parts *output.Parts, shrunk boo
 		}
 		name := fmt.Sprintf("output.partition-%d", o.Partition)
 		err := w.phase(ctx, name, fmt.Sprintf("write partition %d as %s", o.Partition, o.Split), func(ctx context.Context) error {
-			return o.Split.Write(ctx, parts.File, parts.Table.Partitions[n], sandbox.File(o.File), progress(name, w.event))
+			return o.Split.Write(ctx, parts.Source, parts.Table.Partitions[n], sandbox.File(o.File), progress(name, w.event))
 		})
 		if err != nil {
 			return err

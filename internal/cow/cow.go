@@ -26,6 +26,7 @@ const (
 	fdFuse = 3 + iota
 	fdBase
 	fdDelta
+	fdMemory
 )
 
 // Main serves a file, if this process was started to; ok tells. It must be called before anything else in
@@ -49,11 +50,11 @@ func serve(dir string) error {
 	// CAP_SYS_RESOURCE, which containers may lack.
 	runtime.LockOSThread()
 	_ = unix.Prctl(unix.PR_SET_IO_FLUSHER, 1, 0, 0, 0)
-	s, err := newServer(os.NewFile(fdFuse, "fuse"), os.NewFile(fdBase, "base"), os.NewFile(fdDelta, "delta"))
+	b, err := newBlocks(os.NewFile(fdBase, "base"), os.NewFile(fdDelta, "delta"), os.NewFile(fdMemory, "memory"))
 	if err != nil {
 		return err
 	}
-	return s.serve()
+	return (&server{fuse: os.NewFile(fdFuse, "fuse"), size: b.beyond, blocks: b}).serve()
 }
 
 // leaveMounts leaves this process an empty folder instead of its copy of all mounts. A process that is
@@ -70,10 +71,38 @@ func leaveMounts(dir string) error {
 	return nil
 }
 
+// Disk is a file that is shown.
+type Disk struct {
+	*os.File
+	blocks *blocks
+}
+
 // Open shows base as a writable file. What is written to it goes to delta, an empty file. dir is a folder of
-// the caller's, where a name is taken for a moment. The process that serves the file ends with the file's last
-// user, or with the caller.
-func Open(base, delta *os.File, dir string) (f *os.File, err error) {
+// the caller's, where a name is taken for a moment. Both files stay open as long as the caller uses Where. The
+// process that serves the file ends with the file's last user, or with the caller.
+func Open(base, delta *os.File, dir string) (*Disk, error) {
+	memory, err := newMemory()
+	if err != nil {
+		return nil, err
+	}
+	b, err := newBlocks(base, delta, memory)
+	if err != nil {
+		return nil, err
+	}
+	f, err := mount(dir, b)
+	return &Disk{f, b}, err
+}
+
+// Where is the file that has the bytes from an offset on, at the same offset, up to stop, which is at most
+// end; nil where they are zeros. It knows of what has been written to the disk, not of what the kernel keeps
+// to write later.
+func (d *Disk) Where(at, end int64) (f *os.File, stop int64) {
+	from, stop := d.blocks.extent(at, end)
+	return d.blocks.file(from), stop
+}
+
+// mount mounts the filesystem, opens its file and takes its name away again.
+func mount(dir string, b *blocks) (f *os.File, err error) {
 	fuse, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -88,7 +117,7 @@ func Open(base, delta *os.File, dir string) (f *os.File, err error) {
 		return nil, errors.Join(fmt.Errorf("mount a FUSE filesystem: %w", err), fuse.Close())
 	}
 	defer func() { err = errors.Join(err, unix.Unmount(place, unix.MNT_DETACH)) }()
-	err = start(dir, fuse, base, delta)
+	err = start(dir, fuse, b.base, b.delta, b.memory)
 	if err := errors.Join(err, fuse.Close()); err != nil { // while it is open here, nobody notices that the process has ended
 		return nil, err
 	}

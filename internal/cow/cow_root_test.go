@@ -47,7 +47,7 @@ func sparse(t *testing.T, r *rand.Rand, name string) (*os.File, []byte) {
 }
 
 // show opens a file writable, with a new delta.
-func show(t *testing.T, base *os.File) (f, delta *os.File) {
+func show(t *testing.T, base *os.File) (f *Disk, delta *os.File) {
 	t.Helper()
 	delta, err := os.Create(filepath.Join(t.TempDir(), "delta"))
 	if err != nil {
@@ -67,7 +67,7 @@ func noise(r *rand.Rand, b []byte) {
 	}
 }
 
-func content(t *testing.T, f *os.File) []byte {
+func content(t *testing.T, f io.ReaderAt) []byte {
 	t.Helper()
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<40))
 	if err != nil {
@@ -76,8 +76,24 @@ func content(t *testing.T, f *os.File) []byte {
 	return b
 }
 
+// inPlace is the content as it is found where the disk says that it is.
+func inPlace(t *testing.T, d *Disk, size int64) []byte {
+	t.Helper()
+	b := make([]byte, size)
+	for at := int64(0); at < size; {
+		f, stop := d.Where(at, size)
+		if f != nil {
+			if _, err := f.ReadAt(b[at:stop], at); err != nil {
+				t.Fatalf("at %d: %v", at, err)
+			}
+		}
+		at = stop
+	}
+	return b
+}
+
 // change does something to the file and to what it should hold.
-func change(r *rand.Rand, f *os.File, want []byte) ([]byte, string, error) {
+func change(r *rand.Rand, f *Disk, want []byte) ([]byte, string, error) {
 	at := r.IntN(len(want))
 	n := r.IntN(min(len(want)-at, 300<<10)) + 1
 	if r.IntN(2) == 0 {
@@ -112,7 +128,7 @@ func change(r *rand.Rand, f *os.File, want []byte) ([]byte, string, error) {
 }
 
 // holesAreZeros tells whether what the file calls a hole is one.
-func holesAreZeros(f *os.File, want []byte) bool {
+func holesAreZeros(f *Disk, want []byte) bool {
 	fd, end := int(f.Fd()), int64(len(want))
 	for at := int64(0); at < end; {
 		hole, err := unix.Seek(fd, at, unix.SEEK_HOLE)
@@ -151,6 +167,9 @@ func TestChangesShowAndTheBaseStays(t *testing.T) {
 				if got := content(t, f); !bytes.Equal(got, want) {
 					t.Fatalf("seed %d: other content (%d bytes, want %d) after %q", seed, len(got), len(want), done)
 				}
+				if !bytes.Equal(inPlace(t, f, int64(len(want))), want) {
+					t.Fatalf("seed %d: other content where it is said to be after %q", seed, done)
+				}
 				if !holesAreZeros(f, want) {
 					t.Fatalf("seed %d: data in a hole after %q", seed, done)
 				}
@@ -179,5 +198,39 @@ func TestZerosTakeNoSpace(t *testing.T) {
 	}
 	if !bytes.Equal(content(t, f), want) {
 		t.Error("other content")
+	}
+}
+
+func TestLargeDisksTakeLittleMemory(t *testing.T) {
+	const base, written, end = 1 << 40, 3<<40 + 4096, 4<<40 + 1536
+	b, err := os.Create(filepath.Join(t.TempDir(), "base"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := b.WriteAt([]byte("base"), base); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Truncate(end); err != nil {
+		t.Fatal(err)
+	}
+	d, delta := show(t, b)
+	if _, err := d.WriteAt([]byte("delta"), written); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int64{base, written} {
+		if at, err := unix.Seek(int(d.Fd()), want-1<<39, unix.SEEK_DATA); at != want {
+			t.Errorf("data at %d, %v, want %d", at, err, want)
+		}
+	}
+	if f, stop := d.Where(written, end); f != delta || stop != written+4096 {
+		t.Errorf("in %v up to %d", f, stop)
+	}
+	if f, stop := d.Where(written+4096, end); f != b || stop != end {
+		t.Errorf("behind it: in %v up to %d", f, stop)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(d.blocks.memory.Fd()), &st); err != nil || st.Blocks*512 > 64<<10 {
+		t.Errorf("%d blocks of memory, %v", st.Blocks, err)
 	}
 }

@@ -39,32 +39,10 @@ var order = binary.LittleEndian // the processors this program is made for have 
 
 // server answers the kernel's requests for the one file, one after the other.
 type server struct {
-	fuse  *os.File
-	delta *os.File
-	blocks
-	pipe [2]int // by which data gets to the kernel without passing through here
-	zero [maxWrite]byte
-}
-
-func newServer(fuse, base, delta *os.File) (*server, error) {
-	size, err := base.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, err
-	}
-	s := &server{fuse: fuse, delta: delta, blocks: blocks{base: base, beyond: size, size: size, spans: map[int64]*[span]source{}}}
-	// Memory that the kernel frees by writing to this file must not wait for this process to get some.
-	_ = unix.Prctl(unix.PR_SET_IO_FLUSHER, 1, 0, 0, 0)
-	return s, s.newPipe()
-}
-
-func (s *server) newPipe() error {
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		return err
-	}
-	s.pipe = p
-	_, err := unix.FcntlInt(uintptr(p[0]), unix.F_SETPIPE_SZ, 2*maxWrite)
-	return err
+	fuse *os.File
+	size int64 // of the file
+	*blocks
+	zero, data [maxWrite]byte
 }
 
 // serve answers requests until the file has no user any more.
@@ -91,11 +69,8 @@ func (s *server) serve() error {
 
 func (s *server) answer(request []byte) error {
 	op, id, body := order.Uint32(request[4:]), order.Uint64(request[8:]), request[headerIn:]
-	switch op {
-	case opForget, opForgetAll, opInterrupt:
+	if op == opForget || op == opForgetAll || op == opInterrupt {
 		return nil
-	case opRead:
-		return s.read(id, body)
 	}
 	reply, err := s.do(op, body)
 	return s.reply(id, reply, err)
@@ -113,6 +88,8 @@ func (s *server) do(op uint32, body []byte) ([]byte, error) {
 	case opOpen:
 		const keepCache = 1 << 1
 		return order.AppendUint64(make([]byte, 8), keepCache), nil
+	case opRead:
+		return s.read(body)
 	case opWrite:
 		return s.write(body)
 	case opStatfs:
@@ -123,7 +100,7 @@ func (s *server) do(op uint32, body []byte) ([]byte, error) {
 		return nil, s.fallocate(body)
 	case opLseek:
 		const data = 3
-		at, err := s.seek(int64(order.Uint64(body[8:])), order.Uint32(body[16:]) == data)
+		at, err := s.seek(int64(order.Uint64(body[8:])), s.size, order.Uint32(body[16:]) == data)
 		return order.AppendUint64(nil, uint64(at)), err
 	}
 	return nil, unix.ENOSYS
@@ -134,14 +111,10 @@ func (s *server) reply(id uint64, body []byte, err error) error {
 	if err != nil {
 		code, body = uint32(-int32(errno(err))), nil
 	}
-	_, err = unix.Write(int(s.fuse.Fd()), append(header(id, len(body), code), body...))
+	head := order.AppendUint32(nil, uint32(headerOut+len(body)))
+	head = order.AppendUint64(order.AppendUint32(head, code), id)
+	_, err = unix.Writev(int(s.fuse.Fd()), [][]byte{head, body})
 	return err
-}
-
-func header(id uint64, size int, code uint32) []byte {
-	b := order.AppendUint32(nil, uint32(headerOut+size))
-	b = order.AppendUint32(b, code)
-	return order.AppendUint64(b, id)
 }
 
 func errno(err error) unix.Errno {
@@ -192,6 +165,9 @@ func (s *server) setattr(body []byte) ([]byte, error) {
 	const size = 1 << 3
 	if order.Uint32(body)&size != 0 {
 		want := int64(order.Uint64(body[16:]))
+		if want > most*block {
+			return nil, unix.EFBIG
+		}
 		if want < s.size {
 			if err := s.clear(want, s.size); err != nil {
 				return nil, err
@@ -274,6 +250,9 @@ func (s *server) write(body []byte) ([]byte, error) {
 	if n := int(order.Uint32(body[16:])); n != len(data) {
 		return nil, unix.EIO
 	}
+	if at+int64(len(data)) > most*block {
+		return nil, unix.EFBIG
+	}
 	for done := 0; done < len(data); {
 		n, zeros := s.alike(data[done:], at+int64(done))
 		piece, pos := data[done:done+n], at+int64(done)
@@ -344,60 +323,19 @@ func (s *server) copyBlock(i int64) error {
 }
 
 // read gives a stretch to the kernel.
-func (s *server) read(id uint64, body []byte) error {
+func (s *server) read(body []byte) ([]byte, error) {
 	at := int64(order.Uint64(body[8:]))
 	end := min(at+int64(order.Uint32(body[16:])), s.size)
-	n := max(0, end-at)
-	if err := s.fill(header(id, int(n), 0), at, at+n); err != nil {
-		unix.Close(s.pipe[0])
-		unix.Close(s.pipe[1])
-		return errors.Join(s.newPipe(), s.reply(id, nil, err))
-	}
-	_, err := unix.Splice(s.pipe[0], nil, int(s.fuse.Fd()), nil, headerOut+int(n), 0)
-	return err
-}
-
-// fill fills the pipe with a header and a stretch of the file.
-func (s *server) fill(head []byte, at, end int64) error {
-	if _, err := unix.Write(s.pipe[1], head); err != nil {
-		return err
-	}
-	for at < end {
-		from, stop := s.extent(at, end)
-		switch {
-		case from == inBase && at >= s.beyond:
-			from = nowhere
-		case from == inBase:
-			stop = min(stop, s.beyond)
+	b := s.data[:max(0, end-at)]
+	for done := int64(0); at+done < end; {
+		from, stop := s.extent(at+done, end)
+		part := b[done : stop-at]
+		if f := s.file(from); f == nil {
+			clear(part)
+		} else if _, err := f.ReadAt(part, at+done); err != nil { // io.EOF: it has become shorter
+			return nil, err
 		}
-		n, err := s.move(from, at, int(stop-at))
-		if err == nil && n == 0 {
-			err = unix.EIO // a file has become shorter
-		}
-		if err != nil {
-			return err
-		}
-		at += int64(n)
+		done += int64(len(part))
 	}
-	return nil
-}
-
-// move moves bytes of one source into the pipe.
-func (s *server) move(from source, at int64, n int) (int, error) {
-	file := s.base
-	switch from {
-	case nowhere:
-		return unix.Write(s.pipe[1], s.zero[:n])
-	case inDelta:
-		file = s.delta
-	}
-	moved, err := unix.Splice(int(file.Fd()), &at, s.pipe[1], nil, n, unix.SPLICE_F_NONBLOCK)
-	if !errors.Is(err, unix.EINVAL) {
-		return int(moved), err
-	}
-	b := make([]byte, n) // the filesystem of the file cannot move
-	if n, err = file.ReadAt(b, at); n == 0 {
-		return 0, err
-	}
-	return unix.Write(s.pipe[1], b[:n])
+	return b, nil
 }

@@ -152,10 +152,28 @@ func (l *Loop) Node() string { return l.dev.Name() }
 // Sync writes what was written to the device to its file. It does not write the file to a disk, but
 // fails where the kernel tried and could not.
 func (l *Loop) Sync() error {
-	if err := unix.IoctlSetInt(int(l.dev.Fd()), unix.BLKFLSBUF, 0); err != nil {
-		return fmt.Errorf("flush loop%d: %w", l.Number, err)
+	if err := flush(l.dev); err != nil {
+		return err
 	}
 	return CheckWritten(l.backed)
+}
+
+// flush writes what was written to a block device, and forgets all that is known of its content.
+func flush(dev *os.File) error {
+	if err := unix.IoctlSetInt(int(dev.Fd()), unix.BLKFLSBUF, 0); err != nil {
+		return fmt.Errorf("flush %s: %w", dev.Name(), err)
+	}
+	return nil
+}
+
+// Forget makes the kernel forget what it knows of the content of a block device whose file has been changed.
+// Where nobody has the device open it knows nothing; udev may have.
+func Forget(device string) error {
+	f, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	return errors.Join(flush(f), f.Close())
 }
 
 // CheckWritten fails where the kernel could not write some of what was written to a file since it was

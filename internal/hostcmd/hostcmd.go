@@ -126,11 +126,16 @@ func (c *Cmd) Output(ctx context.Context) (string, error) {
 	return b.String(), err
 }
 
-func (c *Cmd) prepare(ctx context.Context) (*exec.Cmd, *tail, error) {
-	env := c.Env
-	if env == nil {
-		env = append(slices.Clone(DefaultEnv), HostEnv...)
+// Environment is the environment that the command will have.
+func (c *Cmd) Environment() []string {
+	if c.Env != nil {
+		return c.Env
 	}
+	return append(slices.Clone(DefaultEnv), HostEnv...)
+}
+
+func (c *Cmd) prepare(ctx context.Context) (*exec.Cmd, *tail, error) {
+	env := c.Environment()
 	path, err := lookPath(c.Path, env)
 	if err != nil {
 		return nil, nil, &Error{Command: c.String(), Exit: -1, Err: err}

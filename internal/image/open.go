@@ -189,14 +189,35 @@ func (d *Disk) linkVolumes() {
 }
 
 func (d *Disk) makeNodes() error {
-	for name, dev := range d.Nodes {
-		path := "/dev/" + d.node + strings.TrimPrefix(name, diskName)
-		if err := unix.Mknod(path, unix.S_IFBLK|0o600, int(dev)); err != nil {
-			return fmt.Errorf("make device node %s: %w", name, err)
+	for name := range d.Nodes {
+		if err := d.makeNode(name); err != nil {
+			return err
 		}
-		d.undo.Push(func() error { return os.Remove(path) })
+		d.undo.Push(func() error { return os.Remove(d.nodePath(name)) })
 	}
 	return nil
+}
+
+func (d *Disk) makeNode(name string) error {
+	if err := unix.Mknod(d.nodePath(name), unix.S_IFBLK|0o600, int(d.Nodes[name])); err != nil {
+		return fmt.Errorf("make device node %s: %w", name, err)
+	}
+	return nil
+}
+
+func (d *Disk) nodePath(name string) string {
+	return "/dev/" + d.node + strings.TrimPrefix(name, diskName)
+}
+
+// withoutNodes takes the nodes away while f runs.
+func (d *Disk) withoutNodes(f func() error) (err error) {
+	for name := range d.Nodes {
+		if err := os.Remove(d.nodePath(name)); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, d.makeNode(name)) }()
+	}
+	return f()
 }
 
 func partName(n int) string { return fmt.Sprintf("%s%d", diskName, n) }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
@@ -78,7 +77,7 @@ func (d *Disk) shrink(ctx context.Context, file *os.File, v disk.Volume, headroo
 	case "btrfs":
 		err = shrinkBtrfs(ctx, dev, headroom)
 	default:
-		err = shrinkExt(ctx, dev, headroom)
+		err = d.shrinkExt(ctx, file, v, headroom)
 	}
 	if err != nil {
 		return 0, err
@@ -127,60 +126,6 @@ func (d *Disk) resize(file *os.File, sizes map[int]int64) error {
 		d.Table = t
 		return nil
 	})
-}
-
-// corrected is the exit status of e2fsck after it mended something.
-const corrected = 1
-
-func checkExt(ctx context.Context, dev string) error {
-	if err := hostcmd.New("e2fsck", "-fy", dev).Run(ctx); err != nil && hostcmd.ExitStatus(err) != corrected {
-		return err
-	}
-	return nil
-}
-
-// shrinkExt has resize2fs estimate the least size. It refuses to work on a filesystem that was not
-// just checked.
-func shrinkExt(ctx context.Context, dev string, headroom int64) error {
-	if err := checkExt(ctx, dev); err != nil {
-		return err
-	}
-	for range extRounds {
-		has, err := disk.FilesystemExtent(dev)
-		if err != nil {
-			return err
-		}
-		least, err := extLeast(ctx, dev)
-		if err != nil {
-			return err
-		}
-		size := whole(least*has.Block + headroom)
-		if size >= has.Size {
-			return nil
-		}
-		if err := hostcmd.New("resize2fs", dev, strconv.FormatInt(size/has.Block, 10)).Run(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// extRounds bounds how often shrinking an ext filesystem is tried again: the estimate counts on tables
-// that a smaller filesystem does not need.
-const extRounds = 3
-
-// extLeast is resize2fs's estimate of the least size of an ext filesystem, in its blocks.
-func extLeast(ctx context.Context, dev string) (int64, error) {
-	text, err := hostcmd.New("resize2fs", "-P", dev).Output(ctx)
-	if err != nil {
-		return 0, err
-	}
-	_, number, _ := strings.Cut(text, ": ")
-	least, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("resize2fs -P printed %q: %w", text, err)
-	}
-	return least, nil
 }
 
 // shrinkBtrfs tries sizes, from one that holds little more than the data up to the present one, until

@@ -24,19 +24,19 @@ import (
 
 // Parts is a closed disk, taken apart, and the system on it: what a COSI and split outputs are made of.
 type Parts struct {
-	File   *os.File
+	Source
 	Size   int64
 	Table  *disk.Table
 	System System
 }
 
 // ReadParts reads the partition table of a disk.
-func ReadParts(f *os.File, s System) (*Parts, error) {
+func ReadParts(f Source, s System) (*Parts, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, err
 	}
-	table, err := disk.ReadTable(f, size)
+	table, err := disk.ReadTable(f.File, size)
 	return &Parts{f, size, table, s}, err
 }
 
@@ -193,7 +193,7 @@ func (w *cosiWriter) image(ctx context.Context, s *stretch) error {
 		return err
 	}
 	before, total := w.done, w.parts.used()
-	err = deflator{w.Level, true}.write(ctx, w.parts.File, s.at, s.size, to, func(done int64) { w.progress(before+done, total) })
+	err = deflator{w.Level, true}.write(ctx, w.parts.Source, s.at, s.size, to, func(done int64) { w.progress(before+done, total) })
 	if err != nil {
 		return err
 	}

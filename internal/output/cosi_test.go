@@ -51,7 +51,7 @@ func writeCOSI(t *testing.T, format, disk string) string {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	parts, err := ReadParts(in, testSystem)
+	parts, err := ReadParts(Source{File: in}, testSystem)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestSplitPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	parts, err := ReadParts(in, System{})
+	parts, err := ReadParts(Source{File: in}, System{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestSplitPartitions(t *testing.T) {
 	for _, s := range []Split{SplitRaw, SplitZstd} {
 		for _, p := range parts.Table.Partitions {
 			out := create(t, s.Path(dir+"/a.b/out.x.raw", p.Number))
-			if err := s.Write(context.Background(), in, p, out.File(), nil); err != nil {
+			if err := s.Write(context.Background(), Source{File: in}, p, out.File(), nil); err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, out)

@@ -13,15 +13,22 @@ import (
 	"imagecustomizer/internal/hostcmd"
 )
 
-// jobSize is how much of a piece one thread of the zstd program compresses at a time, where matches far
-// back are found beforehand. The program's own choice, up to 512 MiB, leaves threads idle; the high levels
-// find more in larger jobs.
-func (d deflator) jobSize() int {
-	if d.level <= 12 {
-		return 16 * mib
+// Levels up to this one work through a piece in small jobs; higher ones find more in larger jobs.
+const lastQuickLevel = 12
+
+// jobs is how much of a piece one thread of the zstd program compresses at a time, where matches far back
+// are found beforehand. The program's own choice, up to 512 MiB, leaves threads idle. What a quick job finds
+// in the end of the one before it (overlap) costs more time than it saves bytes.
+func (d deflator) jobs() []string {
+	if d.level <= lastQuickLevel {
+		return []string{"-B" + strconv.Itoa(8*mib), "--zstd=overlapLog=1"}
 	}
-	return 64 * mib
+	return []string{"-B" + strconv.Itoa(64*mib)}
 }
+
+// largePages has glibc keep the program's tables, which it looks up all over, in large pages of memory, and
+// what it frees for the next job. Other C libraries know no such variable.
+const largePages = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
 
 // pipeSize is how much of a piece waits for the program; a pipe's usual size is 64 KiB.
 const pipeSize = mib
@@ -35,7 +42,7 @@ type deflating struct {
 
 // start yields the pieces in their order. The next one is begun when the program of the one before has
 // read all of its own, so that no thread is idle meanwhile. When the channel is closed, f is no longer read.
-func (d deflator) start(ctx context.Context, f *os.File, list []piece, progress func(pos int64)) <-chan *deflating {
+func (d deflator) start(ctx context.Context, f Source, list []piece, progress func(pos int64)) <-chan *deflating {
 	queue := make(chan *deflating)
 	go func() {
 		defer close(queue)
@@ -57,7 +64,7 @@ func failed(err error) chan error {
 	return end
 }
 
-func (d deflator) startOne(ctx context.Context, f *os.File, p piece, queue chan<- *deflating, progress func(pos int64)) {
+func (d deflator) startOne(ctx context.Context, f Source, p piece, queue chan<- *deflating, progress func(pos int64)) {
 	if p.hole {
 		queue <- &deflating{piece: p, end: failed(nil)}
 		return
@@ -88,7 +95,7 @@ func (d deflator) run(ctx context.Context, p piece) (*deflating, *os.File, error
 	}
 	c := &deflating{piece: p, out: from, end: make(chan error, 1)}
 	zstd := hostcmd.New("zstd", d.arguments(p.size)...)
-	zstd.Quiet, zstd.Stdin, zstd.Stdout = true, in, out
+	zstd.Quiet, zstd.Stdin, zstd.Stdout, zstd.Env = true, in, out, append(zstd.Environment(), largePages)
 	go func() {
 		err := zstd.Run(ctx)
 		in.Close() // who still feeds or drains it learns that it has ended
@@ -106,25 +113,36 @@ func (d deflator) arguments(size int64) []string {
 		args = append(args, "--ultra")
 	}
 	if d.long {
-		args = append(args, "--long=27", "-B"+strconv.Itoa(d.jobSize()))
+		args = append(append(args, "--long=27"), d.jobs()...)
 	}
 	return args
 }
 
 // feed moves a piece into the program's pipe, without copying its bytes where the kernel can do that, and
 // closes it. Where it fails the program sees less than it was told to expect, and fails.
-func feed(to, f *os.File, p piece, progress func(pos int64)) {
+func feed(to *os.File, f Source, p piece, progress func(pos int64)) {
 	defer to.Close()
 	for pos, end := p.at, p.at+p.size; pos < end; progress(pos) {
-		n, err := spliceInto(to, f, pos, min(pipeSize, end-pos))
-		if errors.Is(err, unix.EINVAL) {
-			n, err = io.Copy(to, io.NewSectionReader(f, pos, min(pipeSize, end-pos)))
-		}
+		from, stop := f.where(pos, min(end, pos+pipeSize))
+		n, err := feedFrom(from, to, pos, stop-pos)
 		if err != nil || n == 0 {
 			return
 		}
 		pos += n
 	}
+}
+
+// feedFrom moves some bytes of a file, or zeros, into a pipe.
+func feedFrom(f, to *os.File, at, n int64) (moved int64, err error) {
+	if f == nil {
+		zeros, err := to.Write(make([]byte, n))
+		return int64(zeros), err
+	}
+	moved, err = spliceInto(to, f, at, n)
+	if errors.Is(err, unix.EINVAL) {
+		return io.Copy(to, io.NewSectionReader(f, at, n))
+	}
+	return moved, err
 }
 
 // moveTo writes the piece's frame to its place.

@@ -54,8 +54,8 @@ func pieces(f *os.File, at, size int64) (list []piece, err error) {
 }
 
 // write compresses a stretch of a file to a region of another. progress gets the bytes of it that are done.
-func (d deflator) write(ctx context.Context, f *os.File, at, size int64, to *region, progress func(done int64)) error {
-	list, err := pieces(f, at, size)
+func (d deflator) write(ctx context.Context, f Source, at, size int64, to *region, progress func(done int64)) error {
+	list, err := pieces(f.File, at, size)
 	if err != nil {
 		return err
 	}

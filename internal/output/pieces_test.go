@@ -100,7 +100,7 @@ func TestDeflatorRoundTrip(t *testing.T) {
 		out := holes(t, 0)
 		to := &region{file: out, at: 100, sum: sha512.New384()}
 		var last int64
-		if err := c.d.write(context.Background(), f, c.at, c.size, to, func(done int64) { last = done }); err != nil {
+		if err := c.d.write(context.Background(), Source{File: f}, c.at, c.size, to, func(done int64) { last = done }); err != nil {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(io.NewSectionReader(out, 100, 1<<40))
@@ -120,7 +120,7 @@ func TestDeflatorIsCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	err := deflator{level: 9}.write(ctx, holes(t, 8*mib, 0, 4*mib), 0, 8*mib, &region{file: holes(t, 0)}, func(int64) {})
+	err := deflator{level: 9}.write(ctx, Source{File: holes(t, 8*mib, 0, 4*mib)}, 0, 8*mib, &region{file: holes(t, 0)}, func(int64) {})
 	if err == nil {
 		t.Error("a cancelled context is no error")
 	}

@@ -30,6 +30,21 @@ func readSparse(f *os.File, b []byte, at int64) (found bool, err error) {
 	return found, nil
 }
 
+// Source is a file with a disk in it.
+type Source struct {
+	*os.File
+	// Where, if it is not nil, is the file that has the bytes from an offset on, at the same offset, up to
+	// stop, which is at most end; nil where they are zeros. Reading there saves a copy.
+	Where func(at, end int64) (f *os.File, stop int64)
+}
+
+func (s Source) where(at, end int64) (f *os.File, stop int64) {
+	if s.Where == nil {
+		return s.File, end
+	}
+	return s.Where(at, end)
+}
+
 // nextData is the first extent of data between two offsets; it is empty and at end where there is none.
 func nextData(f *os.File, at, end int64) (data, hole int64, err error) {
 	data, err = f.Seek(at, unix.SEEK_DATA)

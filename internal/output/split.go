@@ -45,7 +45,7 @@ func (s Split) Path(image string, number int) string {
 }
 
 // Write writes a partition to an empty file. progress gets bytes of the partition.
-func (s Split) Write(ctx context.Context, from *os.File, p disk.Partition, out *os.File, progress func(done, total int64)) error {
+func (s Split) Write(ctx context.Context, from Source, p disk.Partition, out *os.File, progress func(done, total int64)) error {
 	report := paced(progress)
 	var err error
 	if s == SplitZstd {
@@ -66,12 +66,12 @@ func (s Split) Write(ctx context.Context, from *os.File, p disk.Partition, out *
 const copyChunk = 128 * mib
 
 // copyStretch copies a stretch of a file to the beginning of an empty one, leaving holes out.
-func copyStretch(ctx context.Context, out, in *os.File, at, size int64, progress func(done int64)) error {
+func copyStretch(ctx context.Context, out *os.File, in Source, at, size int64, progress func(done int64)) error {
 	if err := out.Truncate(size); err != nil {
 		return err
 	}
 	for pos, end := at, at+size; pos < end; {
-		data, hole, err := nextData(in, pos, end)
+		data, hole, err := nextData(in.File, pos, end)
 		if err != nil {
 			return err
 		}
@@ -79,11 +79,13 @@ func copyStretch(ctx context.Context, out, in *os.File, at, size int64, progress
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			n := min(hole-data, copyChunk)
-			if err := image.CopyRange(out, in, data, data-at, n); err != nil {
-				return err
+			from, stop := in.where(data, min(hole, data+copyChunk))
+			if from != nil {
+				if err := image.CopyRange(out, from, data, data-at, stop-data); err != nil {
+					return err
+				}
 			}
-			data += n
+			data = stop
 			progress(data - at)
 		}
 		pos = max(hole, data)
