@@ -59,7 +59,7 @@ func TestShrink(t *testing.T) {
 	for n := range 5 {
 		before[n+1] = listing(t, f, n+1)
 	}
-	table := readTable(t, f)
+	table, journal := readTable(t, f), journalOf(t, f, 1)
 	d, err := Attach(f)
 	must(t, err)
 	run(t, "", "e2fsck", "-fy", d.device(5))
@@ -79,6 +79,9 @@ func TestShrink(t *testing.T) {
 			t.Errorf("partition %d holds other files", n)
 		}
 	}
+	if got := journalOf(t, f, 1); got != journal || !strings.Contains(got, "M") {
+		t.Errorf("journal of %q, was %q", got, journal)
+	}
 	if out := run(t, "", "sgdisk", "-v", f.Name()); !strings.Contains(out, "No problems found") {
 		t.Error(out)
 	}
@@ -94,6 +97,15 @@ func TestShrink(t *testing.T) {
 	if w := readTable(t, f).Warnings; len(w) > 0 {
 		t.Error(w)
 	}
+}
+
+// journalOf is how large the journal of an ext filesystem is.
+func journalOf(t *testing.T, f *os.File, number int) string {
+	t.Helper()
+	d, err := Attach(f)
+	must(t, err)
+	defer func() { must(t, d.Close()) }()
+	return run(t, "", "sh", "-c", "dumpe2fs -h "+d.device(number)+" | sed -n 's/^Total journal size: *//p'")
 }
 
 // TestShrinkXFS finds a smaller filesystem with the identifiers, the label, the features, the files and
