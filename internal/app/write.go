@@ -100,7 +100,9 @@ func (w *worker) become(ctx context.Context, file *os.File, size int64) error {
 }
 
 // source is the file of the working disk as outputs are made from it.
-func (w *worker) source(file *os.File) output.Source { return output.Source{File: file, Where: w.where} }
+func (w *worker) source(file *os.File) output.Source {
+	return output.Source{File: file, Where: w.where}
+}
 
 func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool) error {
 	var wg sync.WaitGroup

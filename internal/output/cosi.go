@@ -40,14 +40,6 @@ func ReadParts(f Source, s System) (*Parts, error) {
 	return &Parts{f, size, table, s}, err
 }
 
-// used is how many bytes of the disk are data, for progress.
-func (p *Parts) used() (n int64) {
-	for _, x := range p.Table.Partitions {
-		n += x.Size
-	}
-	return n
-}
-
 // COSI says how a COSI is written: a tar archive of zstd-compressed partitions that begins with a
 // description of them (Composable OS Image, version 1.2).
 type COSI struct {
@@ -97,7 +89,6 @@ type cosiWriter struct {
 	parts    *Parts
 	out      *os.File
 	at       int64 // end of what is written
-	done     int64 // bytes of partitions
 	progress func(done, total int64)
 }
 
@@ -114,6 +105,7 @@ type cosiImage struct {
 type stretch struct {
 	number   int
 	at, size int64
+	pieces   int // it consists of
 	image    cosiImage
 }
 
@@ -132,10 +124,8 @@ func (w *cosiWriter) write(ctx context.Context) error {
 	}
 	place := w.at
 	w.at += int64(len(header("metadata.json", int64(len(draft)), tar.FormatPAX, w.Now))) + align(int64(len(draft)), tarBlock)
-	for i := range list {
-		if err := w.image(ctx, &list[i]); err != nil {
-			return err
-		}
+	if err := w.images(ctx, list); err != nil {
+		return err
 	}
 	if err := w.put(make([]byte, 2*tarBlock)); err != nil {
 		return err
@@ -159,10 +149,10 @@ func (w *cosiWriter) stretches() ([]stretch, error) {
 		return nil, err
 	}
 	longest := cosiImage{Compressed: 1<<63 - 1, SHA384: strings.Repeat("0", 2*sha512.Size384)}
-	list := []stretch{{0, 0, end, longest}}
+	list := []stretch{{size: end, image: longest}}
 	list[0].image.Path = "images/" + w.Base + "_gpt.raw.zst"
 	for _, p := range w.parts.Table.ByNumber() {
-		s := stretch{p.Number, p.Start, p.Size, longest}
+		s := stretch{number: p.Number, at: p.Start, size: p.Size, image: longest}
 		s.image.Path = fmt.Sprintf("images/%s_%d.raw.zst", w.Base, p.Number)
 		list = append(list, s)
 	}
@@ -179,9 +169,31 @@ func (w *cosiWriter) put(b []byte) error {
 	return err
 }
 
-// image compresses a stretch into the archive: the identifier of the image as a skippable frame,
-// then the data.
-func (w *cosiWriter) image(ctx context.Context, s *stretch) error {
+// images compresses the stretches into the archive, without a pause between two.
+func (w *cosiWriter) images(ctx context.Context, list []stretch) error {
+	var all []piece
+	var total int64
+	for i := range list {
+		s := &list[i]
+		found, err := pieces(w.parts.File, s.at, s.size)
+		if err != nil {
+			return err
+		}
+		s.pieces, all, total = len(found), append(all, found...), total+s.size
+	}
+	run := deflator{w.Level, true}.begin(ctx, w.parts.Source, all, func(done int64) { w.progress(done, total) })
+	defer run.end()
+	for i := range list {
+		if err := w.image(&list[i], run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// image writes a stretch, which is the next to come: the identifier of the image as a skippable frame, then
+// the data.
+func (w *cosiWriter) image(s *stretch, run *deflation) error {
 	place := w.at
 	w.at += int64(len(header(s.image.Path, 0, tar.FormatGNU, w.Now)))
 	to := &region{w.out, w.at, sha512.New384()}
@@ -192,13 +204,8 @@ func (w *cosiWriter) image(ctx context.Context, s *stretch) error {
 	if _, err := to.Write(skippableFrame(id[:])); err != nil {
 		return err
 	}
-	before, total := w.done, w.parts.used()
-	err = deflator{w.Level, true}.write(ctx, w.parts.Source, s.at, s.size, to, func(done int64) { w.progress(before+done, total) })
-	if err != nil {
+	if err := run.next(s.pieces, to); err != nil {
 		return err
-	}
-	if s.number > 0 {
-		w.done += s.size
 	}
 	s.image.Compressed, s.image.SHA384 = to.at-w.at, hex.EncodeToString(to.sum.Sum(nil))
 	w.at += align(s.image.Compressed, tarBlock)

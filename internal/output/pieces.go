@@ -1,6 +1,7 @@
 package output
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"runtime"
@@ -59,21 +60,45 @@ func (d deflator) write(ctx context.Context, f Source, at, size int64, to *regio
 	if err != nil {
 		return err
 	}
+	run := d.begin(ctx, f, list, progress)
+	defer run.end()
+	return run.next(len(list), to)
+}
+
+// deflation is the compression of pieces, one after the other.
+type deflation struct {
+	pieces <-chan *deflating
+	cancel context.CancelFunc
+}
+
+// begin begins to compress pieces of a file. The caller fetches all with next, and calls end when f may be
+// closed. progress gets how many bytes have been read.
+func (d deflator) begin(ctx context.Context, f Source, list []piece, progress func(done int64)) *deflation {
 	ctx, cancel := context.WithCancel(ctx)
-	started := d.start(ctx, f, list, func(pos int64) { progress(pos - at) })
-	for c := range started {
-		if err == nil {
-			err = c.moveTo(to)
-		}
+	return &deflation{d.start(ctx, f, list, progress), cancel}
+}
+
+// next writes the frames of the next n pieces.
+func (r *deflation) next(n int, to *region) error {
+	for range n {
+		c := <-r.pieces
+		err := c.moveTo(to)
 		if err != nil {
-			cancel()
+			r.cancel()
 		}
-		if end := c.close(); err == nil {
-			err = end
+		if err := cmp.Or(err, c.close()); err != nil {
+			return err
 		}
 	}
-	cancel()
-	return err
+	return nil
+}
+
+// end ends it, early if not all pieces were fetched.
+func (r *deflation) end() {
+	r.cancel()
+	for c := range r.pieces {
+		_ = c.close() // somebody has an error already
+	}
 }
 
 // threads is one for each processor, as far as memory allows: at the highest levels, each takes some
