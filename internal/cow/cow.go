@@ -54,7 +54,11 @@ func serve(dir string) error {
 	if err != nil {
 		return err
 	}
-	return (&server{fuse: os.NewFile(fdFuse, "fuse"), size: b.beyond, blocks: b}).serve()
+	mapped, err := unix.Mmap(fdBase, 0, int(b.beyond), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	return (&server{fuse: os.NewFile(fdFuse, "fuse"), size: b.beyond, blocks: b, mapped: mapped}).serve()
 }
 
 // leaveMounts leaves this process an empty folder instead of its copy of all mounts. A process that is

@@ -42,7 +42,8 @@ type server struct {
 	fuse *os.File
 	size int64 // of the file
 	*blocks
-	zero, data [maxWrite]byte
+	mapped []byte // base: data gets to the kernel from where it lies
+	zero   [maxWrite]byte
 }
 
 // serve answers requests until the file has no user any more.
@@ -69,11 +70,19 @@ func (s *server) serve() error {
 
 func (s *server) answer(request []byte) error {
 	op, id, body := order.Uint32(request[4:]), order.Uint64(request[8:]), request[headerIn:]
-	if op == opForget || op == opForgetAll || op == opInterrupt {
+	switch op {
+	case opForget, opForgetAll, opInterrupt:
 		return nil
+	case opRead:
+		parts, err := s.read(body)
+		err = s.reply(id, err, parts...)
+		if errors.Is(err, unix.EFAULT) { // base cannot be read there
+			err = s.reply(id, unix.EIO)
+		}
+		return err
 	}
 	reply, err := s.do(op, body)
-	return s.reply(id, reply, err)
+	return s.reply(id, err, reply)
 }
 
 // do carries out a request and returns the body of the reply.
@@ -88,8 +97,6 @@ func (s *server) do(op uint32, body []byte) ([]byte, error) {
 	case opOpen:
 		const keepCache = 1 << 1
 		return order.AppendUint64(make([]byte, 8), keepCache), nil
-	case opRead:
-		return s.read(body)
 	case opWrite:
 		return s.write(body)
 	case opStatfs:
@@ -106,14 +113,18 @@ func (s *server) do(op uint32, body []byte) ([]byte, error) {
 	return nil, unix.ENOSYS
 }
 
-func (s *server) reply(id uint64, body []byte, err error) error {
-	code := uint32(0)
+// reply sends a body in one or more parts, or an error.
+func (s *server) reply(id uint64, err error, body ...[]byte) error {
+	code, size := uint32(0), headerOut
 	if err != nil {
 		code, body = uint32(-int32(errno(err))), nil
 	}
-	head := order.AppendUint32(nil, uint32(headerOut+len(body)))
+	for _, b := range body {
+		size += len(b)
+	}
+	head := order.AppendUint32(nil, uint32(size))
 	head = order.AppendUint64(order.AppendUint32(head, code), id)
-	_, err = unix.Writev(int(s.fuse.Fd()), [][]byte{head, body})
+	_, err = unix.Writev(int(s.fuse.Fd()), append([][]byte{head}, body...))
 	return err
 }
 
@@ -322,20 +333,23 @@ func (s *server) copyBlock(i int64) error {
 	return nil
 }
 
-// read gives a stretch to the kernel.
-func (s *server) read(body []byte) ([]byte, error) {
+// read finds the parts of a stretch.
+func (s *server) read(body []byte) (parts [][]byte, err error) {
 	at := int64(order.Uint64(body[8:]))
 	end := min(at+int64(order.Uint32(body[16:])), s.size)
-	b := s.data[:max(0, end-at)]
-	for done := int64(0); at+done < end; {
-		from, stop := s.extent(at+done, end)
-		part := b[done : stop-at]
-		if f := s.file(from); f == nil {
-			clear(part)
-		} else if _, err := f.ReadAt(part, at+done); err != nil { // io.EOF: it has become shorter
-			return nil, err
+	for at < end {
+		from, stop := s.extent(at, end)
+		part := s.zero[:stop-at]
+		switch from {
+		case inBase:
+			part = s.mapped[at:stop]
+		case inDelta:
+			part = make([]byte, stop-at)
+			if _, err := s.delta.ReadAt(part, at); err != nil {
+				return nil, err
+			}
 		}
-		done += int64(len(part))
+		parts, at = append(parts, part), stop
 	}
-	return b, nil
+	return parts, nil
 }

@@ -7,7 +7,12 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/image"
 )
+
+// writeBehind is after how much the kernel is asked to write what it has got.
+const writeBehind = 16 * mib
 
 // region is a place in a file that is filled from its beginning on.
 type region struct {
@@ -48,6 +53,9 @@ func (r *region) take(pipe *os.File) error {
 func (r *region) moved(n int64) error {
 	at := r.at
 	r.at += n
+	if unit := int64(writeBehind); at/unit != r.at/unit {
+		image.WriteBehind(r.file, at/unit*unit, unit)
+	}
 	if r.sum == nil {
 		return nil
 	}
