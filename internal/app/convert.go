@@ -62,7 +62,11 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 func (o ConvertOptions) checkSpace(ctx context.Context, format image.Format, parts, whole []target) (shares, error) {
 	if len(parts) > 0 {
 		if _, err := checkSpace(ctx, o.ImageFile, format, func(data int64) shares {
-			return append(outputShares(parts, data), share{"the working disk", o.BuildDir, data})
+			disk := share{"the working disk", o.BuildDir, data}
+			if onBase(format, parts) {
+				disk.bytes = min(data, changes)
+			}
+			return append(outputShares(parts, data), disk)
 		}); err != nil {
 			return nil, err
 		}
@@ -104,7 +108,7 @@ func (o ConvertOptions) convertParts(ctx context.Context, format image.Format, t
 	for i := range targets {
 		targets[i].checksum = o.Checksum
 	}
-	j := &job{Convert: true, Image: abs(o.ImageFile), Format: format, Version: Version, Now: buildTime(), Seed: seed.New("")}
+	j := &job{Convert: true, Image: abs(o.ImageFile), Format: format, Version: Version, Now: buildTime(), Seed: seed.New(""), OnBase: onBase(format, targets)}
 	files, err := openFiles(CustomizeOptions{BuildDir: o.BuildDir}, j, targets)
 	if err != nil {
 		return err

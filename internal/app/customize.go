@@ -106,6 +106,7 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 	return &job{
 		Remake:  remake,
 		NewDisk: len(cfg.Storage.Disks) > 0,
+		OnBase:  len(cfg.Storage.Disks) == 0 && onBase(format, outputs),
 		Config:  doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format,
 		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
 		Now: buildTime(), Version: Version, Seed: seed.New(o.Seed), Installs: cfg.OS.Packages.Adds(),

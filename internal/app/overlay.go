@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/cow"
+	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/sandbox"
 )
@@ -30,12 +31,18 @@ func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os
 	return m, err
 }
 
-// overlay shows the base image as the working disk. That pays where the outputs are made from the disk's
-// data alone, read once, and a copy would take time and space.
+// onBase tells whether a run can work on the base image where it is. That pays where the outputs are made from
+// the disk's data alone, read once, and a copy would take time and space.
+func onBase(format image.Format, targets []target) bool {
+	whole := func(t target) bool { return t.split == "" && !t.format.InParts() }
+	_, err := os.Stat("/dev/fuse")
+	return err == nil && format.Name == "raw" && len(targets) > 0 && !slices.ContainsFunc(targets, whole)
+}
+
+// overlay shows the base image as the working disk.
 func (w *worker) overlay() (*cow.Disk, error) {
-	partial := func(o jobOutput) bool { return o.inParts() || o.Split != "" }
-	if w.Format.Name != "raw" || len(w.Outputs) == 0 || slices.ContainsFunc(w.Outputs, func(o jobOutput) bool { return !partial(o) }) {
-		return nil, errors.New("the run needs a disk of its own")
+	if !w.OnBase {
+		return nil, errors.New("the run needs a disk of its own, or there is no /dev/fuse")
 	}
 	base, err := os.Open(w.Image) // stays open as long as the worker
 	if err != nil {

@@ -34,14 +34,18 @@ const (
 )
 
 func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []target) shares {
-	grown := data + changes
+	more := int64(changes)
 	if j.Installs {
-		grown += packageChanges
+		more += packageChanges
 	}
+	grown := data + more
 	if !j.NewDisk { // whose size is not known here
 		grown = min(grown, j.Format.Size)
 	}
 	disk := share{"the working disk", o.BuildDir, grown}
+	if j.OnBase {
+		disk.bytes = more
+	}
 	list := shares{}
 	if j.NewDisk && j.Format.Name != "raw" { // which is opened where it is
 		list = append(list, share{"the base image's disk", o.BuildDir, data})

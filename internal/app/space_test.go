@@ -39,6 +39,26 @@ func TestOutputShares(t *testing.T) {
 	}
 }
 
+// TestShareOfTheWorkingDisk counts only changes where partitions are written from the base image.
+func TestShareOfTheWorkingDisk(t *testing.T) {
+	t.Parallel()
+	const data = 4 << 30
+	for _, c := range []struct {
+		job  job
+		want int64
+	}{
+		{job{}, data + changes},
+		{job{Installs: true}, data + changes + packageChanges},
+		{job{OnBase: true}, changes},
+		{job{OnBase: true, Installs: true}, changes + packageChanges},
+	} {
+		c.job.Format.Size = 2 * data
+		if disk := (&files{}).sharesOf(data, CustomizeOptions{}, &c.job, nil)[0]; disk.bytes != c.want {
+			t.Errorf("%+v: %d bytes, want %d", c.job, disk.bytes, c.want)
+		}
+	}
+}
+
 // TestLiveShares packs the system apart only where there is no medium whose place it can take.
 func TestLiveShares(t *testing.T) {
 	t.Parallel()

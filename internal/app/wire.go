@@ -31,7 +31,8 @@ type job struct {
 	Format     image.Format
 	Remake     bool // the base image and all outputs are ISO images with the same system
 	NewDisk    bool
-	Base       int // file for the disk of the base image: fileDisk, unless that is to be a new disk
+	OnBase     bool // only what is written to the base image's disk takes space
+	Base       int  // file for the disk of the base image: fileDisk, unless that is to be a new disk
 	Outputs    []jobOutput
 	RPMSources []string
 	DebSources []string
