@@ -100,11 +100,6 @@ func Doctor(ctx context.Context, w io.Writer) error {
 	return err
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 // kernelHas tells whether the kernel has the filesystem built in or loaded, or a module for it.
 func kernelHas(fs string) bool {
 	list, _ := os.ReadFile("/proc/filesystems")

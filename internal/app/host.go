@@ -78,9 +78,18 @@ var neededCapabilities = []struct {
 	name   string
 	number uint
 }{
-	{"CHOWN", unix.CAP_CHOWN}, {"DAC_OVERRIDE", unix.CAP_DAC_OVERRIDE}, {"FOWNER", unix.CAP_FOWNER}, {"FSETID", unix.CAP_FSETID},
-	{"KILL", unix.CAP_KILL}, {"MKNOD", unix.CAP_MKNOD}, {"SETFCAP", unix.CAP_SETFCAP}, {"SETGID", unix.CAP_SETGID},
-	{"SETPCAP", unix.CAP_SETPCAP}, {"SETUID", unix.CAP_SETUID}, {"SYS_ADMIN", unix.CAP_SYS_ADMIN}, {"SYS_CHROOT", unix.CAP_SYS_CHROOT},
+	{"CHOWN", unix.CAP_CHOWN},
+	{"DAC_OVERRIDE", unix.CAP_DAC_OVERRIDE},
+	{"FOWNER", unix.CAP_FOWNER},
+	{"FSETID", unix.CAP_FSETID},
+	{"KILL", unix.CAP_KILL},
+	{"MKNOD", unix.CAP_MKNOD},
+	{"SETFCAP", unix.CAP_SETFCAP},
+	{"SETGID", unix.CAP_SETGID},
+	{"SETPCAP", unix.CAP_SETPCAP},
+	{"SETUID", unix.CAP_SETUID},
+	{"SYS_ADMIN", unix.CAP_SYS_ADMIN},
+	{"SYS_CHROOT", unix.CAP_SYS_CHROOT},
 }
 
 // missingCapabilities are the flags that give a container the needed capabilities it lacks; effective

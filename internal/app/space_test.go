@@ -24,9 +24,12 @@ func TestOutputShares(t *testing.T) {
 		t.Fatal(err)
 	}
 	targets := []target{
-		{path: "/a/x.raw", format: raw}, {path: "/b/x.cosi", format: cosi},
-		{path: "/c/x_1.raw", split: output.SplitRaw, partition: 1}, {path: "/c/x_2.raw", split: output.SplitRaw, partition: 2},
-		{path: "/d/x_1.raw.zst", split: output.SplitZstd, partition: 1}, {path: "/d/x_2.raw.zst", split: output.SplitZstd, partition: 2},
+		{path: "/a/x.raw", format: raw},
+		{path: "/b/x.cosi", format: cosi},
+		{path: "/c/x_1.raw", split: output.SplitRaw, partition: 1},
+		{path: "/c/x_2.raw", split: output.SplitRaw, partition: 2},
+		{path: "/d/x_1.raw.zst", split: output.SplitZstd, partition: 1},
+		{path: "/d/x_2.raw.zst", split: output.SplitZstd, partition: 2},
 	}
 	need := map[string]int64{}
 	for _, s := range outputShares(targets, 4000) {

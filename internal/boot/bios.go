@@ -30,7 +30,8 @@ const (
 func EmbedBIOS(disk interface {
 	io.ReaderAt
 	io.WriterAt
-}, bootImage, core []byte, area Area) error {
+}, bootImage, core []byte, area Area,
+) error {
 	first := make([]byte, biosSector)
 	if _, err := disk.ReadAt(first, 0); err != nil {
 		return err

@@ -153,12 +153,18 @@ func TestDefaultsKeepTheRest(t *testing.T) {
 		"missing": {map[string]string{"grub": "A=1"}, map[string]string{"grub": "A=1\nGRUB_CMDLINE_LINUX=\"x=1 'y=a b'\"\n"}},
 		"no file": {nil, map[string]string{"grub": "GRUB_CMDLINE_LINUX=\"x=1 'y=a b'\"\n"}},
 		"if":      {defaultsVariants["if"], map[string]string{"grub": defaultsVariants["if"]["grub"] + "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX x=1 'y=a b'\"\n"}},
-		"cloud": {map[string]string{"grub": "GRUB_CMDLINE_LINUX=a\n", "50.cfg": "GRUB_CMDLINE_LINUX=\"b\"\n", "README": "GRUB_CMDLINE_LINUX=c\n"},
-			map[string]string{"grub": "GRUB_CMDLINE_LINUX=a\n", "50.cfg": "GRUB_CMDLINE_LINUX=\"b x=1 'y=a b'\"\n", "README": "GRUB_CMDLINE_LINUX=c\n"}},
-		"overruled": {map[string]string{"grub": "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet x=0\"\n"},
-			map[string]string{"grub": "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet x=0 x=1\"\nGRUB_CMDLINE_LINUX=\"x=1 'y=a b'\"\n"}},
-		"Azure Linux": {map[string]string{"grub": "GRUB_CMDLINE_LINUX=\"rd.auto=1\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"  $kernelopts\"\n"},
-			map[string]string{"grub": "GRUB_CMDLINE_LINUX=\"rd.auto=1\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"  x=1 'y=a b' \\$kernelopts\"\n"}},
+		"cloud": {
+			map[string]string{"grub": "GRUB_CMDLINE_LINUX=a\n", "50.cfg": "GRUB_CMDLINE_LINUX=\"b\"\n", "README": "GRUB_CMDLINE_LINUX=c\n"},
+			map[string]string{"grub": "GRUB_CMDLINE_LINUX=a\n", "50.cfg": "GRUB_CMDLINE_LINUX=\"b x=1 'y=a b'\"\n", "README": "GRUB_CMDLINE_LINUX=c\n"},
+		},
+		"overruled": {
+			map[string]string{"grub": "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet x=0\"\n"},
+			map[string]string{"grub": "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet x=0 x=1\"\nGRUB_CMDLINE_LINUX=\"x=1 'y=a b'\"\n"},
+		},
+		"Azure Linux": {
+			map[string]string{"grub": "GRUB_CMDLINE_LINUX=\"rd.auto=1\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"  $kernelopts\"\n"},
+			map[string]string{"grub": "GRUB_CMDLINE_LINUX=\"rd.auto=1\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"  x=1 'y=a b' \\$kernelopts\"\n"},
+		},
 	} {
 		files := defaultsOf(c.texts)
 		if _, err := Edit(files, files.scheme(t), []string{"x=1", "y=a b"}); err != nil {

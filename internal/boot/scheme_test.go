@@ -49,8 +49,10 @@ func TestKernels(t *testing.T) {
 		"/boot/vmlinuz-3": "", "/boot/initrd-3": "", "/boot/vmlinuz-4": "", "/boot/vmlinuz-0-rescue-ab": "", "/boot/vmlinuz": "",
 	}))
 	want := []Kernel{
-		{"1", "/boot/vmlinuz-1", "/boot/initramfs-1.img", "/lib/modules/1"}, {"2", "/boot/vmlinuz-2", "/boot/initrd.img-2", "/usr/lib/modules/2"},
-		{"3", "/boot/vmlinuz-3", "/boot/initrd-3", ""}, {"4", "/boot/vmlinuz-4", "", ""},
+		{"1", "/boot/vmlinuz-1", "/boot/initramfs-1.img", "/lib/modules/1"},
+		{"2", "/boot/vmlinuz-2", "/boot/initrd.img-2", "/usr/lib/modules/2"},
+		{"3", "/boot/vmlinuz-3", "/boot/initrd-3", ""},
+		{"4", "/boot/vmlinuz-4", "", ""},
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Error(d, err)

@@ -267,7 +267,7 @@ func (s *server) write(body []byte) ([]byte, error) {
 	for done := 0; done < len(data); {
 		n, zeros := s.alike(data[done:], at+int64(done))
 		piece, pos := data[done:done+n], at+int64(done)
-		err := error(nil)
+		var err error
 		if zeros {
 			err = s.clear(pos, pos+int64(n))
 		} else {

@@ -12,7 +12,8 @@ import (
 func RepairGPT(f interface {
 	io.ReaderAt
 	io.WriterAt
-}, t *Table, size int64) error {
+}, t *Table, size int64,
+) error {
 	d := gptDisk{f, size, t.SectorSize}
 	last := uint64(size/int64(d.sector)) - 1
 	h, entries, err := d.header(1)

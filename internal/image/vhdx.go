@@ -26,8 +26,12 @@ type vhdx struct {
 
 // Places in a VHDX file, in bytes, and sizes of what lies there ([MS-VHDX], 2.1).
 const (
-	VHDXHeader1, VHDXHeader2, VHDXHeaderSize    = 64 << 10, 128 << 10, 4 << 10
-	VHDXRegions1, VHDXRegions2, VHDXRegionsSize = 192 << 10, 256 << 10, 64 << 10
+	VHDXHeader1     = 64 << 10
+	VHDXHeader2     = 128 << 10
+	VHDXHeaderSize  = 4 << 10
+	VHDXRegions1    = 192 << 10
+	VHDXRegions2    = 256 << 10
+	VHDXRegionsSize = 64 << 10
 )
 
 // Regions and metadata items of a VHDX by the GUIDs of the format ([MS-VHDX], 2.2.3 and 2.6.2).

@@ -78,7 +78,7 @@ func (t *treeWriter) add(name, rel string) error {
 	if slices.Contains(t.Exclude, rel) || st.Mode&unix.S_IFMT == unix.S_IFSOCK {
 		return nil
 	}
-	h := header{mode: st.Mode, uid: st.Uid, gid: st.Gid, links: uint64(st.Nlink), mtime: st.Mtim.Sec, rdev: st.Rdev}
+	h := header{mode: st.Mode, uid: st.Uid, gid: st.Gid, links: uint64(st.Nlink), mtime: st.Mtim.Sec, rdev: st.Rdev} //nolint:unconvert // 32 bits on arm64
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
 		target, err := os.Readlink(name)

@@ -116,8 +116,10 @@ var packers = map[string]string{"squashfs": "mksquashfs", "erofs": "mkfs.erofs"}
 // packRoot packs the root filesystem.
 func (p *payload) packRoot(ctx context.Context, m *machine.Machine, tree string, exclude []string, now time.Time) error {
 	f := p.spec.Filesystem
-	args := append([]string{tree, p.file, "-offset", strconv.FormatInt(p.at, 10), "-noappend", "-no-progress", "-quiet", "-b", "1M",
-		"-comp", "zstd", "-Xcompression-level", strconv.Itoa(f.Level), "-xattrs", "-e"}, exclude...)
+	args := append([]string{
+		tree, p.file, "-offset", strconv.FormatInt(p.at, 10), "-noappend", "-no-progress", "-quiet", "-b", "1M",
+		"-comp", "zstd", "-Xcompression-level", strconv.Itoa(f.Level), "-xattrs", "-e",
+	}, exclude...)
 	if f.Type == "erofs" {
 		args = []string{"--quiet", "-zlz4hc," + strconv.Itoa(f.Level)}
 		for _, e := range exclude {

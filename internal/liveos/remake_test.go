@@ -13,7 +13,7 @@ import (
 )
 
 // small makes a medium with everything but boot programs; damage changes its files first.
-func small(t *testing.T, damage func(dir string)) string {
+func small(t *testing.T, damage func(dir string) error) string {
 	t.Helper()
 	dir := t.TempDir()
 	root := make([]byte, 4096)
@@ -33,7 +33,9 @@ func small(t *testing.T, damage func(dir string)) string {
 		}
 	}
 	if damage != nil {
-		damage(dir)
+		if err := damage(dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 	out := filepath.Join(t.TempDir(), "medium.iso")
 	if err := hostcmd.New("xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-V", Label, "-o", out, dir).Run(context.Background()); err != nil {
@@ -75,15 +77,15 @@ func TestRemake(t *testing.T) {
 
 func TestCheckFindsDamage(t *testing.T) {
 	t.Parallel()
-	for want, damage := range map[string]func(dir string){
+	for want, damage := range map[string]func(dir string) error{
 		"":                               nil,
-		"the medium has no /boot/initrd": func(dir string) { os.Remove(dir + "/boot/initrd") },
-		"the medium has no /liveos":      func(dir string) { os.Remove(dir + "/liveos/rootfs.img") },
-		"it has 2048 bytes of 4096":      func(dir string) { os.Truncate(dir+"/liveos/rootfs.img", 2048) },
-		"neither squashfs nor erofs":     func(dir string) { os.WriteFile(dir+"/liveos/rootfs.img", make([]byte, 4096), 0o644) },
-		"was not made by this program":   func(dir string) { os.RemoveAll(dir + "/azl-image-customizer") },
-		"does not say where grub.cfg is": func(dir string) { os.WriteFile(dir+"/"+savedConfig, []byte("a: 1\n"), 0o644) },
-		"/boot/grub/grub.cfg: line 1: ":  func(dir string) { os.WriteFile(dir+"/boot/grub/grub.cfg", []byte("}\n"), 0o644) },
+		"the medium has no /boot/initrd": func(dir string) error { return os.Remove(dir + "/boot/initrd") },
+		"the medium has no /liveos":      func(dir string) error { return os.Remove(dir + "/liveos/rootfs.img") },
+		"it has 2048 bytes of 4096":      func(dir string) error { return os.Truncate(dir+"/liveos/rootfs.img", 2048) },
+		"neither squashfs nor erofs":     func(dir string) error { return os.WriteFile(dir+"/liveos/rootfs.img", make([]byte, 4096), 0o644) },
+		"was not made by this program":   func(dir string) error { return os.RemoveAll(dir + "/azl-image-customizer") },
+		"does not say where grub.cfg is": func(dir string) error { return os.WriteFile(dir+"/"+savedConfig, []byte("a: 1\n"), 0o644) },
+		"/boot/grub/grub.cfg: line 1: ":  func(dir string) error { return os.WriteFile(dir+"/boot/grub/grub.cfg", []byte("}\n"), 0o644) },
 	} {
 		err := Check(context.Background(), small(t, damage), t.TempDir())
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

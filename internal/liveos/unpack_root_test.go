@@ -19,13 +19,11 @@ func TestMain(m *testing.M) { os.Exit(rootns.Main(m.Run)) }
 // TestUnpackNeedsASystem shows that a damaged root filesystem and a full-os medium are refused, and
 // leave no loop device behind.
 func TestUnpackNeedsASystem(t *testing.T) {
-	for want, damage := range map[string]func(dir string){
+	for want, damage := range map[string]func(dir string) error{
 		"unpack the root filesystem": nil, // a superblock and nothing behind it
-		"from where it cannot be unpacked": func(dir string) {
+		"from where it cannot be unpacked": func(dir string) error {
 			saved := `{"grubConfig": "/boot/grub/grub.cfg", "initramfsType": "full-os"}`
-			if err := os.WriteFile(filepath.Join(dir, savedConfig), []byte(saved), 0o644); err != nil {
-				t.Error(err)
-			}
+			return os.WriteFile(filepath.Join(dir, savedConfig), []byte(saved), 0o644)
 		},
 	} {
 		medium := small(t, damage)

@@ -44,8 +44,12 @@ func TestPieces(t *testing.T) {
 		{"all hole", 8 * mib, nil, mib, 7 * mib, []piece{{mib, 6 * mib, true}}},
 		{"small holes are data", 8 * mib, []int64{0, block * 2, mib / 2, mib}, 0, mib + block, []piece{{0, mib + block, false}}},
 		{"large holes are not", 8 * mib, []int64{0, 2 * mib, 4 * mib}, 0, 8 * mib, []piece{
-			{0, block, false}, {block, 2*mib - block, true}, {2 * mib, block, false}, {2*mib + block, 2*mib - block, true},
-			{4 * mib, block, false}, {4*mib + block, 4*mib - block, true},
+			{0, block, false},
+			{block, 2*mib - block, true},
+			{2 * mib, block, false},
+			{2*mib + block, 2*mib - block, true},
+			{4 * mib, block, false},
+			{4*mib + block, 4*mib - block, true},
 		}},
 		{"a small hole at the end is one", 2 * mib, []int64{2*mib - 2*block}, mib, 2 * mib, []piece{
 			{mib, mib - block, false}, {2*mib - block, block, true},

@@ -47,8 +47,13 @@ func writeVHDX(ctx context.Context, in *os.File, size int64, out *os.File, progr
 		at   int64
 		data []byte
 	}{
-		{vhdxTable, v.table()}, {vhdxMetadata, v.metadata()}, {image.VHDXRegions1, regions}, {image.VHDXRegions2, regions},
-		{image.VHDXHeader1, header}, {image.VHDXHeader2, header}, {0, identifier()},
+		{vhdxTable, v.table()},
+		{vhdxMetadata, v.metadata()},
+		{image.VHDXRegions1, regions},
+		{image.VHDXRegions2, regions},
+		{image.VHDXHeader1, header},
+		{image.VHDXHeader2, header},
+		{0, identifier()},
 	} {
 		if _, err := out.WriteAt(part.data, part.at); err != nil {
 			return err

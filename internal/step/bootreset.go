@@ -370,7 +370,7 @@ func (l loader) generate(ctx context.Context, s boot.Scheme, args []string) erro
 	}
 	c := hostcmd.New(change.Regenerate[0], change.Regenerate[1:]...)
 	c.Env = append(change.Env, hostcmd.DefaultEnv...)
-	return l.Machine.Run(ctx, c)
+	return l.Run(ctx, c)
 }
 
 // writeMenu writes a menu that is not generated.
@@ -409,7 +409,7 @@ func (l loader) installBIOS(ctx context.Context, area boot.Area) error {
 		"-O", "i386-pc", "-d", biosModules, "-o", made, "-p", l.values[distro.GrubBoot] + "/" + path.Base(l.Dir), "-c", early,
 		"biosdisk", "part_gpt", "part_msdos", "search_fs_uuid", grubFilesystems[l.boot.Type],
 	}
-	if err := l.Machine.Run(ctx, hostcmd.New(l.program("grub-mkimage", "grub2-mkimage"), args...)); err != nil {
+	if err := l.Run(ctx, hostcmd.New(l.program("grub-mkimage", "grub2-mkimage"), args...)); err != nil {
 		return err
 	}
 	core, err := l.Root.ReadFile(made)

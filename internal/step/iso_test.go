@@ -16,10 +16,16 @@ func TestISOKeepsWhatTheConfigLeavesOpen(t *testing.T) {
 		have, then ISO
 	}{
 		{"nothing said", ISO{}, ISO{InitramfsType: "bootstrap", Persistence: Persistence{Label: "old"}, RootFilesystem: LiveRootFilesystem{"squashfs", 15}}},
-		{"other persistence", ISO{Persistence: Persistence{Label: "new"}, RootFilesystem: LiveRootFilesystem{Type: "erofs"}},
-			ISO{InitramfsType: "bootstrap", Persistence: Persistence{Label: "new"}, RootFilesystem: LiveRootFilesystem{Type: "erofs"}}},
-		{"no persistence", ISO{Persistence: Persistence{Disabled: true}, RootFilesystem: LiveRootFilesystem{"squashfs", 3}},
-			ISO{InitramfsType: "bootstrap", Persistence: Persistence{Disabled: true}, RootFilesystem: LiveRootFilesystem{"squashfs", 3}}},
+		{
+			"other persistence",
+			ISO{Persistence: Persistence{Label: "new"}, RootFilesystem: LiveRootFilesystem{Type: "erofs"}},
+			ISO{InitramfsType: "bootstrap", Persistence: Persistence{Label: "new"}, RootFilesystem: LiveRootFilesystem{Type: "erofs"}},
+		},
+		{
+			"no persistence",
+			ISO{Persistence: Persistence{Disabled: true}, RootFilesystem: LiveRootFilesystem{"squashfs", 3}},
+			ISO{InitramfsType: "bootstrap", Persistence: Persistence{Disabled: true}, RootFilesystem: LiveRootFilesystem{"squashfs", 3}},
+		},
 		{"other type", ISO{InitramfsType: "full-os"}, ISO{InitramfsType: "full-os"}},
 	} {
 		c.have.Keep(saved)

@@ -54,7 +54,8 @@ func TestOverlayNeeds(t *testing.T) {
 	}{
 		"all there": {Overlay{IsInitrdOverlay: true, MountDependencies: []OverlayPath{"/var"}}, map[string]string{"usr/bin/dracut": "x"}, ""},
 		"not in the initramfs": {
-			Overlay{IsInitrdOverlay: true, MountDependencies: []OverlayPath{"/srv"}}, map[string]string{"usr/bin/dracut": "x"},
+			Overlay{IsInitrdOverlay: true, MountDependencies: []OverlayPath{"/srv"}},
+			map[string]string{"usr/bin/dracut": "x"},
 			"depends on /srv, whose line in /etc/fstab lacks the option x-initrd.mount",
 		},
 		"not mounted at all": {Overlay{IsInitrdOverlay: true, MountDependencies: []OverlayPath{"/home"}}, map[string]string{"usr/bin/dracut": "x"}, "depends on /home, which /etc/fstab does not mount"},

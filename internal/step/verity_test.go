@@ -52,7 +52,7 @@ func TestVerityProblems(t *testing.T) {
 		"no partition of the image is PARTLABEL=other": func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "id: hash", "id: other", 1) },
 		"partition 1 is mounted":                       func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "id: hash", "id: boot", 1) },
 		"it has 1024 KiB, the tree takes 8072 KiB":     func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "id: hash", "id: small", 1) },
-		"made of blocks of 1024 bytes":                 func(f *machine.Facts, _ *string) { f.Volumes[1].Content.Block = 1024 },
+		"made of blocks of 1024 bytes":                 func(f *machine.Facts, _ *string) { f.Volumes[1].Block = 1024 },
 		"partition 3 holds xfs":                        func(f *machine.Facts, _ *string) { f.Volumes[2].Content.Type = "xfs" },
 		"partition 2 is not mounted at /usr":           func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "name: root", "name: usr", 1) },
 		"which is sealed by dm-verity":                 func(f *machine.Facts, _ *string) { f.Filesystems[0].Kept = true },

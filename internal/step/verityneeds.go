@@ -37,9 +37,9 @@ func existing(v *Verity, at string, f *machine.Facts) (problems []plan.Problem) 
 		bad("hashDevice", "partition %d is mounted: the hash tree would overwrite it", hash.Number)
 	case hash.Content.Type != "" && hash.Content.Type != "DM_verity_hash":
 		bad("hashDevice", "partition %d holds %s, which the hash tree would overwrite", hash.Number, hash.Content.Type)
-	case data.Content.Block > 0 && data.Content.Block < verity.BlockSize:
+	case data.Block > 0 && data.Block < verity.BlockSize:
 		bad("dataDevice", "the %s of partition %d is made of blocks of %d bytes, but a verity device has blocks of %d, and the kernel would not mount it; make the filesystem anew (mkfs.ext4 -b 4096, mkfs.xfs -s size=4096), or lay the disk out anew with storage.disks",
-			data.Content.Type, data.Number, data.Content.Block, verity.BlockSize)
+			data.Content.Type, data.Number, data.Block, verity.BlockSize)
 	case need > hash.Size:
 		bad("hashDevice", "partition %d is too small for the hash tree: it has %d KiB, the tree takes %d KiB", hash.Number, hash.Size>>10, need>>10)
 	}

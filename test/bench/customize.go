@@ -41,10 +41,14 @@ scripts:
   - content: "echo script > /etc/bench-script"
 `, script: `printf bench > /etc/hostname; useradd -m bench; useradd -m other; echo bench > /etc/bench; echo more > /etc/more
 echo script > /etc/bench-script`, budget: 0.6},
-	{name: "c: three packages", config: "os: {packages: {install: [jq, tree, tcpdump]}}\n",
-		packages: []string{"jq", "tree", "tcpdump"}, budget: 0.8},
-	{name: "d: a second kernel", config: "os: {packages: {install: [linux-image-amd64]}}\n",
-		packages: []string{"linux-image-amd64"}, budget: 0.35},
+	{
+		name: "c: three packages", config: "os: {packages: {install: [jq, tree, tcpdump]}}\n",
+		packages: []string{"jq", "tree", "tcpdump"}, budget: 0.8,
+	},
+	{
+		name: "d: a second kernel", config: "os: {packages: {install: [linux-image-amd64]}}\n",
+		packages: []string{"linux-image-amd64"}, budget: 0.35,
+	},
 }
 
 // wanted are the jobs that are to be done in a format.

@@ -46,8 +46,10 @@ var systemProbes = []probe{
 // liveProbes find what isoConfig did, in a system that runs from a medium.
 var liveProbes = append([]probe{
 	{"findmnt -no FSTYPE /", "overlay"},
-	{"tr ' ' '\\n' </proc/cmdline | grep -x -e e2e.live=1 -e root=.* -e rd.live.image -e rd.live.dir=.* -e rd.live.squashimg=.* | sort",
-		"e2e.live=1\nrd.live.dir=liveos\nrd.live.image\nrd.live.squashimg=rootfs.img\nroot=live:LABEL=CDROM"},
+	{
+		"tr ' ' '\\n' </proc/cmdline | grep -x -e e2e.live=1 -e root=.* -e rd.live.image -e rd.live.dir=.* -e rd.live.squashimg=.* | sort",
+		"e2e.live=1\nrd.live.dir=liveos\nrd.live.image\nrd.live.squashimg=rootfs.img\nroot=live:LABEL=CDROM",
+	},
 	{"cat /run/initramfs/live/docs/readme.txt", "medium"},
 }, systemProbes...)
 

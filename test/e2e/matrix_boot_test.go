@@ -122,8 +122,10 @@ func TestSplitPutTogetherBoots(t *testing.T) {
 	full(t)
 	t.Parallel()
 	dir := t.TempDir()
-	args := []string{"--build-dir", dir + "/build", "--image-file", base(t, "debian12-efi"), "--output-image-file", dir + "/x.raw",
-		"--output-split-partitions-format", "raw-zstd", "--shrink-filesystems", "--config-file", writeConfig(t, partsByName)}
+	args := []string{
+		"--build-dir", dir + "/build", "--image-file", base(t, "debian12-efi"), "--output-image-file", dir + "/x.raw",
+		"--output-split-partitions-format", "raw-zstd", "--shrink-filesystems", "--config-file", writeConfig(t, partsByName),
+	}
 	if status, text := run(t, args...); status != 0 {
 		t.Fatalf("exit %d\n%s", status, text)
 	}

@@ -41,7 +41,8 @@ func (w *Watch) DenyPartitions() error {
 		_              [96]byte
 	}{
 		unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(denyPartitions)),
-		uint64(uintptr(unsafe.Pointer(&denyPartitions[0]))), uint64(uintptr(unsafe.Pointer(&license[0]))), [96]byte{},
+		uint64(uintptr(unsafe.Pointer(&denyPartitions[0]))), uint64(uintptr(unsafe.Pointer(&license[0]))),
+		[96]byte{},
 	}
 	prog, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&load)), unsafe.Sizeof(load))
 	if errno != 0 {

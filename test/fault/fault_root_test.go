@@ -142,6 +142,14 @@ func TestTorture(t *testing.T) {
 // does changes how long a run takes.
 const checkEvery = 10
 
+func (p Point) describe(t Timeline) string {
+	where := "after the start"
+	if p.Step >= 0 {
+		where = fmt.Sprintf("into step %d, %s", p.Step+1, t.Steps[p.Step].Name)
+	}
+	return fmt.Sprintf("%v to %s %v %s", p.Signal, p.Target, p.after(t).Round(time.Millisecond), where)
+}
+
 func torture(t *testing.T, report *Report, kills, interrupts int, seed uint64, save func()) {
 	l := NewLane(t, report.Scenario)
 	base, err := Identify(l.Image)

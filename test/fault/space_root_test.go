@@ -135,16 +135,22 @@ func TestFilesystemRunsFull(t *testing.T) {
 		run         Scenario
 	}
 	cases := []point{
-		{"build", "input", written("qcow2-zstd")}, {"build", "scripts.postCustomization", written("qcow2-zstd")},
-		{"out", "close", written("qcow2")}, {"out", "scripts.postCustomization", written("raw")},
+		{"build", "input", written("qcow2-zstd")},
+		{"build", "scripts.postCustomization", written("qcow2-zstd")},
+		{"out", "close", written("qcow2")},
+		{"out", "scripts.postCustomization", written("raw")},
 	}
 	if full {
 		elsewhere := storage[0] // than where the output will be
 		elsewhere.Outputs = []string{"qcow2-zstd"}
 		cases = append(cases, []point{
-			{"build", "storage.disk", elsewhere}, {"out", "storage.disk", storage[0]}, {"out", "storage.disk", storage[1]},
-			{"out", "close", storage[2]}, {"out", "shrink", storage[3]},
-			{"build", "live.prepare", liveMedium}, {"out", "live.prepare", liveMedium},
+			{"build", "storage.disk", elsewhere},
+			{"out", "storage.disk", storage[0]},
+			{"out", "storage.disk", storage[1]},
+			{"out", "close", storage[2]},
+			{"out", "shrink", storage[3]},
+			{"build", "live.prepare", liveMedium},
+			{"out", "live.prepare", liveMedium},
 		}...)
 	}
 	for _, c := range cases {

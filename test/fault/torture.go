@@ -26,14 +26,6 @@ func (p Point) after(t Timeline) time.Duration {
 	return time.Duration(p.Share * float64(took))
 }
 
-func (p Point) describe(t Timeline) string {
-	where := "after the start"
-	if p.Step >= 0 {
-		where = fmt.Sprintf("into step %d, %s", p.Step+1, t.Steps[p.Step].Name)
-	}
-	return fmt.Sprintf("%v to %s %v %s", p.Signal, p.Target, p.after(t).Round(time.Millisecond), where)
-}
-
 // killed are the targets of SIGKILL, in turn.
 var killed = []Target{Supervisor, Worker, Both, Init, All}
 

@@ -114,7 +114,7 @@ func clone3User([]string) error {
 	case errno != 0:
 		return errno
 	case pid == 0:
-		unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+		_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
 	}
 	return nil
 }
@@ -204,7 +204,7 @@ func listen(args []string) error {
 		if err != nil {
 			return err
 		}
-		c.Close()
+		_ = c.Close()
 	}
 }
 
