@@ -3,6 +3,7 @@ package output
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -44,6 +45,7 @@ type deflating struct {
 	piece
 	out *os.File   // where its frame comes from; nil for a hole
 	end chan error // how the program ended
+	fed chan error // how reading the piece for it ended; nil for a hole
 }
 
 // start yields the pieces in their order. The next one is begun when the program of the one before has
@@ -84,7 +86,7 @@ func (d deflator) startOne(ctx context.Context, f Source, p piece, queue chan<- 
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { queue <- c })
-	feed(to, f, p, progress)
+	c.fed <- feed(to, f, p, progress)
 	wg.Wait()
 }
 
@@ -101,7 +103,7 @@ func (d deflator) run(ctx context.Context, p piece) (*deflating, *os.File, error
 	for _, pipe := range []*os.File{to, from} { // an unprivileged user may have too many large ones
 		_, _ = unix.FcntlInt(pipe.Fd(), unix.F_SETPIPE_SZ, pipeSize)
 	}
-	c := &deflating{piece: p, out: from, end: make(chan error, 1)}
+	c := &deflating{piece: p, out: from, end: make(chan error, 1), fed: make(chan error, 1)}
 	zstd := hostcmd.New("zstd", d.arguments(p.size)...)
 	zstd.Quiet, zstd.Stdin, zstd.Stdout, zstd.Env = true, in, out, append(zstd.Environment(), largePages)
 	go func() {
@@ -127,17 +129,21 @@ func (d deflator) arguments(size int64) []string {
 }
 
 // feed moves a piece into the program's pipe, without copying its bytes where the kernel can do that, and
-// closes it. Where it fails the program sees less than it was told to expect, and fails.
-func feed(to *os.File, f Source, p piece, progress func(done int64)) {
+// closes it. The program does not mind that it gets less than it was told to expect.
+func feed(to *os.File, f Source, p piece, progress func(done int64)) error {
 	defer to.Close()
 	for pos, end := p.at, p.at+p.size; pos < end; progress(pos - p.at) {
 		from, stop := f.where(pos, min(end, pos+pipeSize))
 		n, err := feedFrom(from, to, pos, stop-pos)
-		if err != nil || n == 0 {
-			return
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("read the disk at byte %d: %w", pos, err)
 		}
 		pos += n
 	}
+	return nil
 }
 
 // feedFrom moves some bytes of a file, or zeros, into a pipe.
@@ -165,10 +171,15 @@ func (c *deflating) moveTo(to *region) error {
 	return nil
 }
 
-// close waits for the program, which ends early where not all of its output was read.
+// close waits for the program, which ends early where not all of its output was read, and what fed it.
 func (c *deflating) close() error {
-	if c.out != nil {
-		c.out.Close()
+	if c.out == nil {
+		return <-c.end
 	}
-	return <-c.end
+	c.out.Close()
+	err := <-c.end
+	if fed := <-c.fed; fed != nil && !errors.Is(fed, unix.EPIPE) { // else the program ended first
+		return fed
+	}
+	return err
 }

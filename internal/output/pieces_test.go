@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha512"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -127,5 +128,19 @@ func TestDeflatorIsCancelled(t *testing.T) {
 	err := deflator{level: 9}.write(ctx, Source{File: holes(t, 8*mib, 0, 4*mib)}, 0, 8*mib, &region{file: holes(t, 0)}, func(int64) {})
 	if err == nil {
 		t.Error("a cancelled context is no error")
+	}
+}
+
+// TestDeflatorReadsAll: a disk that cannot be read to its end is an error, although the program compresses
+// what there is of it.
+func TestDeflatorReadsAll(t *testing.T) {
+	t.Parallel()
+	short := holes(t, mib, 0)
+	f := Source{File: holes(t, 4*mib, 0, 4*mib-1), Where: func(_, end int64) (*os.File, int64) { return short, end }}
+	for _, d := range []deflator{{level: 9}, {level: 9, long: true}} {
+		err := d.write(context.Background(), f, 0, 4*mib, &region{file: holes(t, 0)}, func(int64) {})
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%+v: %v", d, err)
+		}
 	}
 }
