@@ -10,9 +10,10 @@ import (
 // (Documentation/filesystems/ext4/super.rst).
 type Ext struct {
 	Extent
-	Used    int64 // bytes
-	Clean   bool  // it was unmounted, and no errors are known
-	Journal ExtJournal
+	Used     int64 // bytes
+	Clean    bool  // it was unmounted, and no errors are known
+	Clusters bool  // blocks are allocated in clusters (bigalloc)
+	Journal  ExtJournal
 }
 
 // ExtJournal is where a journal lies in a filesystem. The size is 0 where there is none, or one of a kind that
@@ -26,7 +27,7 @@ var errNoExt = errors.New("no ext2, ext3 or ext4 filesystem")
 
 // ReadExt reads the superblock of the filesystem on a partition.
 func ReadExt(r io.ReaderAt) (Ext, error) {
-	const magic, valid, failed, recover, wide = 0xef53, 1, 2, 0x4, 0x80
+	const magic, valid, failed, recover, wide, bigalloc = 0xef53, 1, 2, 0x4, 0x80, 0x200
 	s := make([]byte, 1024)
 	if _, err := r.ReadAt(s, 1024); err != nil {
 		return Ext{}, err
@@ -43,17 +44,17 @@ func ReadExt(r io.ReaderAt) (Ext, error) {
 	}
 	return Ext{
 		Extent: Extent{count * block, block}, Used: (count - free) * block,
-		Clean:   state&valid != 0 && state&failed == 0 && features&recover == 0,
-		Journal: readJournal(s, block),
+		Clean:    state&valid != 0 && state&failed == 0 && features&recover == 0,
+		Clusters: le.Uint32(s[100:])&bigalloc != 0,
+		Journal:  readJournal(s, block),
 	}, nil
 }
 
 // readJournal reads the copy of the journal's inode that the superblock keeps.
 func readJournal(s []byte, block int64) ExtJournal {
-	const hasJournal, fastCommit, bigalloc, journalInode, backup = 0x4, 0x400, 0x200, 8, 1
+	const hasJournal, fastCommit, journalInode, backup = 0x4, 0x400, 8, 1
 	le := binary.LittleEndian
-	usual := le.Uint32(s[92:])&(hasJournal|fastCommit) == hasJournal && le.Uint32(s[100:])&bigalloc == 0
-	if !usual || le.Uint32(s[224:]) != journalInode || s[253] != backup {
+	if le.Uint32(s[92:])&(hasJournal|fastCommit) != hasJournal || le.Uint32(s[224:]) != journalInode || s[253] != backup {
 		return ExtJournal{}
 	}
 	inode, size := s[268:328], int64(le.Uint32(s[328:]))<<32|int64(le.Uint32(s[332:]))

@@ -53,6 +53,7 @@ func TestShrink(t *testing.T) {
 		{"size=64M, name=kept", "mkfs.ext4 -q", map[string]string{"kept": "kept"}},
 		{"size=100M", "mkfs.ext4 -q", map[string]string{"short": "short"}},
 		{"size=20M, type=swap", "mkswap -q", nil},
+		{"size=100M", "mkfs.ext4 -q -O bigalloc", map[string]string{"clusters": "clusters"}},
 	}
 	f := build(t, "gpt", 512, parts)
 	before := map[int]string{}
@@ -66,7 +67,7 @@ func TestShrink(t *testing.T) {
 	run(t, "", "resize2fs", d.device(5), "40M")
 	must(t, d.Shrink(t.Context(), f, 8*mib, map[int]bool{4: true}))
 	must(t, d.Close())
-	most := map[int]int64{1: 70 * mib, 2: 16 * mib, 3: 256 * mib, 4: 64 * mib, 5: 100 * mib, 6: 20 * mib}
+	most := map[int]int64{1: 70 * mib, 2: 16 * mib, 3: 256 * mib, 4: 64 * mib, 5: 100 * mib, 6: 20 * mib, 7: 100 * mib}
 	for i, p := range readTable(t, f).Partitions {
 		was := table.Partitions[i]
 		kept := p.Number >= 4
@@ -90,7 +91,7 @@ func TestShrink(t *testing.T) {
 	must(t, again.Check(t.Context()))
 	must(t, again.Close())
 	must(t, CutDisk(f))
-	end := table.Partitions[5].Start + 21*mib
+	end := table.Partitions[6].Start + 101*mib
 	if fi, err := f.Stat(); err != nil || fi.Size() != end {
 		t.Errorf("the disk ends at %d, want %d (%v)", fi.Size(), end, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -17,6 +18,12 @@ import (
 // shrinkExt has resize2fs estimate the least size. A journal that would have to move is taken away before and
 // made anew afterwards, which neither reads nor writes it.
 func (d *Disk) shrinkExt(ctx context.Context, file *os.File, v disk.Volume, headroom int64) error {
+	if e, err := readExt(file, v); err != nil {
+		return err
+	} else if e.Clusters { // whose free ones resize2fs miscounts
+		slog.Info("left as it is: the filesystem allocates clusters (bigalloc)", "partition", v.Number)
+		return nil
+	}
 	if err := d.readyToShrink(ctx, file, v); err != nil {
 		return err
 	}
