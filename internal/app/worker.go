@@ -223,6 +223,9 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		problems = append(problems, w.checkOutputs()...)
 	}
 	w.seals = step.Seals(p)
+	if err := context.Cause(ctx); err != nil { // which steps may have taken for a problem
+		return nil, err
+	}
 	if len(problems) == 0 {
 		return p, nil
 	}
