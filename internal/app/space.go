@@ -44,7 +44,7 @@ func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []targe
 	}
 	disk := share{"the working disk", o.BuildDir, grown}
 	if j.OnBase {
-		disk.bytes = more
+		disk.bytes = min(more, grown)
 	}
 	list := shares{}
 	if j.NewDisk && j.Format.Name != "raw" { // which is opened where it is

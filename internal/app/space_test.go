@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
 )
 
@@ -54,8 +56,9 @@ func TestShareOfTheWorkingDisk(t *testing.T) {
 		{job{Installs: true}, data + changes + packageChanges},
 		{job{OnBase: true}, changes},
 		{job{OnBase: true, Installs: true}, changes + packageChanges},
+		{job{OnBase: true, Format: image.Format{Size: changes / 2}}, changes / 2},
 	} {
-		c.job.Format.Size = 2 * data
+		c.job.Format.Size = cmp.Or(c.job.Format.Size, 2*data)
 		if disk := (&files{}).sharesOf(data, CustomizeOptions{}, &c.job, nil)[0]; disk.bytes != c.want {
 			t.Errorf("%+v: %d bytes, want %d", c.job, disk.bytes, c.want)
 		}
