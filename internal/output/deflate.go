@@ -16,7 +16,7 @@ import (
 
 const (
 	lastQuickLevel = 12 // higher ones find more in larger jobs
-	usualLevel     = 9  // of all that is made of partitions
+	usualLevel     = 9  // of a COSI and of split partitions
 )
 
 // jobs says how the zstd program divides a piece among its threads, where matches far back are found

@@ -68,7 +68,7 @@ var formats = []Format{
 	},
 	{
 		Name: "cosi", Extensions: []string{".cosi"}, About: "Composable OS Image: compressed partitions, filesystems shrunk, and a description",
-		cosi: &COSI{Level: 9, windowLog: 27}, check: checkMagic("cosi-marker"),
+		cosi: &COSI{Level: usualLevel, windowLog: 27}, check: checkMagic("cosi-marker"),
 	},
 	{
 		Name: "baremetal-image", About: "COSI at the highest compression, with the footer of a fixed VHD",

@@ -21,9 +21,6 @@ const (
 	SplitZstd Split = "raw-zstd"
 )
 
-// splitLevel is the level of compression of split partitions.
-const splitLevel = 9
-
 // MaxSplit is the largest partition number that a split output can have: a GPT has 128 entries.
 const MaxSplit = 128
 
@@ -49,7 +46,7 @@ func (s Split) Write(ctx context.Context, from Source, p disk.Partition, out *os
 	report := paced(progress)
 	var err error
 	if s == SplitZstd {
-		err = deflator{level: splitLevel}.write(ctx, from, p.Start, p.Size, &region{file: out}, func(done int64) { report(done, p.Size) })
+		err = deflator{level: usualLevel}.write(ctx, from, p.Start, p.Size, &region{file: out}, func(done int64) { report(done, p.Size) })
 	} else {
 		err = copyStretch(ctx, out, from, p.Start, p.Size, func(done int64) { report(done, p.Size) })
 	}
