@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -106,16 +107,21 @@ func TestTooLittleSpaceForPartitions(t *testing.T) {
 func TestTooLittleSpaceToConvert(t *testing.T) {
 	t.Parallel()
 	l := NewLane(t, Scenario{Base: "debian12-efi", Config: writer})
-	small(t, l, "small", 100)
-	dir := filepath.Join(l.Dir, "small")
-	for want, args := range map[string][]string{
-		"the vhdx output":  {"--output", "vhdx=" + dir + "/new/x.vhdx"},
-		"the working disk": {"--output", "cosi=" + l.Dir + "/x.cosi", "--build-dir", dir + "/build"},
+	for _, c := range []struct {
+		mib  int
+		what string
+		args func(dir string) []string
+	}{
+		{100, "the vhdx output", func(dir string) []string { return []string{"vhdx=" + dir + "/new/x.vhdx"} }},
+		{20, "the working disk", func(dir string) []string { return []string{"cosi=" + l.Dir + "/x.cosi", "--build-dir", dir + "/build"} }},
 	} {
-		c := exec.Command(l.Binary, append([]string{"convert", "--image-file", l.Image}, args...)...)
-		text, _ := c.CombinedOutput()
-		if c.ProcessState.ExitCode() != 4 || !strings.Contains(string(text), want) || !strings.Contains(string(text), "100 MiB free") {
-			t.Errorf("exit %d:\n%s", c.ProcessState.ExitCode(), text)
+		dir := filepath.Join(l.Dir, strconv.Itoa(c.mib))
+		small(t, l, filepath.Base(dir), c.mib)
+		convert := exec.Command(l.Binary, append([]string{"convert", "--image-file", l.Image, "--output"}, c.args(dir)...)...)
+		text, _ := convert.CombinedOutput()
+		free := fmt.Sprintf("%d MiB free", c.mib)
+		if exit := convert.ProcessState.ExitCode(); exit != 4 || !strings.Contains(string(text), c.what) || !strings.Contains(string(text), free) {
+			t.Errorf("exit %d:\n%s", exit, text)
 		}
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
 			t.Errorf("left %v", left)
