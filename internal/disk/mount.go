@@ -51,6 +51,23 @@ func MountVolume(device, target, fstype, options string, readOnly bool) error {
 	return nil
 }
 
+// SetReadOnly has the kernel refuse, or allow, to write to a block device.
+func SetReadOnly(device string, on bool) error {
+	f, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	value := 0
+	if on {
+		value = 1
+	}
+	if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.BLKROSET, value); err != nil {
+		return fmt.Errorf("make %s read-only, or no longer: %w", device, err)
+	}
+	return nil
+}
+
 // Watched is a mounted filesystem that is watched for data that could not be written.
 type Watched struct {
 	target string

@@ -86,10 +86,11 @@ func (d *Disk) lookInto(ctx context.Context, v disk.Volume, dir string) (found [
 	if v.Content.Type == "btrfs" {
 		options = "subvol=/"
 	}
-	if err := disk.MountVolume(d.device(v.Number), dir, v.Content.Type, options, true); err != nil {
+	unmount, err := mountUnwritten(d.device(v.Number), dir, v.Content.Type, options)
+	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, disk.Unmount(dir)) }()
+	defer func() { err = errors.Join(err, unmount()) }()
 	subvols := []string{""}
 	if v.Content.Type == "btrfs" {
 		more, err := subvolumes(ctx, dir)
@@ -113,6 +114,26 @@ func (d *Disk) lookInto(ctx context.Context, v disk.Volume, dir string) (found [
 		}
 	}
 	return found, nil
+}
+
+// mountUnwritten mounts a filesystem that may be sealed: the kernel writes into an xfs even where it is mounted
+// read-only, unless its device is. Journals that must be replayed are.
+func mountUnwritten(device, dir, fstype, options string) (unmount func() error, err error) {
+	var undo disk.Stack
+	if err := disk.SetReadOnly(device, true); err != nil {
+		return nil, err
+	}
+	undo.Push(func() error { return disk.SetReadOnly(device, false) })
+	if disk.MountVolume(device, dir, fstype, options, true) != nil {
+		if err := undo.Undo(); err != nil {
+			return nil, err
+		}
+		if err := disk.MountVolume(device, dir, fstype, options, true); err != nil {
+			return nil, err
+		}
+	}
+	undo.Push(func() error { return disk.Unmount(dir) })
+	return undo.Undo, nil
 }
 
 // subvolumes lists the paths of a mounted btrfs's subvolumes.

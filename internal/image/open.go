@@ -309,8 +309,12 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Entry) error {
 	return d.mountVolume(*v, target, disk.KeptOptions(v.Content.Type, e.Options), false)
 }
 
-func (d *Disk) mountVolume(v disk.Volume, target, options string, readOnly bool) error {
-	if err := disk.MountVolume(d.device(v.Number), target, v.Content.Type, options, readOnly || d.readOnly); err != nil {
+// mountVolume mounts a filesystem, without a byte of it being written where it is sealed.
+func (d *Disk) mountVolume(v disk.Volume, target, options string, sealed bool) error {
+	if o := noReplay[v.Content.Type]; sealed && o != "" {
+		options = strings.TrimPrefix(options+","+o, ",")
+	}
+	if err := disk.MountVolume(d.device(v.Number), target, v.Content.Type, options, sealed || d.readOnly); err != nil {
 		return fmt.Errorf("partition %d: %w", v.Number, err)
 	}
 	m, err := disk.Watch(target)

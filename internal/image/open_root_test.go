@@ -4,6 +4,7 @@ package image
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -232,6 +233,29 @@ func TestOpenWithoutTable(t *testing.T) {
 	run(t, "", "mkfs.ext4", "-q", "-F", file.Name())
 	if _, err := open(t, file); err == nil || !strings.Contains(err.Error(), "no partition table (it holds ext4)") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLookingForTheRootWritesNothing: an xfs that is sealed must stay as it is, but a journal is replayed.
+func TestLookingForTheRootWritesNothing(t *testing.T) {
+	file := build(t, "gpt", 512, []part{
+		{"size=100M", "mkfs.ext4 -q", map[string]string{"etc/fstab": "PARTLABEL=root / ext4 defaults 0 1\n"}},
+		{"size=320M", "mkfs.xfs -q", map[string]string{"a": "b"}},
+	})
+	p := readTable(t, file).Partitions
+	run(t, "", "debugfs", "-w", "-R", "feature needs_recovery", fmt.Sprintf("%s?offset=%d", file.Name(), p[0].Start))
+	sum := func() string {
+		return run(t, "", "sh", "-c", fmt.Sprintf("tail -c +%d %s | head -c %d | sha256sum", p[1].Start+1, file.Name(), p[1].Size))
+	}
+	before := sum()
+	d, err := open(t, file)
+	must(t, err)
+	if len(d.Mounts) != 1 || d.Mounts[0].Volume.Number != 1 {
+		t.Errorf("mounted %v", d.Mounts)
+	}
+	must(t, d.Close())
+	if sum() != before {
+		t.Error("the xfs was written to")
 	}
 }
 
