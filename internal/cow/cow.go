@@ -47,7 +47,7 @@ func serve(dir string) error {
 		return err
 	}
 	// Memory that the thread asks for must not be freed by writing to what it serves (prctl(2)); that takes
-	// CAP_SYS_RESOURCE, which containers may lack.
+	// CAP_SYS_RESOURCE, which containers may lack. See memoryLimited for what happens otherwise.
 	runtime.LockOSThread()
 	_ = unix.Prctl(unix.PR_SET_IO_FLUSHER, 1, 0, 0, 0)
 	b, err := newBlocks(os.NewFile(fdBase, "base"), os.NewFile(fdDelta, "delta"), os.NewFile(fdMemory, "memory"))
@@ -83,8 +83,12 @@ type Disk struct {
 
 // Open shows base as a writable file. What is written to it goes to delta, an empty file. dir is a folder of
 // the caller's, where a name is taken for a moment. Both files stay open as long as the caller uses Where. The
-// process that serves the file ends with the file's last user, or with the caller.
+// process that serves the file ends with the file's last user, or with the caller. Where memory is limited there
+// is no safe way to serve it, and an error.
 func Open(base, delta *os.File, dir string) (*Disk, error) {
+	if memoryLimited() {
+		return nil, errors.New("a control group limits the memory")
+	}
 	memory, err := newMemory()
 	if err != nil {
 		return nil, err
