@@ -170,3 +170,15 @@ func checkInlineCOSI(t *testing.T, image, cosi string) {
 		t.Errorf("verify of the COSI put together: %d\n%s", status, text)
 	}
 }
+
+// TestVerityInlineSealedAgain boots what a run that left the trees alone, and then one that made them anew, made
+// of such a system.
+func TestVerityInlineSealedAgain(t *testing.T) {
+	full(t)
+	t.Parallel()
+	image, _ := sealInline(t, inlineDisk)
+	kept, again := filepath.Join(t.TempDir(), "kept.raw"), filepath.Join(t.TempDir(), "again.raw")
+	customize(t, image, "os: {imageHistory: none}\n", kept, "raw")
+	customize(t, kept, "storage: {reinitializeVerity: all}\nos: {imageHistory: none}\n", again, "raw")
+	bootInline(t, again)
+}
