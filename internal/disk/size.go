@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // Extent is how much of its device a filesystem covers.
@@ -21,15 +22,16 @@ func FilesystemExtent(device string) (Extent, error) {
 	}
 	defer f.Close()
 	kind := Probe(f).Type
+	if strings.HasPrefix(kind, "ext") {
+		e, err := ReadExt(f)
+		return e.Extent, err
+	}
 	super := make([]byte, 1024)
 	if _, err := f.ReadAt(super, map[string]int64{"btrfs": 65536, "xfs": 0}[kind]); err != nil {
 		return Extent{}, err
 	}
 	le, be := binary.LittleEndian, binary.BigEndian
 	switch kind {
-	case "ext2", "ext3", "ext4":
-		e, err := ReadExt(f)
-		return e.Extent, err
 	case "xfs": // fs/xfs/libxfs/xfs_format.h, struct xfs_dsb
 		block := int64(be.Uint32(super[4:]))
 		return Extent{int64(be.Uint64(super[8:])) * block, block}, nil

@@ -49,16 +49,12 @@ var checkers = map[string][]string{
 // Check looks for errors in every filesystem of the unmounted disk, all at once. Errors of those that
 // were not mounted are no fault of the run: they are only warned of.
 func (d *Disk) Check(ctx context.Context) error {
-	mounted := map[int]bool{}
-	for _, m := range d.Mounts {
-		mounted[m.Volume.Number] = true
-	}
 	errs := make([]error, len(d.Volumes))
 	var wg sync.WaitGroup
 	for i, v := range d.Volumes {
 		wg.Go(func() {
 			err := d.check(ctx, v)
-			if err != nil && !mounted[v.Number] {
+			if err != nil && !d.mounted(v) {
 				slog.Warn(err.Error())
 				return
 			}

@@ -135,7 +135,7 @@ func (d *Disk) unmountedESP() (esp disk.Volume, place string) {
 		return slices.ContainsFunc(d.Mounts, func(m Mounted) bool { return m.Path == path })
 	}
 	for _, v := range d.Volumes {
-		isMounted := slices.ContainsFunc(d.Mounts, func(m Mounted) bool { return m.Volume.Number == v.Number })
+		isMounted := d.mounted(v)
 		if v.Partition.Type != disk.TypeESP || v.Content.Type != "vfat" || isMounted {
 			continue
 		}

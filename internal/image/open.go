@@ -222,6 +222,11 @@ func (d *Disk) withoutNodes(f func() error) (err error) {
 
 func partName(n int) string { return fmt.Sprintf("%s%d", diskName, n) }
 
+// mounted tells whether a filesystem of the volume belongs to the tree of the system.
+func (d *Disk) mounted(v disk.Volume) bool {
+	return slices.ContainsFunc(d.Mounts, func(m Mounted) bool { return m.Volume.Number == v.Number })
+}
+
 // device is the node of a volume in the worker's /dev.
 func (d *Disk) device(number int) string { return fmt.Sprintf("/dev/%s%d", d.node, number) }
 

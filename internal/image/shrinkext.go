@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,16 +17,21 @@ import (
 // shrinkExt has resize2fs estimate the least size. A journal that would have to move is taken away before and
 // made anew afterwards, which neither reads nor writes it.
 func (d *Disk) shrinkExt(ctx context.Context, file *os.File, v disk.Volume, headroom int64) error {
-	if e, err := readExt(file, v); err != nil {
+	dev, journal := d.device(v.Number), int64(0) // the size of the one taken away
+	e, err := readExt(file, v)
+	if err != nil {
 		return err
-	} else if e.Clusters { // whose free ones resize2fs miscounts
+	}
+	if e.Clusters { // whose free ones resize2fs miscounts
 		slog.Info("left as it is: the filesystem allocates clusters (bigalloc)", "partition", v.Number)
 		return nil
 	}
-	if err := d.readyToShrink(ctx, file, v); err != nil {
-		return err
+	// What the kernel has just unmounted without having found anything wrong is checked when the disk is finished.
+	if !e.Clean || !d.mounted(v) {
+		if err := checkExt(ctx, dev); err != nil {
+			return err
+		}
 	}
-	dev, journal := d.device(v.Number), int64(0) // the size of the one taken away
 	for range extRounds {
 		has, err := readExt(file, v)
 		if err != nil {
@@ -56,16 +60,6 @@ func (d *Disk) shrinkExt(ctx context.Context, file *os.File, v disk.Volume, head
 
 func readExt(file *os.File, v disk.Volume) (disk.Ext, error) {
 	return disk.ReadExt(io.NewSectionReader(file, v.Start, v.Size))
-}
-
-// readyToShrink checks a filesystem, unless the kernel has just unmounted it without having found anything
-// wrong. It is checked when the disk is finished in any case.
-func (d *Disk) readyToShrink(ctx context.Context, file *os.File, v disk.Volume) error {
-	e, err := readExt(file, v)
-	if err != nil || e.Clean && slices.ContainsFunc(d.Mounts, func(m Mounted) bool { return m.Volume.Number == v.Number }) {
-		return err
-	}
-	return checkExt(ctx, d.device(v.Number))
 }
 
 // corrected is the exit status of e2fsck after it mended something.

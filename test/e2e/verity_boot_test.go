@@ -42,8 +42,8 @@ var sealedProbes = []probe{
 	{"systemctl --failed --no-legend | wc -l", "0"},
 }
 
-// newSealedDisk lays a system out anew, its root sealed. PACKAGES is replaced.
-const newSealedDisk = `
+// sealedLayout begins the layout of a system whose filesystems are sealed.
+const sealedLayout = `
 scripts:
   postCustomization:
   - content: echo 'tmpfs /tmp tmpfs mode=1777,nosuid,nodev 0 0' >> /etc/fstab
@@ -54,7 +54,10 @@ storage:
     maxSize: 3G
     partitions:
     - {id: esp, type: esp, size: 64M}
-    - {id: boot, type: xbootldr, size: 300M}
+`
+
+// newSealedDisk lays a system out anew, its root sealed. PACKAGES is replaced.
+const newSealedDisk = sealedLayout + `    - {id: boot, type: xbootldr, size: 300M}
     - {id: rootdata, type: root, label: root, size: 1500M}
     - {id: roothash, type: root-verity, label: roothash, size: 16M}
     - {id: var, type: var, size: grow}
@@ -70,14 +73,7 @@ os:
   packages: {install: [PACKAGES]}
   hostname: sealed
   kernelCommandLine: {extraCommandLine: [console=ttyS0]}
-  overlays:
-  - mountPoint: /etc
-    lowerDirs: [/etc]
-    upperDir: /var/overlays/etc/upper
-    workDir: /var/overlays/etc/work
-    isInitrdOverlay: true
-    mountDependencies: [/var]
-`
+` + etcOverlay
 
 // TestVerityOnNewPartitions boots systems that were laid out anew and sealed in one run.
 func TestVerityOnNewPartitions(t *testing.T) {

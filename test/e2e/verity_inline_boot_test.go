@@ -14,18 +14,7 @@ import (
 )
 
 // inlineDisk lays a system out anew, with systemd 254, which finds hash trees behind filesystems.
-const inlineDisk = `
-scripts:
-  postCustomization:
-  - content: echo 'tmpfs /tmp tmpfs mode=1777,nosuid,nodev 0 0' >> /etc/fstab
-storage:
-  bootType: efi
-  disks:
-  - partitionTableType: gpt
-    maxSize: 3G
-    partitions:
-    - {id: esp, type: esp, size: 64M}
-    - {id: boot, type: xbootldr, label: boot, size: 300M}
+const inlineDisk = sealedLayout + `    - {id: boot, type: xbootldr, label: boot, size: 300M}
     - {id: root, type: root, label: root, size: 700M}
     - {id: usr, type: usr, label: usr, size: 1200M}
     - {id: var, type: var, size: grow}
@@ -51,14 +40,7 @@ os:
     update: [systemd, systemd-sysv, systemd-resolved, udev]
   hostname: sealed
   kernelCommandLine: {extraCommandLine: [console=ttyS0]}
-  overlays:
-  - mountPoint: /etc
-    lowerDirs: [/etc]
-    upperDir: /var/overlays/etc/upper
-    workDir: /var/overlays/etc/work
-    isInitrdOverlay: true
-    mountDependencies: [/var]
-`
+` + etcOverlay
 
 // sealInline makes an image with trees behind / and /usr, and a COSI in the same run.
 func sealInline(t *testing.T, config string) (image, cosi string) {

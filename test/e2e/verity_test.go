@@ -35,7 +35,10 @@ storage:
     hashDeviceMountIdType: uuid
 os:
   hostname: sealed
-  overlays:
+` + etcOverlay
+
+// etcOverlay ends the os section of a sealed system: what changes in /etc lies on /var.
+const etcOverlay = `  overlays:
   - mountPoint: /etc
     lowerDirs: [/etc]
     upperDir: /var/overlays/etc/upper
