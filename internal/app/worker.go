@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/disk"
@@ -75,6 +74,8 @@ type worker struct {
 	*job
 	*sender
 	cfg    *step.Config
+	doc    *config.Document // it was read from
+	report *config.Report
 	disk   *image.Disk
 	file   *os.File                              // that the disk lies in
 	where  func(at, end int64) (*os.File, int64) // the bytes of file really are; nil if in it
@@ -118,6 +119,9 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 		return planLines(p), nil
 	}
 	if err := engine.Run(ctx, p, m, w.event); err != nil {
+		if u, ok := errors.AsType[*plan.Unmet](err); ok {
+			return nil, refusal(w.doc, w.report, ExitFailed, u.Problems)
+		}
 		return nil, err
 	}
 	if err := w.inspect(ctx, m); err != nil {
@@ -194,9 +198,9 @@ func (w *worker) phase(ctx context.Context, name, what string, f func(context.Co
 
 // parse reads the config, which the supervisor found valid.
 func (w *worker) parse() error {
-	doc, report := config.Parse(w.ConfigFile, w.Config)
-	w.cfg = legacy.Load(doc, config.Options{CheckFiles: true})
-	if err := report.Err(); err != nil {
+	w.doc, w.report = config.Parse(w.ConfigFile, w.Config)
+	w.cfg = legacy.Load(w.doc, config.Options{CheckFiles: true})
+	if err := w.report.Err(); err != nil {
 		return &Failure{Code: ExitConfig, Err: err}
 	}
 	return nil
@@ -229,17 +233,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	if len(problems) == 0 {
 		return p, nil
 	}
-	var lines, hints []string
-	for _, pr := range problems {
-		lines = append(lines, pr.Step+": "+pr.Text)
-		if pr.Hint != "" {
-			hints = append(hints, pr.Hint)
-		}
-	}
-	return nil, &Failure{
-		Code: ExitConfig, Hint: strings.Join(hints, "; "),
-		Err: errors.New("the config cannot be carried out on this image:\n  " + strings.Join(lines, "\n  ")),
-	}
+	return nil, refusal(w.doc, w.report, ExitConfig, problems)
 }
 
 func sources(paths []string) (found []pkgmgr.Source, err error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -250,6 +251,22 @@ func (a *At) Secret(text string) {
 	if n := resolve(a.node); text != "" && n != nil {
 		a.doc.report.secrets = append(a.doc.report.secrets, secret{text, a.doc.file, n.Line, n.Column})
 	}
+}
+
+// Place is the place that a path such as os.users[2].name names; where nothing stands there, what it would
+// stand in.
+func (d *Document) Place(path string) *At {
+	at := d.At()
+	for _, name := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == ']' }) {
+		name, index, listed := strings.Cut(name, "[")
+		if name != "" {
+			at = at.Field(name)
+		}
+		if i, err := strconv.Atoi(index); listed && err == nil {
+			at = at.Index(i)
+		}
+	}
+	return at
 }
 
 // Line is where this place is in its file, from 1.

@@ -61,6 +61,9 @@ func (r *Report) Failed() bool {
 	return slices.ContainsFunc(r.problems, func(p *Problem) bool { return !p.Warning })
 }
 
+// Forget drops the problems found so far, so that those of a later look are shown alone.
+func (r *Report) Forget() { r.problems = nil }
+
 // Secrets lists the texts that must not be shown.
 func (r *Report) Secrets() (texts []string) {
 	for _, s := range r.secrets {
@@ -157,6 +160,14 @@ func underline(line string, p Problem) string {
 	width := min(p.EndColumn, utf8.RuneCountInString(line)+1) - p.Column
 	b.WriteString(strings.Repeat("^", max(1, width)))
 	return b.String()
+}
+
+// DidYouMean is the hint for a word that is none of the names, or otherwise where none is near.
+func DidYouMean(word string, names []string, otherwise string) string {
+	if near := nearest(word, names); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return otherwise
 }
 
 // nearest returns the candidate that a misspelled word most likely means, or "".

@@ -50,3 +50,9 @@ func Walk(dir string, visit func(name string, isDir bool) error) error {
 		return visit(name, false)
 	})
 }
+
+// IsFile tells whether the path leads to a regular file.
+func IsFile(name string) bool {
+	fi, err := os.Stat(name)
+	return err == nil && fi.Mode().IsRegular()
+}

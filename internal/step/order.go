@@ -80,7 +80,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	} {
 		p = append(p, part...)
 	}
-	return p, problems
+	return checkedAgain(p), problems
 }
 
 // unsupported lists the sections of the config that the image's distribution lacks.

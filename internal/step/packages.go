@@ -158,6 +158,9 @@ func (s ChangePackages) String() string {
 	return "packages: " + strings.Join(parts, "; ")
 }
 
+// Brings tells whether packages are added or updated, which may bring what later steps need.
+func (s ChangePackages) Brings() bool { return s.UpdateAll || len(s.Install)+len(s.Update) > 0 }
+
 // Run does one transaction for each kind of work. Initramfs images that packages make are
 // compressed once, at the end.
 func (s ChangePackages) Run(ctx context.Context, m *machine.Machine) (err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/config"
@@ -40,12 +41,14 @@ func (s *Services) Validate(at *config.At) {
 }
 
 func planServices(c *Config) (p plan.Plan) {
-	for _, n := range c.OS.Services.Enable {
-		p = append(p, SetService{string(n), true})
+	files := c.supplied()
+	add := func(list []UnitName, key string, enable bool) {
+		for i, n := range list {
+			p = append(p, SetService{Unit: string(n), Enable: enable, Path: fmt.Sprintf("os.services.%s[%d]", key, i), Files: files})
+		}
 	}
-	for _, n := range c.OS.Services.Disable {
-		p = append(p, SetService{string(n), false})
-	}
+	add(c.OS.Services.Enable, "enable", true)
+	add(c.OS.Services.Disable, "disable", false)
 	return p
 }
 
@@ -53,6 +56,8 @@ func planServices(c *Config) (p plan.Plan) {
 type SetService struct {
 	Unit   string
 	Enable bool
+	Path   string   // in the config
+	Files  supplied // which may be units
 }
 
 // Name identifies the step.
@@ -67,36 +72,90 @@ func (s SetService) verb() string {
 	return "disable"
 }
 
-// Run asks the image's systemctl, after making sure that the unit exists: disabling an unknown one
-// succeeds without a word.
+// Check looks for systemd, which reads what is enabled, and for the unit: disabling an unknown one succeeds
+// without a word.
+func (s SetService) Check(_ context.Context, m *machine.Machine) []plan.Problem {
+	problem := func(text, hint string) []plan.Problem {
+		return []plan.Problem{{Path: s.Path, Text: text, Hint: hint, Later: true}}
+	}
+	if !m.Has("systemctl") {
+		return problem(fmt.Sprintf("service %s: the image has no systemd, and nothing that would read what is enabled", s.Unit),
+			"install systemd in the same run, or set the service up for the image's own init in a script")
+	}
+	file, found := s.file(m)
+	switch {
+	case !found:
+		return problem("the image has no service "+s.Unit, s.hint(m))
+	case s.Enable && masked(m, file):
+		return problem(fmt.Sprintf("service %s is masked in the image by %s, a link to /dev/null, and cannot be enabled", s.Unit, file), "remove it in an earlier run")
+	}
+	return nil
+}
+
+func masked(m *machine.Machine, file string) bool {
+	to, err := m.Root.Readlink(file)
+	return err == nil && to == "/dev/null"
+}
+
+// Run asks the image's systemctl, after making sure that the unit exists.
 func (s SetService) Run(ctx context.Context, m *machine.Machine) error {
-	if !s.exists(m) {
-		return fmt.Errorf("the image has no service %s", s.Unit)
+	if problems := s.Check(ctx, m); len(problems) > 0 {
+		return &plan.Unmet{Problems: problems}
 	}
 	c := hostcmd.New("systemctl", s.verb(), s.Unit)
 	c.Env = append([]string{"SYSTEMD_OFFLINE=1"}, hostcmd.DefaultEnv...)
 	return m.Run(ctx, c)
 }
 
-// unitFolders are where systemd looks for units that can be enabled, systemd.unit(5).
+// unitFolders are where systemd looks for units that can be enabled, systemd.unit(5), the first wins.
 var unitFolders = []string{"/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
 
-// exists looks for the unit's file, that of its template, or a System V script of that name.
-func (s SetService) exists(m *machine.Machine) bool {
-	unit := s.Unit
-	if !strings.Contains(unit, ".") || path.Ext(unit) == "" {
-		unit += ".service"
+// unitKinds are the kinds of units that can be enabled.
+var unitKinds = []string{".service", ".socket", ".timer", ".path", ".target", ".mount", ".automount", ".swap", ".slice"}
+
+// unit is the unit's name with its kind.
+func (s SetService) unit() string {
+	if slices.Contains(unitKinds, path.Ext(s.Unit)) {
+		return s.Unit
 	}
-	names := []string{unit, s.Unit + ".service"}
-	if at := strings.Index(unit, "@"); at >= 0 {
-		names = append(names, unit[:at+1]+path.Ext(unit))
+	return s.Unit + ".service"
+}
+
+// file looks for the unit's file, that of its template, or a System V script of that name.
+func (s SetService) file(m *machine.Machine) (file string, found bool) {
+	names := []string{s.unit()}
+	if at := strings.Index(s.unit(), "@"); at >= 0 {
+		names = append(names, s.unit()[:at+1]+path.Ext(s.unit()))
 	}
 	for _, dir := range unitFolders {
 		for _, n := range names {
-			if _, err := m.Root.Lstat(dir + "/" + n); err == nil {
-				return true
+			file = dir + "/" + n
+			if _, err := m.Root.Lstat(file); err == nil || s.Files.Has(file) {
+				return file, true
 			}
 		}
 	}
-	return m.Root.Exists("/etc/init.d/" + strings.TrimSuffix(unit, ".service"))
+	file = "/etc/init.d/" + strings.TrimSuffix(s.unit(), ".service")
+	return file, m.Root.Exists(file) || s.Files.Has(file)
+}
+
+// hint names the unit of the image that was probably meant: one of another kind, or of a similar name.
+func (s SetService) hint(m *machine.Machine) string {
+	word := strings.TrimSuffix(s.unit(), ".service")
+	var names []string
+	for _, dir := range unitFolders {
+		entries, _ := m.Root.ReadDir(dir) // a folder that is not there has none
+		for _, e := range entries {
+			kind := path.Ext(e.Name())
+			switch stem := strings.TrimSuffix(e.Name(), kind); {
+			case kind == ".service":
+				names = append(names, stem)
+			case slices.Contains(unitKinds, kind) && stem == word:
+				return fmt.Sprintf("did you mean %q?", e.Name())
+			case slices.Contains(unitKinds, kind):
+				names = append(names, e.Name())
+			}
+		}
+	}
+	return config.DidYouMean(word, names, "install the package that has it in the same run")
 }

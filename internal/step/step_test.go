@@ -269,7 +269,7 @@ func TestPlanOrderAndSecrets(t *testing.T) {
 	for _, s := range p {
 		names = append(names, s.Name())
 	}
-	want := strings.Fields("dns.override packages hostname groups.add users.change files.write services modules record.release record.history kernel-arguments scripts.postCustomization dns.restore scripts.finalizeCustomization check.kernel check.space")
+	want := strings.Fields("dns.override packages check.needs hostname groups.add users.change files.write services modules record.release record.history kernel-arguments scripts.postCustomization dns.restore scripts.finalizeCustomization check.kernel check.space")
 	if d := cmp.Diff(want, names); d != "" {
 		t.Error(d)
 	}
