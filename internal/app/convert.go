@@ -21,6 +21,7 @@ type ConvertOptions struct {
 	COSILevel        int
 	AllowBackingFile bool
 	Checksum         bool
+	NoClobber        bool // an older file of an output's name is never replaced
 }
 
 // Convert writes an image in other formats without changing its content. But for the formats made of
@@ -29,7 +30,12 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	var bad usage
 	bad.check(regularFile("image", o.ImageFile))
 	targets := parseTargets(o.OutputFile, o.OutputFormat, o.Outputs, &bad)
-	checkTargets(targets, o.ImageFile, &bad)
+	in := inputs{}
+	in.add("the image", o.ImageFile)
+	for i := range targets {
+		targets[i].checksum, targets[i].keep = o.Checksum, o.NoClobber
+	}
+	checkTargets(targets, in, o.NoClobber, &bad)
 	for _, t := range targets {
 		if t.format.Live {
 			bad.add("--output %s: a live medium is made by \"imagecustomizer customize\", from an image and a config, which may be empty", t.format)
@@ -46,6 +52,10 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	if err := bad.err(); err != nil {
 		return err
 	}
+	before, err := witnessOf(o.ImageFile)
+	if err != nil {
+		return err
+	}
 	format, err := image.Probe(ctx, o.ImageFile, o.AllowBackingFile)
 	if err != nil {
 		return err
@@ -54,7 +64,7 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	if err != nil {
 		return err
 	}
-	return space.explain(o.convert(ctx, format, parts, whole, screen))
+	return space.explain(o.convert(ctx, before, format, parts, whole, screen))
 }
 
 // checkSpace looks whether the outputs fit. The working disk that some are made from is gone before the
@@ -75,15 +85,14 @@ func (o ConvertOptions) checkSpace(ctx context.Context, format image.Format, par
 }
 
 // convert writes the outputs.
-func (o ConvertOptions) convert(ctx context.Context, format image.Format, parts, whole []target, screen *ui.UI) error {
+func (o ConvertOptions) convert(ctx context.Context, before witness, format image.Format, parts, whole []target, screen *ui.UI) error {
 	if len(parts) > 0 {
-		if err := o.convertParts(ctx, format, parts, screen); err != nil {
+		if err := o.convertParts(ctx, before, format, parts, screen); err != nil {
 			return err
 		}
 	}
 	for _, t := range whole {
-		t.checksum = o.Checksum
-		if err := convertTo(ctx, o.ImageFile, format, t, screen); err != nil {
+		if err := convertTo(ctx, before, format, t, screen); err != nil {
 			return err
 		}
 	}
@@ -104,10 +113,7 @@ func byKind(targets []target) (parts, whole []target) {
 
 // convertParts writes the outputs that are made of partitions. A worker looks into the image for what
 // is to be said of it, and works on a copy, whose filesystems it shrinks.
-func (o ConvertOptions) convertParts(ctx context.Context, format image.Format, targets []target, screen *ui.UI) error {
-	for i := range targets {
-		targets[i].checksum = o.Checksum
-	}
+func (o ConvertOptions) convertParts(ctx context.Context, before witness, format image.Format, targets []target, screen *ui.UI) error {
 	j := &job{Convert: true, Image: abs(o.ImageFile), Format: format, Version: Version, Now: buildTime(), Seed: seed.New(""), OnBase: onBase(format, targets)}
 	files, err := openFiles(CustomizeOptions{BuildDir: o.BuildDir}, j, targets)
 	if err != nil {
@@ -116,6 +122,9 @@ func (o ConvertOptions) convertParts(ctx context.Context, format image.Format, t
 	defer files.discard()
 	files.assign(j, targets)
 	if _, err := runWorker(ctx, j, files.spec(), screen.Handle); err != nil {
+		return err
+	}
+	if err := before.unchanged(); err != nil {
 		return err
 	}
 	return files.publish(ctx, targets, screen)
@@ -161,16 +170,19 @@ func (w *worker) finish(ctx context.Context) error {
 }
 
 // convertTo writes one output.
-func convertTo(ctx context.Context, src string, format image.Format, t target, screen *ui.UI) error {
-	p, err := output.Create(t.path, src)
+func convertTo(ctx context.Context, before witness, format image.Format, t target, screen *ui.UI) error {
+	p, err := t.create()
 	if err != nil {
 		return err
 	}
 	defer p.Discard()
 	f := &files{pending: []*output.Pending{p}}
 	if err := engine.Phase(ctx, "convert", "convert to "+t.format.Name, screen.Handle, func(ctx context.Context) error {
-		return output.WriteFrom(ctx, t.format, format.QEMU(src), format.Size, p, progress("convert", screen.Handle))
+		return output.WriteFrom(ctx, t.format, format.QEMU(before.path), format.Size, p, progress("convert", screen.Handle))
 	}); err != nil {
+		return err
+	}
+	if err := before.unchanged(); err != nil {
 		return err
 	}
 	return f.publish(ctx, []target{t}, screen)

@@ -17,6 +17,7 @@ import (
 	"imagecustomizer/internal/legacy"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/printable"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/step"
@@ -47,6 +48,7 @@ type CustomizeOptions struct {
 
 	AllowBackingFile bool
 	Checksum         bool
+	NoClobber        bool // an older file of an output's name is never replaced
 	DryRun           bool
 	Seed             string // of identifiers and salts; random where empty
 }
@@ -73,6 +75,9 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	if err != nil {
 		return space.explain(err)
 	}
+	if err := j.base.unchanged(); err != nil {
+		return err
+	}
 	if o.DryRun {
 		return printPlan(stdout, res.Plan)
 	}
@@ -93,6 +98,10 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 	if err := bad.err(); err != nil {
 		return nil, nil, err
 	}
+	before, err := witnessOf(base)
+	if err != nil {
+		return nil, nil, err
+	}
 	format, err := image.Probe(ctx, base, o.AllowBackingFile)
 	if err != nil {
 		return nil, nil, err
@@ -104,6 +113,7 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 		}
 	}
 	return &job{
+		base:    before,
 		Remake:  remake,
 		NewDisk: len(cfg.Storage.Disks) > 0,
 		OnBase:  len(cfg.Storage.Disks) == 0 && onBase(format, outputs),
@@ -180,7 +190,7 @@ func (f *files) open(o CustomizeOptions, j *job, targets []target) (err error) {
 		targets = nil
 	}
 	for _, t := range targets {
-		p, err := t.create(j.Image, o.ConfigFile)
+		p, err := t.create()
 		if err != nil {
 			return err
 		}
@@ -281,8 +291,12 @@ func (f *files) publish(ctx context.Context, targets []target, screen *ui.UI) er
 	if err := output.Publish(all...); err != nil {
 		return err
 	}
-	for _, t := range targets {
-		screen.Note("wrote %s (%s)", t.path, t)
+	for i, t := range targets {
+		older := ""
+		if f.pending[i].Replaces() {
+			older = ", in place of an older file"
+		}
+		screen.Note("wrote %s (%s)%s", t.path, t, older)
 	}
 	return nil
 }
@@ -306,7 +320,7 @@ func (f *files) drop(list ...**os.File) {
 
 func printPlan(w io.Writer, lines []planLine) error {
 	for i, l := range lines {
-		if _, err := fmt.Fprintf(w, "%3d. %-26s %s\n", i+1, l.Name, l.Text); err != nil {
+		if _, err := fmt.Fprintf(w, "%3d. %-26s %s\n", i+1, l.Name, printable.Line(l.Text)); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ type target struct {
 	split     output.Split // not empty: the file is for this partition alone, if the disk will have it
 	partition int
 	shrunk    bool // of the disk with its filesystems shrunk
+	keep      bool // an older file of that name is never replaced
 }
 
 // String names the kind of output.
@@ -36,11 +38,11 @@ func (t target) String() string {
 }
 
 // create makes the output, without a name as yet.
-func (t target) create(inputs ...string) (*output.Pending, error) {
+func (t target) create() (*output.Pending, error) {
 	if t.format.Folder {
 		return output.CreateFolder(t.path)
 	}
-	return output.Create(t.path, inputs...)
+	return output.Create(t.path, t.keep)
 }
 
 // Shown is a failure whose text the user has seen already.
@@ -103,10 +105,10 @@ func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []tar
 	if len(list) == 0 && len(*bad) == 0 && !o.DryRun {
 		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH, or output.image in the config")
 	}
-	checkTargets(list, base, bad)
 	for i := range list {
-		list[i].checksum = o.Checksum
+		list[i].checksum, list[i].keep = o.Checksum, o.NoClobber
 	}
+	checkTargets(list, o.inputs(c, base), o.NoClobber, bad)
 	return list
 }
 
@@ -167,7 +169,10 @@ func parseTargets(path, format string, more []string, bad *usage) (list []target
 	case path != "" && format != "":
 		list = appendTarget(list, format, path, bad)
 	case path != "":
-		bad.add("--output-image-file %s has no format: give --output-image-format too (%s)", path, strings.Join(output.Names(), ", "))
+		f, err := output.FromPath(path)
+		if bad.check(err); err == nil {
+			list = appendTarget(list, f.Name, path, bad)
+		}
 	case format != "" && len(more) == 0:
 		bad.add("--output-image-format %s has no file: give --output-image-file too", format)
 	}
@@ -188,30 +193,10 @@ func appendTarget(list []target, format, path string, bad *usage) []target {
 		bad.check(err)
 		return list
 	}
-	return append(list, target{format: f, path: abs(path), shrunk: f.InParts()})
-}
-
-// checkTargets refuses outputs that would destroy the base image, each other or a folder.
-func checkTargets(list []target, base string, bad *usage) {
-	seen := map[string]bool{}
-	baseInfo, _ := os.Stat(base)
-	for _, t := range list {
-		fi, err := os.Stat(t.path)
-		name := unaliased(t.path)
-		switch {
-		case seen[name]:
-			bad.add("two outputs have the same path %s", t.path)
-		case err != nil && !errors.Is(err, os.ErrNotExist):
-			bad.check(err)
-		case err == nil && fi.IsDir() && !t.format.Folder:
-			bad.add("output %s is a folder; name the file to write", t.path)
-		case err == nil && !fi.Mode().IsRegular() && !fi.IsDir():
-			bad.add("output %s is not a regular file; write to a file, then copy it there", t.path)
-		case err == nil && baseInfo != nil && os.SameFile(fi, baseInfo):
-			bad.add("output %s is the base image, which is never modified; name another file", t.path)
-		}
-		seen[name] = true
+	if other, contradicts := f.Contradicts(path); contradicts {
+		slog.Warn("the name of an output looks like another format than the one it gets", "file", path, "format", f, "looks like", other)
 	}
+	return append(list, target{format: f, path: abs(path), shrunk: f.InParts()})
 }
 
 // unaliased is a path without symbolic links in its folder, as far as that is there.

@@ -25,9 +25,10 @@ import (
 // job is what the supervisor asks the worker to do. Files are named by their index in the worker's
 // inherited files.
 type job struct {
-	Config     []byte // text of the config file, as it was when it was validated
-	ConfigFile string // where it came from
-	Image      string // base image
+	Config     []byte  // text of the config file, as it was when it was validated
+	ConfigFile string  // where it came from
+	Image      string  // base image
+	base       witness // what its file was before it was read, for the supervisor alone
 	Format     image.Format
 	Remake     bool // the base image and all outputs are ISO images with the same system
 	NewDisk    bool

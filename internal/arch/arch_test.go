@@ -29,7 +29,7 @@ var layers = []layer{
 	{names: []string{"internal/distro", "internal/disk", "internal/boot", "internal/vm", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
 	{names: []string{"internal/cow", "internal/config", "internal/rootfs", "internal/ui", "internal/hostfs", "internal/filetree"}},
-	{names: []string{"internal/hostcmd", "internal/seed", "internal/tempfile"}},
+	{names: []string{"internal/hostcmd", "internal/seed", "internal/tempfile", "internal/printable"}},
 }
 
 type layer struct {

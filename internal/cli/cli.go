@@ -15,6 +15,7 @@ import (
 
 	"imagecustomizer/internal/app"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/printable"
 	"imagecustomizer/internal/ui"
 )
 
@@ -44,7 +45,8 @@ type logging struct {
 type session struct {
 	ctx    context.Context
 	ui     *ui.UI
-	stdout io.Writer
+	stdout io.Writer // for text, which is made printable
+	tty    io.Writer // the same as it is, for a guest's console
 }
 
 // Run carries out the command line and returns the exit status.
@@ -65,6 +67,10 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 		fmt.Fprintf(stderr, "imagecustomizer: %v\nRun \"imagecustomizer --help\" for the flags.\n", err)
 		return app.ExitUsage
 	}
+	if err := logApart(c.Logging.LogFile, args); err != nil {
+		fmt.Fprintln(stderr, "imagecustomizer:", err)
+		return app.ExitUsage
+	}
 	screen, err := ui.New(ui.Options{
 		Progress: c.Logging.Progress, LogLevel: c.Logging.LogLevel, LogFormat: c.Logging.LogFormat,
 		LogFile: c.Logging.LogFile, Out: stderr,
@@ -75,7 +81,28 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 	}
 	defer screen.Close()
 	slog.SetDefault(screen.Logger())
-	return finish(parsed.Run(&session{ctx: ctx, ui: screen, stdout: stdout}), screen)
+	return finish(parsed.Run(&session{ctx: ctx, ui: screen, stdout: printable.Writer(stdout), tty: stdout}), screen)
+}
+
+// logApart refuses a log file that the command line names for anything else: opening the log empties it.
+func logApart(log string, args []string) error {
+	fi, err := os.Stat(log)
+	if log == "" || err != nil {
+		return nil
+	}
+	times := 0
+	for _, a := range args {
+		for _, path := range []string{a, a[strings.Index(a, "=")+1:]} {
+			if other, err := os.Stat(path); err == nil && os.SameFile(fi, other) {
+				times++
+				break
+			}
+		}
+	}
+	if times > 1 {
+		return fmt.Errorf("--log-file %s: the command line names this file for something else too; name another file", log)
+	}
+	return nil
 }
 
 // exitNow unwinds out of kong, which would otherwise go on after --help and --version.

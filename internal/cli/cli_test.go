@@ -149,6 +149,7 @@ func TestUsageErrors(t *testing.T) {
 	good := write(t, "os:\n  hostname: a\n")
 	image := write(t, strings.Repeat("x", 4096))
 	dir := t.TempDir()
+	older := write(t, "older")
 	for name, c := range map[string]struct {
 		args []string
 		want string
@@ -156,16 +157,19 @@ func TestUsageErrors(t *testing.T) {
 		"unknown flag":       {[]string{"--nonsense"}, "unknown flag --nonsense"},
 		"missing flags":      {nil, "missing flags"},
 		"no output":          {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image}, "no output"},
-		"no format":          {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output-image-file", dir + "/x"}, "has no format"},
+		"no format":          {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output-image-file", dir + "/x"}, "cannot tell the output format"},
 		"no file":            {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output-image-format", "raw"}, "has no file"},
 		"unknown format":     {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "vhdxx=" + dir + "/x"}, "vhdx"},
 		"no image":           {[]string{"--build-dir", dir, "--config-file", good, "--output", "raw=" + dir + "/x"}, "no base image"},
 		"image is missing":   {[]string{"--build-dir", dir, "--config-file", good, "--image-file", dir + "/none", "--output", "raw=" + dir + "/x"}, "no such file"},
-		"output is a folder": {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + dir}, "is a folder"},
+		"output is a directory": {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + dir}, "is a directory"},
 		"output is input":    {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + image}, "is the base image"},
 		"same output twice":  {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + dir + "/x", "--output", "qcow2=" + dir + "/x"}, "same path"},
 		"bad --output":       {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw"}, "FORMAT=PATH"},
 		"bad source":         {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + dir + "/x", "--rpm-source", image}, "neither a folder"},
+		"kept output":        {[]string{"--build-dir", dir, "--config-file", good, "--image-file", image, "--no-clobber", "--output", "raw=" + older}, "--no-clobber keeps it"},
+		"log is the base":    {[]string{"--log-file", image, "--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + dir + "/x"}, "something else"},
+		"log is an output":   {[]string{"--log-file", older, "--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + older}, "something else"},
 		"convert to nothing": {[]string{"convert", "--image-file", image}, "no output"},
 		"oci without build":  {[]string{"validate-config", "--config-file", good, "--validate-resources", "oci"}, "--build-dir"},
 	} {

@@ -19,7 +19,7 @@ type customizeCmd struct {
 	ConfigFile        string   `required:"" help:"Config file, YAML or JSON. Relative paths in it are relative to its folder." placeholder:"FILE"`
 	ImageFile         string   `help:"Base image: vhd, vhdx, qcow2, raw, or an ISO image of this program. Never modified. Default: input.image.path of the config." placeholder:"FILE"`
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write. Default: output.image.path of the config." placeholder:"FILE"`
-	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: output.image.format of the config." placeholder:"FORMAT"`
+	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: output.image.format of the config, then what the ending of the file's name says." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable. All are written side by side." placeholder:"FORMAT=PATH"`
 
 	OutputSplitPartitionsFormat string `enum:",raw,raw-zstd" default:"" help:"Write each partition to a file of its own, too: raw or raw-zstd. Their names are that of --output-image-file with _1.raw, _2.raw, ... in place of its ending, by partition number." placeholder:"FORMAT"`
@@ -31,6 +31,7 @@ type customizeCmd struct {
 	PackageCacheDir  string `help:"Folder where package downloads are kept between runs. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
 	AllowBackingFile bool   `help:"Accept a base image that refers to further files (a backing file or an external data file)."`
 	Checksum         bool   `help:"Write a .sha256 file beside each image."`
+	NoClobber        bool   `help:"Fail where an output exists already. Without it, an older file is replaced when the new one is complete."`
 	DryRun           bool   `help:"Read the image, print what would be done, step by step, and change nothing."`
 	Seed             string `help:"Make identifiers and salts from this text, not at random. With SOURCE_DATE_EPOCH set too, the same inputs give the same files." placeholder:"TEXT"`
 }
@@ -42,26 +43,28 @@ func (c *customizeCmd) Run(s *session) error {
 		OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat, Outputs: c.Output,
 		SplitFormat: c.OutputSplitPartitionsFormat, ShrinkFilesystems: c.ShrinkFilesystems, COSILevel: c.COSICompressionLevel,
 		RPMSources: c.RPMSource, DebSources: c.DebSource, NoBaseRepos: c.DisableBaseImageRPMRepos,
-		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, DryRun: c.DryRun, Seed: c.Seed,
+		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, NoClobber: c.NoClobber, DryRun: c.DryRun, Seed: c.Seed,
 	}, s.ui, s.stdout)
 }
 
 type convertCmd struct {
 	ImageFile         string   `required:"" help:"Image to read: vhd, vhdx, qcow2 or raw." placeholder:"FILE"`
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write." placeholder:"FILE"`
-	OutputImageFormat string   `help:"Format of the image to write: ${formats}." placeholder:"FORMAT"`
+	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: what the ending of the file's name says." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable." placeholder:"FORMAT=PATH"`
 	BuildDir          string   `help:"Folder for temporary files; needed for the formats cosi and baremetal-image only." placeholder:"DIR"`
 	COSILevel         int      `name:"cosi-compression-level" help:"Level of zstd for the formats cosi (default 9) and baremetal-image (default 22): 1 to 22." placeholder:"LEVEL"`
 	AllowBackingFile  bool     `help:"Accept an image that refers to further files."`
 	Checksum          bool     `help:"Write a .sha256 file beside each image."`
+	NoClobber         bool     `help:"Fail where an output exists already. Without it, an older file is replaced when the new one is complete."`
 }
 
 // Run converts an image.
 func (c *convertCmd) Run(s *session) error {
 	return app.Convert(s.ctx, app.ConvertOptions{
 		ImageFile: c.ImageFile, OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat,
-		Outputs: c.Output, BuildDir: c.BuildDir, COSILevel: c.COSILevel, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum,
+		Outputs: c.Output, BuildDir: c.BuildDir, COSILevel: c.COSILevel, AllowBackingFile: c.AllowBackingFile,
+		Checksum: c.Checksum, NoClobber: c.NoClobber,
 	}, s.ui)
 }
 
@@ -110,7 +113,7 @@ func (c *bootCmd) Run(s *session) error {
 	if c.Firmware != "auto" {
 		o.Firmware = c.Firmware
 	}
-	return app.Boot(s.ctx, o, os.Stdin, s.stdout)
+	return app.Boot(s.ctx, o, os.Stdin, s.tty)
 }
 
 type doctorCmd struct{}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"imagecustomizer/internal/printable"
 )
 
 // Problem is one thing wrong with a config file.
@@ -95,17 +97,17 @@ func (r *Report) Render(w io.Writer, color bool) {
 		if p.Warning {
 			kind = paint("33;1", "warning")
 		}
-		where := p.File
+		where := printable.Line(p.File)
 		if p.Line > 0 {
-			where = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+			where = fmt.Sprintf("%s:%d:%d", where, p.Line, p.Column)
 		}
-		fmt.Fprintf(w, "%s: %s: %s\n", paint("1", where), kind, p.Message)
+		fmt.Fprintf(w, "%s: %s: %s\n", paint("1", where), kind, printable.Text(p.Message))
 		if lines := r.sources[p.File]; p.Line > 0 && p.Line <= len(lines) {
 			margin := fmt.Sprintf("%5d | ", p.Line)
-			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, r.masked(p.File, p.Line), len(margin), "", paint("31;1", underline(lines[p.Line-1], p)))
+			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, printable.Aligned(r.masked(p.File, p.Line)), len(margin), "", paint("31;1", underline(lines[p.Line-1], p)))
 		}
 		if p.Hint != "" {
-			fmt.Fprintf(w, "        hint: %s\n", p.Hint)
+			fmt.Fprintf(w, "        hint: %s\n", printable.Text(p.Hint))
 		}
 	}
 }

@@ -19,7 +19,7 @@ func Checksum(ctx context.Context, p *Pending, progress func(done, total int64))
 	if err != nil {
 		return nil, fmt.Errorf("cannot compute the SHA-256 of the output %q: %w", p.path, err)
 	}
-	c, err := Create(p.path + ".sha256")
+	c, err := Create(p.path+".sha256", p.keep)
 	if err != nil {
 		return nil, err
 	}

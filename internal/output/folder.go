@@ -19,7 +19,7 @@ import (
 // of the folder's content, which Publish unpacks. Its name must be free, or that of an empty folder.
 func CreateFolder(path string) (*Pending, error) {
 	p := &Pending{path: path, owner: caller(), isFolder: true}
-	if err := p.create(nil); err != nil {
+	if err := p.create(); err != nil {
 		p.Discard()
 		return nil, fmt.Errorf("cannot write the output %q: %w", path, err)
 	}

@@ -21,6 +21,7 @@ type Format struct {
 	Name       string   // as spelled on the command line and in the config
 	Aliases    []string // other spellings
 	Extensions []string // usual endings of file names; empty where another format owns them
+	Shares     string   // the usual ending, where another format owns it
 	About      string   // one line for people
 
 	driver     string                   // QEMU's name; empty where qemu-img cannot write the format
@@ -51,7 +52,7 @@ var formats = []Format{
 		driver: "qcow2", pack: writeQCOW2, inPlace: folds, check: checkMagic("QFI\xfb"),
 	},
 	{
-		Name: "qcow2-zstd", About: "QEMU copy on write, clusters compressed with zstd (QEMU 5.1 or newer)",
+		Name: "qcow2-zstd", Shares: ".qcow2", About: "QEMU copy on write, clusters compressed with zstd (QEMU 5.1 or newer)",
 		driver: "qcow2", options: []string{"compression_type=zstd"}, compressed: true, check: checkMagic("QFI\xfb"),
 	},
 	{
@@ -59,7 +60,7 @@ var formats = []Format{
 		driver: "vpc", options: []string{"subformat=dynamic", "force_size=on"}, accepts: acceptVHD, check: checkVHD,
 	},
 	{
-		Name: "vhd-fixed", About: "Virtual PC, fixed size: what Azure takes",
+		Name: "vhd-fixed", Shares: ".vhd", About: "Virtual PC, fixed size: what Azure takes",
 		driver: "vpc", pack: writeFixedVHD, inPlace: always, options: []string{"subformat=fixed", "force_size=on"}, accepts: acceptFixedVHD, check: checkFixedVHD,
 	},
 	{
@@ -71,7 +72,7 @@ var formats = []Format{
 		cosi: &COSI{Level: usualLevel, windowLog: 27}, check: checkMagic("cosi-marker"),
 	},
 	{
-		Name: "baremetal-image", About: "COSI at the highest compression, with the footer of a fixed VHD",
+		Name: "baremetal-image", Shares: ".vhd", About: "COSI at the highest compression, with the footer of a fixed VHD",
 		cosi: &COSI{Level: 22, windowLog: 31, vhd: true}, check: checkBaremetal,
 	},
 	{
@@ -154,7 +155,16 @@ func FromPath(path string) (Format, error) {
 			}
 		}
 	}
-	return Format{}, fmt.Errorf("cannot tell the output format from the file name %q: name it, one of %s", name, strings.Join(Names(), ", "))
+	return Format{}, fmt.Errorf("cannot tell the output format from the file name %q: give --output-image-format too, one of %s", name, strings.Join(Names(), ", "))
+}
+
+// Contradicts tells whether the ending of a file's name usually means another format, and which.
+func (f Format) Contradicts(path string) (Format, bool) {
+	usual, err := FromPath(path)
+	if err != nil || usual.Name == f.Name {
+		return Format{}, false
+	}
+	return usual, f.Shares == "" || !strings.HasSuffix(strings.ToLower(path), f.Shares)
 }
 
 // nearest is the known spelling at most two edits away from name, or empty.

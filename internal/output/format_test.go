@@ -121,3 +121,21 @@ func FuzzPercentages(f *testing.F) {
 		_, _ = p.Write([]byte(text))
 	})
 }
+
+func TestContradicts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		format, path, other string
+	}{
+		{"vhdx", "a.vhdx", ""}, {"vhdx", "a.VHD", "vhd"}, {"vhd-fixed", "a.vhd", ""}, {"vhd-fixed", "a.vhdx", "vhdx"}, {"raw", "a.img", ""},
+		{"raw", "a.raw.zst", "raw.zst"}, {"raw", "a", ""}, {"qcow2-zstd", "a.qcow2", ""}, {"pxe-dir", "a.iso", "iso"}, {"baremetal-image", "a.bin", ""},
+	} {
+		f, err := Parse(c.format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, contradicts := f.Contradicts(c.path); contradicts != (c.other != "") || contradicts && other.Name != c.other {
+			t.Errorf("%s as %s: %v, %v", c.path, c.format, other.Name, contradicts)
+		}
+	}
+}

@@ -24,23 +24,25 @@ type Pending struct {
 	made  []string // folders made for it, outermost first
 	owner owner
 
+	keep     bool // an older file is never replaced
+	replaces bool // an older file had the name when the output was made
 	isFolder bool
 	folder   *tempfile.Folder // unpacked, waiting for its name
 }
 
-// Create makes an empty output to be published as path. Its folder is made if need be. inputs are
-// files of the run, such as the base image, that path must not be. Two outputs of one run must not
-// have the same path; this is the caller's to check.
-func Create(path string, inputs ...string) (*Pending, error) {
-	p := &Pending{path: path, owner: caller()}
-	if err := p.create(inputs); err != nil {
+// Create makes an empty output to be published as path. Its folder is made if need be. Where keep is set,
+// publishing fails if the name is taken; otherwise the older file is replaced. That path is no input of the
+// run, and no other output of it, is the caller's to check.
+func Create(path string, keep bool) (*Pending, error) {
+	p := &Pending{path: path, owner: caller(), keep: keep}
+	if err := p.create(); err != nil {
 		p.Discard()
 		return nil, fmt.Errorf("cannot write the output %q: %w", path, err)
 	}
 	return p, nil
 }
 
-func (p *Pending) create(inputs []string) error {
+func (p *Pending) create() error {
 	target, err := followLinks(p.path)
 	if err != nil {
 		return err
@@ -48,7 +50,7 @@ func (p *Pending) create(inputs []string) error {
 	if p.isFolder {
 		err = checkFolder(target)
 	} else {
-		err = checkTarget(target, inputs)
+		p.replaces, err = checkTarget(target)
 	}
 	if err != nil {
 		return err
@@ -73,6 +75,9 @@ func (p *Pending) File() *os.File { return p.file.File }
 
 // Path is where the output will appear, as the user gave it.
 func (p *Pending) Path() string { return p.path }
+
+// Replaces tells whether an older file has the output's name, or had it before it was published.
+func (p *Pending) Replaces() bool { return p.replaces }
 
 // Publish syncs the outputs, then gives each its name, in the order given, replacing older files of
 // those names at once. Before the first name is given, all content is on the disk. Where it fails,
@@ -109,6 +114,9 @@ func (p *Pending) finish() error {
 
 func (p *Pending) giveName() error {
 	publish := p.file.Publish
+	if p.keep {
+		publish = p.file.PublishNew
+	}
 	if p.isFolder {
 		publish = p.folder.Publish
 	}
@@ -157,24 +165,18 @@ func followLinks(path string) (string, error) {
 	return "", unix.ELOOP
 }
 
-func checkTarget(target string, inputs []string) error {
+// checkTarget refuses a name that no file can take, and tells whether one has it.
+func checkTarget(target string) (exists bool, err error) {
 	fi, err := os.Stat(target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && target[len(target)-1] != '/':
-		return nil
+		return false, nil
 	case err == nil && fi.IsDir(), errors.Is(err, fs.ErrNotExist):
-		return errors.New("it is a folder: name a file in it")
-	case err != nil:
-		return err
-	case !fi.Mode().IsRegular():
-		return errors.New("it exists and is not a regular file: write to a file, then copy it there")
+		return false, errors.New("it is a directory: name a file in it")
+	case err == nil && !fi.Mode().IsRegular():
+		return false, errors.New("it exists and is not a regular file: write to a file, then copy it there")
 	}
-	for _, in := range inputs {
-		if other, err := os.Stat(in); err == nil && os.SameFile(fi, other) {
-			return fmt.Errorf("it is the same file as the input %q: choose another name", in)
-		}
-	}
-	return nil
+	return err == nil, err
 }
 
 // makeFolders makes a folder and its parents, owned by o, and returns those it made.

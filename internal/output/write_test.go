@@ -244,7 +244,7 @@ func TestMain(m *testing.M) {
 
 // writeUntilKilled begins an output and never finishes it.
 func writeUntilKilled(path string) {
-	p, err := Create(path)
+	p, err := Create(path, false)
 	if err == nil {
 		_, err = p.File().WriteString("half an output")
 	}

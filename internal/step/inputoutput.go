@@ -26,7 +26,7 @@ type Output struct {
 // OutputImage is the image to write.
 type OutputImage struct {
 	Path   config.Path  `yaml:"path" doc:"File to write. --output-image-file wins over it." example:"out/image.vhdx"`
-	Format OutputFormat `yaml:"format" doc:"Its format. --output-image-format wins over it."`
+	Format OutputFormat `yaml:"format" doc:"Its format. --output-image-format wins over it. Default: what the ending of the path says."`
 	COSI   COSI         `yaml:"cosi" doc:"For the formats cosi and baremetal-image."`
 }
 

@@ -155,7 +155,7 @@ func (s ChangePackages) String() string {
 	if len(s.Options.Debconf) > 0 {
 		parts = append(parts, "answer questions of packages")
 	}
-	return "packages: " + strings.Join(parts, "; ")
+	return strings.Join(parts, "; ")
 }
 
 // Brings tells whether packages are added or updated, which may bring what later steps need.

@@ -75,6 +75,18 @@ func (f *File) Publish(name string) error {
 	return nil
 }
 
+// PublishNew is Publish, but fails with fs.ErrExist where the name is taken.
+func (f *File) PublishNew(name string) error {
+	if f.temp == "" {
+		return f.link(name)
+	}
+	if err := unix.Renameat2(f.dirFd(), f.temp, f.dirFd(), name, unix.RENAME_NOREPLACE); err != nil {
+		return err
+	}
+	f.temp = ""
+	return nil
+}
+
 func (f *File) link(name string) error {
 	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), f.dirFd(), name, unix.AT_SYMLINK_FOLLOW)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/printable"
 )
 
 // Describe is an error as people should read it. Where a command failed, its words and its last
@@ -40,10 +41,10 @@ func renderFailure(w io.Writer, err error, step, hint string, color bool) {
 	if step != "" {
 		text = step + ": " + text
 	}
-	text = printable(Redacted(text))
+	text = printable.Text(Redacted(text))
 	text = strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ")
 	_, _ = fmt.Fprintf(w, "%serror:%s %s\n", red, end, text)
 	if hint != "" {
-		_, _ = fmt.Fprintf(w, "  hint: %s\n", strings.ReplaceAll(printable(Redacted(hint)), "\n", "\n        "))
+		_, _ = fmt.Fprintf(w, "  hint: %s\n", strings.ReplaceAll(printable.Text(Redacted(hint)), "\n", "\n        "))
 	}
 }

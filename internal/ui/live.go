@@ -8,6 +8,8 @@ import (
 	"unicode"
 
 	"golang.org/x/text/width"
+
+	"imagecustomizer/internal/printable"
 )
 
 // style is how the terminal view looks.
@@ -71,11 +73,7 @@ func (v *liveView) event(e Event) {
 }
 
 func ended(e Event) string {
-	title := e.Title
-	if title == "" {
-		title = e.Step
-	}
-	return fmt.Sprintf("%s (%s)", oneLine(title), seconds(e.Elapsed))
+	return fmt.Sprintf("%s (%s)", plainName(e.Step, e.Title), seconds(e.Elapsed))
 }
 
 func (v *liveView) text(b []byte) {
@@ -131,7 +129,7 @@ func (s style) line(step *stepState, now time.Time, columns int) string {
 	tick := int(max(elapsed, 0)/(100*time.Millisecond)) % len(s.spinner)
 	left := fmt.Sprintf("%s %6s ", s.spinner[tick], seconds(elapsed))
 	const enoughTitle = 20
-	title := oneLine(step.title)
+	title := printable.Line(step.title)
 	right := ""
 	for _, r := range s.progress(step) {
 		if columns-columnsOf(left)-columnsOf(r) >= min(columnsOf(title), enoughTitle) {
@@ -198,25 +196,3 @@ func columnsOfRune(r rune) int {
 	}
 	return 1
 }
-
-// printable shows control characters, with which text from an image could command the terminal, as
-// escapes. Tabs and line ends stay.
-func printable(text string) string {
-	if strings.IndexFunc(text, isControl) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range text {
-		if isControl(r) {
-			fmt.Fprintf(&b, `\x%02x`, r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// oneLine is printable text without line ends.
-func oneLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }
-
-func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }

@@ -256,7 +256,7 @@ func TestOnARealTerminal(t *testing.T) {
 		"colours":  {map[string]string{"TERM": "xterm", "LANG": "C.UTF-8"}, true, true, "✓ first (0.3s)"},
 		"NO_COLOR": {map[string]string{"TERM": "xterm", "LANG": "C.UTF-8", "NO_COLOR": "1"}, true, false, "✓ first (0.3s)"},
 		"ASCII":    {map[string]string{"TERM": "xterm"}, true, true, "ok first (0.3s)"},
-		"dumb":     {map[string]string{"TERM": "dumb", "LANG": "C.UTF-8"}, false, false, "a first (0.3s)"},
+		"dumb":     {map[string]string{"TERM": "dumb", "LANG": "C.UTF-8"}, false, false, "first (0.3s)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

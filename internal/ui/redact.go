@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"imagecustomizer/internal/printable"
 )
 
 // mask stands where a secret was.
@@ -78,7 +80,7 @@ func (h cleaner) Enabled(ctx context.Context, l slog.Level) bool { return h.next
 
 // Handle hands on a masked copy of the record.
 func (h cleaner) Handle(ctx context.Context, r slog.Record) error {
-	clean := slog.NewRecord(r.Time, r.Level, printable(Redacted(r.Message)), r.PC)
+	clean := slog.NewRecord(r.Time, r.Level, printable.Text(Redacted(r.Message)), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
 		clean.AddAttrs(redactAttr(a))
 		return true

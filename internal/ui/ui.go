@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"imagecustomizer/internal/printable"
 )
 
 // Options say what is shown and where. Empty fields mean the default.
@@ -206,7 +208,7 @@ func (u *UI) Note(format string, args ...any) {
 		u.show(Event{Time: time.Now(), Kind: Message, Level: "info", Text: text})
 		return
 	}
-	u.write([]byte(printable(text) + "\n"))
+	u.write([]byte(printable.Text(text) + "\n"))
 }
 
 // Problems shows the lines that render writes, with colours where the screen has them.

@@ -82,13 +82,13 @@ func TestPlain(t *testing.T) {
 	v.event(Event{Time: at(75.4), Kind: Start, Step: "close"})
 	v.event(Event{Time: at(3675), Kind: Fail, Step: "close", Title: "two\nlines \x1b[31m", Elapsed: time.Hour})
 	v.tick(at(9999))
-	wantText(t, out.String(), `[  0.4s] open open the image (0.3s)
-[ 11.0s] output write vhdx ... (10.6s so far, 25%)
-[ 41.0s] output write vhdx ... (40.6s so far, 25%)
-[ 1m11s] output write vhdx ... (1m11s so far, 25%)
+	wantText(t, out.String(), `[  0.4s] open the image (0.3s)
+[ 11.0s] write vhdx ... (10.6s so far, 25%)
+[ 41.0s] write vhdx ... (40.6s so far, 25%)
+[ 1m11s] write vhdx ... (1m11s so far, 25%)
 a log line
-[ 1m15s] output write vhdx (1m15s)
-[ 1h01m] close two lines \x1b[31m FAILED (1h00m)
+[ 1m15s] write vhdx (1m15s)
+[ 1h01m] two lines \u001b[31m FAILED (1h00m)
 `)
 }
 
@@ -109,7 +109,7 @@ func TestPlainRun(t *testing.T) {
 	}
 	lines := strings.Split(out.String(), "\n")
 	for i, want := range []string{
-		` WRN careful why="two words"`, " ERR from the worker a=1 b=2", "[  0.0s] a first (2.0s)", "[  0.0s] b second (1.0s)",
+		` WRN careful why="two words"`, " ERR from the worker a=1 b=2", "[  0.0s] first (2.0s)", "[  0.0s] second (1.0s)",
 		"wrote out.vhdx", "Done in 0.0s: 2 steps, longest a 2.0s, b 1.0s",
 	} {
 		if !strings.HasSuffix(lines[i], want) {
@@ -176,7 +176,7 @@ func TestLogFileHasEverything(t *testing.T) {
 			t.Errorf("the log file lacks %s:\n%s", want, log)
 		}
 	}
-	wantText(t, out.String(), "[  0.0s] a first FAILED (0.0s)\nerror: a: why\n  hint: do this\n  log: "+file+"\n")
+	wantText(t, out.String(), "[  0.0s] first FAILED (0.0s)\nerror: a: why\n  hint: do this\n  log: "+file+"\n")
 }
 
 func TestLogFormatJSON(t *testing.T) {
@@ -229,7 +229,7 @@ func TestFailure(t *testing.T) {
   command: tdnf install -y tree
   its last lines:
       Loaded plugin
-      No matching packages \x1b[2J
+      No matching packages \u001b[2J
   hint: check the name
         or the sources
 `},

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"imagecustomizer/internal/printable"
 )
 
 // jsonView writes events as NDJSON.
@@ -106,13 +108,8 @@ func (v *plainView) tick(now time.Time) {
 	}
 }
 
-// plainName is a step's name and, where it says more, its title.
-func plainName(name, title string) string {
-	if title == name {
-		title = ""
-	}
-	return oneLine(name + " " + title)
-}
+// plainName is a step's title, or its name where it has none.
+func plainName(name, title string) string { return printable.Line(cmp.Or(title, name)) }
 
 func (v *plainView) text(b []byte) { _, _ = v.out.Write(b) }
 
@@ -193,5 +190,5 @@ func (s *summary) line() string {
 	if len(names) > 0 && len(s.steps) > 1 {
 		text += ", longest " + strings.Join(names, ", ")
 	}
-	return printable(text)
+	return printable.Text(text)
 }
