@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/disk"
@@ -37,6 +38,9 @@ func (w *worker) newDisk(ctx context.Context, m *machine.Machine, l *disk.Layout
 		return err
 	}
 	w.undo = disk.Stack{d.Close}
+	if err := d.Cover(slices.DeleteFunc(slices.Clone(old.Covered), l.Mounted)); err != nil {
+		return err
+	}
 	if err := w.enter(m, d, sandbox.File(fileDisk)); err != nil {
 		return errors.Join(err, later.Undo())
 	}

@@ -75,7 +75,7 @@ func (w *worker) enter(m *machine.Machine, d *image.Disk, file *os.File) error {
 		return err
 	}
 	facts.HostKernel = kernelRelease()
-	facts.SectorSize, facts.Volumes, facts.Sealed = d.Table.SectorSize, d.Volumes, d.Sealed
+	facts.SectorSize, facts.Volumes, facts.Sealed, facts.Covered = d.Table.SectorSize, d.Volumes, d.Sealed, d.Covered
 	if facts.DiskSize, err = file.Seek(0, io.SeekEnd); err != nil {
 		return err
 	}

@@ -33,8 +33,9 @@ type Use int
 // Uses of an fstab entry.
 const (
 	Mount  Use = iota // a filesystem of the image's own disk
-	Ignore            // swap, pseudo, network, overlay, bind: nothing a customizer writes to
+	Ignore            // pseudo, network, overlay, bind, a file: nothing a customizer writes to
 	Data              // a disk the image gets where it runs
+	Swap              // swap, on whichever disk
 )
 
 // ParseFstab reads an fstab. Any text is one.
@@ -102,27 +103,36 @@ func (e Entry) String() string {
 // foreign are filesystem types that lie on no partition of the image's own disk.
 var foreign = []string{
 	"proc", "sysfs", "tmpfs", "devpts", "devtmpfs", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "efivarfs",
-	"bpf", "configfs", "hugetlbfs", "mqueue", "ramfs", "rpc_pipefs", "binfmt_misc", "swap", "overlay", "none", "autofs",
+	"bpf", "configfs", "hugetlbfs", "mqueue", "ramfs", "rpc_pipefs", "binfmt_misc", "overlay", "none", "autofs",
 	"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "glusterfs", "iso9660", "udf",
 }
 
-var (
-	dataDisks = []string{"/dev/disk/azure/", "/dev/disk/cloud/azure_"} // names Azure's udev rules give
-	removable = []string{"/dev/fd", "/dev/sr", "/dev/cdrom"}
-)
+// removable are the names of drives.
+var removable = []string{"/dev/fd", "/dev/sr", "/dev/cdrom", "/dev/zram"}
 
-// Use classifies the entry.
+// Use classifies the entry by what it says; Fstab.Claims by what the image has, too.
 func (e Entry) Use() Use {
 	begins := func(prefix string) bool { return strings.HasPrefix(e.Source, prefix) }
 	switch {
-	case !strings.HasPrefix(e.Target, "/"), slices.Contains(foreign, e.Type), strings.HasPrefix(e.Type, "fuse"),
-		e.has("bind"), e.has("rbind"), e.has("loop"), e.has("_netdev"), slices.ContainsFunc(removable, begins),
+	case e.Type == "swap" && e.isDevice() && !slices.ContainsFunc(removable, begins):
+		return Swap
+	case e.Type == "swap", !strings.HasPrefix(e.Target, "/"), slices.Contains(foreign, e.Type), strings.HasPrefix(e.Type, "fuse"),
+		e.has("bind"), e.has("rbind"), e.has("loop"), e.has("_netdev"), slices.ContainsFunc(removable, begins), !e.isDevice(),
 		e.has("noauto") && !e.has("x-systemd.automount"):
 		return Ignore
-	case slices.ContainsFunc(dataDisks, begins):
+	}
+	if disk, _, ok := partition(e.Source); ok && otherDisk(disk) {
 		return Data
 	}
 	return Mount
+}
+
+// isDevice tells whether the source is the name of a device, rightly written or not; anything else, such as a
+// word, a server's folder or a file, can be no partition.
+func (e Entry) isDevice() bool {
+	name := plainName(e.Source)
+	tag, _, _ := strings.Cut(name, "=")
+	return strings.HasPrefix(name, "/dev/") || tags[tag] != nil || tag == "ID"
 }
 
 func (e Entry) has(option string) bool { return slices.Contains(e.Options, option) }
@@ -133,7 +143,7 @@ func (e Entry) Optional() bool { return e.has("nofail") }
 // unquoteTag removes the quotes that libmount allows around a tag's value.
 func unquoteTag(s string) string {
 	key, value, ok := strings.Cut(s, "=")
-	if ok && len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+	if ok && len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
 		return key + "=" + value[1:len(value)-1]
 	}
 	return s

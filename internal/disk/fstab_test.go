@@ -53,7 +53,7 @@ func TestUse(t *testing.T) {
 		"UUID=1 /home btrfs subvol=home,nofail":                           Mount,
 		"UUID=1 /efi vfat noauto,x-systemd.automount":                     Mount,
 		"UUID=1 /efi vfat noauto":                                         Ignore,
-		"UUID=1 none swap sw":                                             Ignore,
+		"UUID=1 none swap sw":                                             Swap,
 		"/swapfile swap swap sw":                                          Ignore,
 		"overlay /etc overlay lowerdir=/etc":                              Ignore,
 		"proc /proc proc defaults":                                        Ignore,

@@ -1,5 +1,7 @@
 package disk
 
+import "slices"
+
 // Layout is a disk that is to be made, or to be made of one, with all its identifiers.
 type Layout struct {
 	Size        int64 // bytes
@@ -54,4 +56,9 @@ func (l *Layout) Format(partition int) Format {
 		}
 	}
 	return Format{}
+}
+
+// Mounted tells whether something is mounted exactly at a path.
+func (l *Layout) Mounted(target string) bool {
+	return slices.ContainsFunc(l.Mounts, func(m LayoutMount) bool { return m.Entry.Target == target })
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -135,7 +134,7 @@ func (d *Disk) mountLayout(ctx context.Context, l *disk.Layout, dir string) erro
 			d.Mounts = append(d.Mounts, Mounted{Path: "/", Volume: v})
 			continue
 		}
-		if err := d.mountEntry(ctx, disk.Entry{Source: "PARTUUID=" + v.Partition.UUID, Target: m.Entry.Target, Type: v.Content.Type, Options: strings.Split(disk.KeptOptions(v.Content.Type, m.Entry.Options), ",")}); err != nil {
+		if err := d.mountEntry(ctx, disk.Claim{Entry: m.Entry, Use: disk.Mount, Volume: &v}); err != nil {
 			return fmt.Errorf("mount %s: %w", m.Entry.Target, err)
 		}
 	}

@@ -246,15 +246,15 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 	}
 	d.undo.Push(d.Root.Close)
 	d.Mounts = []Mounted{{Path: "/", Volume: root.volume, Kept: kept}}
-	for _, e := range mountOrder(root.fstab) {
-		if e.Target == "/" && !root.sealed() {
-			d.compareRoot(e, root.volume)
+	for _, c := range mountOrder(root.fstab.Claims(d.Volumes)) {
+		if c.Target == "/" && !root.sealed() {
+			d.compareRoot(c, root.volume)
 		}
-		if e.Target == "/" {
+		if c.Target == "/" {
 			continue
 		}
-		if err := d.mountEntry(ctx, e); err != nil {
-			return fmt.Errorf("mount %s: %w", e.Target, err)
+		if err := d.mountEntry(ctx, c); err != nil {
+			return fmt.Errorf("mount %s: %w", c.Target, err)
 		}
 	}
 	d.noteSubvolumes()
@@ -266,43 +266,44 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 
 // mountOrder lists what an fstab mounts, parents first, and /boot first of those, since it tells what
 // verity devices are.
-func mountOrder(f disk.Fstab) []disk.Entry {
-	entries := f.Entries()
-	depth := func(e disk.Entry) int {
+func mountOrder(claims []disk.Claim) []disk.Claim {
+	depth := func(e disk.Claim) int {
 		if e.Target == "/boot" {
 			return 0
 		}
 		return strings.Count(e.Target, "/")
 	}
-	slices.SortStableFunc(entries, func(a, b disk.Entry) int { return cmp.Compare(depth(a), depth(b)) })
-	return entries
+	slices.SortStableFunc(claims, func(a, b disk.Claim) int { return cmp.Compare(depth(a), depth(b)) })
+	return claims
 }
 
 // compareRoot warns of an fstab that names another root than the one it lies on.
-func (d *Disk) compareRoot(e disk.Entry, root disk.Volume) {
-	if v, err := disk.Find(d.Volumes, e.Source); err != nil || v.Number != root.Number {
-		slog.Warn("the fstab of the image names another root than the filesystem it lies on", "names", e.Source, "partition", root.Number)
+func (d *Disk) compareRoot(c disk.Claim, root disk.Volume) {
+	if v := c.Volume; v == nil || v.Number != root.Number {
+		slog.Warn("the fstab of the image names another root than the filesystem it lies on", "names", c.Source, "partition", root.Number)
 	}
 }
 
-func (d *Disk) mountEntry(ctx context.Context, e disk.Entry) error {
-	switch e.Use() {
-	case disk.Ignore:
+// hintElsewhere says what to do about a filesystem of the system that the image does not have.
+const hintElsewhere = "if it is a disk that the image gets where it runs, give the line the mount option nofail or noauto"
+
+func (d *Disk) mountEntry(ctx context.Context, e disk.Claim) error {
+	if name, ok := sealedName(e.Source); ok && e.Use == disk.Mount {
+		return d.mountSealed(name, e.Entry)
+	}
+	if e.Fatal {
+		return fmt.Errorf("%s; %s", e.Why, hintElsewhere)
+	}
+	if e.Why != "" && e.Use != disk.Swap {
+		slog.Warn("left alone: "+e.Why, "mount", e.Target)
+	}
+	switch e.Use {
+	case disk.Ignore, disk.Swap:
 		return nil
 	case disk.Data:
-		return d.coverData(e)
+		return d.coverData(e.Target)
 	}
-	if name, ok := sealedName(e.Source); ok {
-		return d.mountSealed(name, e)
-	}
-	v, err := disk.Find(d.Volumes, e.Source)
-	if err != nil && e.Optional() {
-		slog.Warn("left alone: "+err.Error(), "mount", e.Target)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+	v := e.Volume
 	target, err := d.mountPoint(e.Target)
 	if err != nil {
 		return err
@@ -341,17 +342,29 @@ func (d *Disk) mountFAT(ctx context.Context, path string, v disk.Volume, target 
 	return nil
 }
 
-// coverData puts an empty, read-only filesystem where the image will have a disk of its own, so that
-// nothing is written into the mount point by mistake.
-func (d *Disk) coverData(e disk.Entry) error {
-	target, err := d.mountPoint(e.Target)
+// Cover puts an empty, read-only filesystem at mount points of disks that the image gets where it runs, so
+// that nothing is written into them by mistake.
+func (d *Disk) Cover(targets []string) error {
+	for _, t := range targets {
+		if err := d.coverData(t); err != nil {
+			return fmt.Errorf("cover %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+func (d *Disk) coverData(path string) error {
+	d.Covered = append(d.Covered, path)
+	if !d.Root.IsDir(path) {
+		return nil // who looks at an image does not make folders in it
+	}
+	target, err := d.mountPoint(path)
 	if err != nil {
 		return err
 	}
 	if err := unix.Mount("data", target, "tmpfs", unix.MS_RDONLY|unix.MS_NODEV, "size=4k"); err != nil {
 		return err
 	}
-	d.Covered = append(d.Covered, e.Target)
 	d.undo.Push(func() error { return disk.Unmount(target) })
 	return nil
 }

@@ -4,7 +4,9 @@ package image
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -68,6 +70,17 @@ tmpfs /tmp tmpfs size=1g 0 0
 		{"size=100M", "mkfs.ext4 -q -L 'my home'", nil},
 		{"size=100M", "mkfs.ext4 -q", nil},
 	}, map[string]int{"/": 4, "/boot": 3, "/boot/efi": 2, "/usr": 5, "/var": 6, "/home of all": 7}},
+	"other disks, and names written wrongly": {"gpt", 512, []part{
+		{esp, mkESP, bootFiles},
+		{"size=400M", mkRoot, map[string]string{"mnt/x": "", "data/x": "", "scratch/x": "", "lustre/x": "", "etc/fstab": noQuota +
+			"UUID='0a1b-2c3d' /boot/efi vfat umask=0077 0 1\n/dev/sdb2 /mnt auto defaults,nofail,comment=cloudconfig 0 2\n" +
+			"/dev/nvme1n1 /data xfs defaults 0 2\nUUID=5678-ABCD /scratch auto defaults 0 0\n10.0.0.5@tcp:/fsx /lustre lustre flock 0 0\n" +
+			"none /proc/xen xenfs defaults 0 0\n/dev/sda2 /absent auto nofail 0 0\n"}},
+	}, map[string]int{"/": 2, "/boot/efi": 1}},
+	"named by a disk's serial number": {"gpt", 512, []part{
+		{esp, mkESP, bootFiles},
+		{"size=400M", mkRoot, map[string]string{"etc/fstab": "/dev/disk/by-id/ata-QEMU_HARDDISK_QM1-part2 / ext4 defaults 0 1\n/dev/disk/by-id/ata-QEMU_HARDDISK_QM1-part1 /boot/efi vfat defaults 0 1\n"}},
+	}, map[string]int{"/": 2, "/boot/efi": 1}},
 	"xfs": {"gpt", 512, []part{
 		{"size=320M", "mkfs.xfs -q -m uuid=" + rootID, map[string]string{"etc/fstab": "UUID=" + rootID + " / xfs defaults 0 0\n"}},
 	}, map[string]int{"/": 1}},
@@ -172,13 +185,18 @@ func TestNodesAndLinks(t *testing.T) {
 
 // TestDataDiskIsCovered: what a script writes to a disk that only the cloud has must fail.
 func TestDataDiskIsCovered(t *testing.T) {
-	file := build(t, "gpt", 512, layouts["many partitions"].parts)
+	file := build(t, "gpt", 512, layouts["other disks, and names written wrongly"].parts)
 	d, err := open(t, file)
 	must(t, err)
-	if err := d.Root.WriteFile("/mnt/x", nil, 0o644); err == nil || !strings.Contains(err.Error(), "read-only") {
-		t.Errorf("got %v", err)
+	for _, name := range []string{"/mnt/x", "/data/x", "/scratch/x", "/mnt/etc/fstab"} {
+		if err := d.Root.WriteFile(name, nil, 0o644); err == nil || !strings.Contains(err.Error(), "read-only") && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
-	must(t, d.Root.WriteFile("/absent-but-not-a-mount", nil, 0o644))
+	if diff := cmp.Diff([]string{"/mnt", "/data", "/scratch", "/absent"}, d.Covered); diff != "" || d.Root.Exists("/absent") {
+		t.Errorf("%s, or a folder was made", diff)
+	}
+	must(t, d.Root.WriteFile("/lustre/y", nil, 0o644))
 	must(t, d.Close())
 }
 
@@ -207,9 +225,10 @@ func TestOpenRefuses(t *testing.T) {
 			[]part{{"size=200M", "mkfs.btrfs -q", map[string]string{"@/etc/fstab": "", "@old/etc/fstab": ""}}},
 			"each of partition 1 subvolume @, partition 1 subvolume @old has an /etc/fstab",
 		},
-		"missing source": {withEntry("UUID=1234-5678 /boot/efi vfat defaults 0 1\n"), "mount /boot/efi: fstab names UUID=1234-5678, but no partition of the image is that"},
-		"LVM source":     {withEntry("/dev/mapper/vg-var /var ext4 defaults 0 1\n"), "mount /var: fstab names /dev/mapper/vg-var"},
-		"not a folder":   {withEntry("UUID=" + rootID + " /etc/fstab ext4 defaults 0 1\n"), "mount /etc/fstab: mkdir /etc/fstab: not a directory"},
+		"a disk elsewhere as /var": {withEntry("/dev/sdb1 /var ext4 defaults 0 1\n"), "mount /var: /dev/sdb1 is another disk than the one that the system boots from; if it is"},
+		"missing source":           {withEntry("UUID=1234-5678 /boot/efi vfat defaults 0 1\n"), "mount /boot/efi: fstab names UUID=1234-5678, but no partition of the image is that"},
+		"LVM source":               {withEntry("/dev/mapper/vg-var /var ext4 defaults 0 1\n"), "mount /var: fstab names /dev/mapper/vg-var"},
+		"not a folder":             {withEntry("UUID=" + rootID + " /etc/fstab ext4 defaults 0 1\n"), "mount /etc/fstab: mkdir /etc/fstab: not a directory"},
 		"unmountable": {
 			[]part{{"size=320M", "f() { mkfs.xfs -q $1; printf '\\377\\377' | dd of=$1 bs=1 seek=100 conv=notrunc status=none; }; f", nil}},
 			"partition 1: mount the xfs filesystem on /dev/vda1",

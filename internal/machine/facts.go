@@ -23,6 +23,7 @@ type Facts struct {
 	DiskSize       int64             // of the image's disk, in bytes
 	Volumes        []disk.Volume     // all partitions, with what they hold
 	Sealed         []image.Sealed    // dm-verity devices
+	Covered        []string          // mount points of disks that the image gets where it runs
 	HostKernel     string            // release of the kernel this runs on
 }
 

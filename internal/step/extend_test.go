@@ -65,7 +65,7 @@ func TestGrownLayoutKeepsTheDisk(t *testing.T) {
 	if l.Partition(4).UUID == "" || l.Format(4).UUID == "" || l.Format(3).Type != "swap" {
 		t.Errorf("added %+v", l)
 	}
-	fstab := newFstab("UUID=old-root / ext4 errors=remount-ro 0 1\n", l)
+	fstab := newFstab("UUID=old-root / ext4 errors=remount-ro 0 1\n", l, nil)
 	for _, want := range []string{"UUID=old-root / ext4", "PARTUUID=old-1 /boot/efi vfat", "PARTUUID=" + l.Partition(4).UUID + " /var xfs", "UUID=" + l.Format(3).UUID + " none swap"} {
 		if !strings.Contains(fstab, want) {
 			t.Errorf("fstab lacks %q:\n%s", want, fstab)

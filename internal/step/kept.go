@@ -2,6 +2,7 @@ package step
 
 import (
 	"fmt"
+	"path"
 	"slices"
 
 	"imagecustomizer/internal/machine"
@@ -41,13 +42,39 @@ func (c *Config) kept(f *machine.Facts) (problems []plan.Problem) {
 			refuse(x.key, x.path)
 		}
 	}
+	c.eachDestination(refuse)
+	return problems
+}
+
+// covered finds files that the config would put where a disk will be mounted that the image only gets where
+// it runs. What scripts write cannot be known; the kernel refuses it.
+func (c *Config) covered(f *machine.Facts) (problems []plan.Problem) {
+	c.eachDestination(func(key, name string) {
+		for _, dir := range f.Covered {
+			if name = path.Clean(name); (name == dir || below(name, dir)) && !c.Storage.mountsAt(dir) {
+				problems = append(problems, plan.Problem{
+					Step: key, Text: fmt.Sprintf("%s lies where /etc/fstab of the image mounts a disk that it gets where it runs", name),
+					Hint: "put it on the image's own disk, and have a service copy it at boot",
+				})
+			}
+		}
+	})
+	return problems
+}
+
+// mountsAt tells whether the config has a filesystem of its own mounted there.
+func (s *Storage) mountsAt(dir string) bool {
+	return slices.ContainsFunc(s.mounts(nil), func(m mount) bool { return m.Path == dir })
+}
+
+// eachDestination calls f with every place that the config has files put to.
+func (c *Config) eachDestination(f func(key, path string)) {
 	for i, d := range c.OS.AdditionalDirs {
-		refuse(fmt.Sprintf("os.additionalDirs[%d]", i), string(d.Destination))
+		f(fmt.Sprintf("os.additionalDirs[%d]", i), string(d.Destination))
 	}
 	for i, a := range c.OS.AdditionalFiles {
-		refuse(fmt.Sprintf("os.additionalFiles[%d]", i), string(a.Destination))
+		f(fmt.Sprintf("os.additionalFiles[%d]", i), string(a.Destination))
 	}
-	return problems
 }
 
 // recordable leaves out the records that would lie on a filesystem that stays sealed.

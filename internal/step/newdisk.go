@@ -282,6 +282,7 @@ func kernelHas(m *machine.Machine, k boot.Kernel, kind string) bool {
 
 // Run makes the disk and writes the new /etc/fstab.
 func (s NewDisk) Run(ctx context.Context, m *machine.Machine) error {
+	volumes := m.Facts.Volumes // of the old disk
 	if err := m.NewDisk(ctx, s.Layout); err != nil {
 		return err
 	}
@@ -289,7 +290,7 @@ func (s NewDisk) Run(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Root.WriteFile("/etc/fstab", []byte(newFstab(string(old), s.Layout)), 0o644); err != nil {
+	if err := m.Root.WriteFile("/etc/fstab", []byte(newFstab(string(old), s.Layout, volumes)), 0o644); err != nil {
 		return err
 	}
 	return s.resume(m.Root)
@@ -308,8 +309,9 @@ func (s NewDisk) resume(root *rootfs.Root) error {
 	return root.WriteFile(file, []byte("RESUME="+source+"\n"), 0o644)
 }
 
-// newFstab replaces the lines for filesystems and swap of the image's own disk, and keeps all others.
-func newFstab(old string, l *disk.Layout) string {
+// newFstab replaces the lines for filesystems and swap of the image's own disk, whose partitions are others
+// now, and keeps all others.
+func newFstab(old string, l *disk.Layout, volumes []disk.Volume) string {
 	entries := slices.Clone(l.Swaps)
 	for i := len(l.Mounts) - 1; i >= 0; i-- {
 		entries = slices.Insert(entries, 0, l.Mounts[i].Entry)
@@ -321,8 +323,14 @@ func newFstab(old string, l *disk.Layout) string {
 		}
 		entries = nil
 	}
-	for _, line := range disk.ParseFstab(old) {
-		if line.Entry == nil || !replaced(*line.Entry) {
+	lines := disk.ParseFstab(old)
+	claims := lines.Claims(volumes)
+	for _, line := range lines {
+		own := false
+		if line.Entry != nil {
+			own, claims = claims[0].Own || claims[0].Use == disk.Data && l.Mounted(claims[0].Target), claims[1:]
+		}
+		if !own {
 			text.WriteString(line.Text)
 			continue
 		}
@@ -333,12 +341,4 @@ func newFstab(old string, l *disk.Layout) string {
 	}
 	write()
 	return text.String()
-}
-
-// replaced tells whether an entry is of the image's own disk, whose partitions are others now.
-func replaced(e disk.Entry) bool {
-	if e.Type == "swap" {
-		return !strings.HasPrefix(e.Source, "/") || strings.HasPrefix(e.Source, "/dev/") && !strings.HasPrefix(e.Source, "/dev/zram")
-	}
-	return e.Use() == disk.Mount
 }

@@ -69,7 +69,7 @@ func TestLayout(t *testing.T) {
 		t.Error(d)
 	}
 	uuid := func(n int) string { return l.Format(n).UUID }
-	fstab := newFstab("", l)
+	fstab := newFstab("", l, nil)
 	if d := cmp.Diff("PARTUUID="+l.Partition(4).UUID+" / btrfs subvol=/root 0 0\n"+
 		"PARTLABEL=b /boot xfs noatime,nodev 0 0\n"+
 		"UUID="+uuid(4)+" /srv btrfs subvol=/srv 0 0\n"+
@@ -131,7 +131,11 @@ tmpfs /tmp tmpfs nosuid 0 0
 /swapfile none swap sw 0 0
 LABEL=old-boot /boot ext4 defaults 0 2
 /dev/disk/azure/resource-part1 /mnt ext4 nofail 0 0
-server:/x /nfs nfs _netdev 0 0`, l)
+/dev/sdb1 /data auto nofail 0 2
+UUID=other /backup xfs nofail 0 0
+/dev/nvme1n1p2 none swap sw 0 0
+/dev/sdc1 /srv ext4 nofail 0 0
+server:/x /nfs nfs _netdev 0 0`, l, nil)
 	lines := strings.Split(got, "\n")
 	var targets []string
 	for _, line := range lines {
@@ -140,7 +144,7 @@ server:/x /nfs nfs _netdev 0 0`, l)
 			targets = append(targets, f[0][:min(4, len(f[0]))]+" "+f[1])
 		}
 	}
-	want := []string{"# a", "PART /", "PART /boot", "UUID /srv", "PART /boot/efi", "UUID none", "tmpf /tmp", "/swa none", "/dev /mnt", "serv /nfs"}
+	want := []string{"# a", "PART /", "PART /boot", "UUID /srv", "PART /boot/efi", "UUID none", "tmpf /tmp", "/swa none", "/dev /mnt", "/dev /data", "UUID /backup", "/dev none", "serv /nfs"}
 	if d := cmp.Diff(want, targets); d != "" {
 		t.Errorf("%s\n%s", d, got)
 	}

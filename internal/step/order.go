@@ -3,6 +3,7 @@ package step
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"imagecustomizer/internal/liveos"
@@ -30,7 +31,7 @@ type Inputs struct {
 // Plan turns a config into the steps for an image, or into the reasons why it cannot be carried out
 // there. It changes nothing and asks nobody.
 func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
-	problems := append(unsupported(c, f), c.kept(f)...)
+	problems := slices.Concat(unsupported(c, f), c.kept(f), c.covered(f))
 	newDisk, why := planNewDisk(c, f, in)
 	problems = append(problems, why...)
 	reset, why := planIdentifiers(c, f, in)

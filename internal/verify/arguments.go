@@ -74,6 +74,9 @@ func (s *system) device(found *list, e boot.Entry, key, value string) {
 		source = "UUID=" + value
 	}
 	v, err := s.named(source)
+	if len(e.Initrds) == 0 && key == "root" {
+		v, err = s.oneOf(disk.NamedToKernel(s.Volumes, source), source)
+	}
 	switch {
 	case err != nil:
 		found.at(e.File, e.Line, "%s=%s: %v", key, value, err)

@@ -116,10 +116,29 @@ func TestBrokenDebian(t *testing.T) {
 			p.insert(fstabFile, "overlay /etc overlay lowerdir=/sysroot/etc,upperdir=/sysroot/var/up,workdir=/sysroot/var/work 0 0")
 		}, `/etc/fstab:4: the overlay's upperdir /sysroot/var/up is not a folder .*`, false},
 		{"fstab: verity", func(p *patient) { p.edit(fstabFile, "UUID="+rootID, "/dev/mapper/root") }, `/etc/fstab:3: mounts /dev/mapper/root, but /boot/grub/grub.cfg:\d+ passes no roothash= .*`, false},
+		{"fstab: case of a FAT's number", func(p *patient) { p.edit(fstabFile, esp.Content.UUID, strings.ToLower(esp.Content.UUID)) }, `/etc/fstab:2: names UUID=\S+, but no partition of the image is that \(case, .*: partition 1 is UUID=` + esp.Content.UUID + `\)`, false},
+		{"fstab: capitals", func(p *patient) { p.edit(fstabFile, "UUID="+rootID, "UUID="+strings.ToUpper(rootID)) }, `/etc/fstab:3: names UUID=.*: partition 2 is UUID=` + rootID + `\)`, false},
+		{"fstab: capitals of a partition", func(p *patient) {
+			p.edit(fstabFile, "UUID="+rootID, "PARTUUID="+strings.ToUpper(root.Partition.UUID))
+		}, `/etc/fstab:3: names PARTUUID=.*: partition 2 is PARTUUID=` + root.Partition.UUID + `\)`, false},
+		{"fstab: tag in small letters", func(p *patient) { p.edit(fstabFile, "UUID="+rootID, "uuid="+rootID) }, `/etc/fstab:3: names uuid=.*`, false},
+		{"fstab: quotes", func(p *patient) { p.edit(fstabFile, "UUID="+rootID, `"UUID=`+rootID+`"`) }, `/etc/fstab:3: names "UUID=.*`, false},
+		{"fstab: blank", func(p *patient) { p.edit(fstabFile, "UUID="+rootID, `UUID=`+rootID+`\040`) }, `/etc/fstab:3: names UUID=.*`, false},
+		{"fstab: capitals in a link", func(p *patient) {
+			p.edit(fstabFile, "UUID="+rootID, "/dev/disk/by-uuid/"+strings.ToUpper(rootID))
+		}, `/etc/fstab:3: names /dev/disk/by-uuid/.*: partition 2 is /dev/disk/by-uuid/` + rootID + `\)`, false},
+		{"fstab: another disk", func(p *patient) { p.insert(fstabFile, "/dev/sdb1 /data auto defaults 0 2") }, `/etc/fstab:4: mounts /data: /dev/sdb1 is another disk than .*`, true},
+		{"fstab: another disk as /var", func(p *patient) { p.insert(fstabFile, "/dev/nvme1n1p1 /var auto defaults 0 2") }, `/etc/fstab:4: mounts /var: /dev/nvme1n1p1 is another disk than .*`, false},
 		{"fstab: twice", func(p *patient) { p.insert(fstabFile, "tmpfs /boot/efi tmpfs defaults 0 0") }, `/etc/fstab:4: /boot/efi is mounted by line 2 already`, true},
 
 		{"grub.cfg: search", func(p *patient) { p.edit(grubCfg, "--set=root "+rootID, "--set=root "+wrong) }, `/boot/grub/grub.cfg:\d+: names UUID=` + wrong + `, but .*`, false},
 		{"grub.cfg: root=", func(p *patient) { p.edit(grubCfg, "root=UUID="+rootID, "root=UUID="+wrong) }, `/boot/grub/grub.cfg:\d+: root=UUID=` + wrong + `: names UUID=.*`, false},
+		{"grub.cfg: root= in capitals", func(p *patient) {
+			p.edit(grubCfg, "root=UUID="+rootID, "root=UUID="+strings.ToUpper(rootID))
+		}, `/boot/grub/grub.cfg:\d+: root=UUID=.*: names UUID=.*: partition 2 is UUID=.*`, false},
+		{"grub.cfg: root= in capitals, by partition", func(p *patient) {
+			p.edit(grubCfg, "root=UUID="+rootID, "root=PARTUUID="+strings.ToUpper(root.Partition.UUID))
+		}, `/boot/grub/grub.cfg:\d+: root=PARTUUID=.*: names PARTUUID=.*`, false},
 		{"grub.cfg: root= of another partition", func(p *patient) { p.edit(grubCfg, "root=UUID="+rootID, "root=PARTUUID="+esp.Partition.UUID) }, `.*grub.cfg:\d+: root=PARTUUID=.* is partition 1, but the root of the system is partition 2`, false},
 		{"grub.cfg: root= without initramfs", func(p *patient) { p.edit(grubCfg, "\tinitrd\t"+initrd, "") }, `.*grub.cfg:\d+: root=UUID=.* needs an initramfs, .*`, false},
 		{"grub.cfg: resume=", func(p *patient) { p.edit(grubCfg, " quiet", " quiet resume=UUID="+wrong) }, `.*grub.cfg:\d+: resume=UUID=.*: names .*`, false},

@@ -15,6 +15,7 @@ const fstabFile = "/etc/fstab"
 func fstab(s *system) []Finding {
 	var found list
 	targets := map[string]int{}
+	claims := s.fstab.Claims(s.Volumes)
 	for i, l := range s.fstab {
 		e := l.Entry
 		if e == nil {
@@ -27,15 +28,16 @@ func fstab(s *system) []Finding {
 			found.warn(fstabFile, i+1, "%s is mounted by line %d already", e.Target, first)
 		}
 		targets[e.Target] = i + 1
-		s.fstabEntry(&found, i+1, *e)
+		s.fstabEntry(&found, i+1, claims[0])
+		claims = claims[1:]
 	}
 	return found
 }
 
-func (s *system) fstabEntry(found *list, line int, e disk.Entry) {
+func (s *system) fstabEntry(found *list, line int, e disk.Claim) {
 	switch {
 	case e.Type == "overlay":
-		s.overlay(found, line, e)
+		s.overlay(found, line, e.Entry)
 	case slices.Contains(e.Options, "bind") || slices.Contains(e.Options, "rbind"):
 		if !s.Root.Exists(e.Source) {
 			found.at(fstabFile, line, "binds %s, which the image does not have", e.Source)
@@ -44,9 +46,24 @@ func (s *system) fstabEntry(found *list, line int, e disk.Entry) {
 		if !s.Root.Exists(e.Source) {
 			found.at(fstabFile, line, "swaps to the file %s, which the image does not have", e.Source)
 		}
-	case e.Type == "swap" || e.Use() == disk.Mount:
-		s.source(found, line, e)
+	case e.Use != disk.Ignore && e.ByDisk():
+		s.otherDisk(found, line, e)
+	case e.Entry.Use() == disk.Mount || e.Use == disk.Swap:
+		s.source(found, line, e.Entry)
 	}
+}
+
+// otherDisk looks at a disk that the image gets where it runs. That the cloud attaches it cannot be known.
+func (s *system) otherDisk(found *list, line int, e disk.Claim) {
+	switch {
+	case e.Fatal:
+		found.at(fstabFile, line, "mounts %s: %s", e.Target, e.Why)
+	case e.Use == disk.Data && !e.Optional():
+		found.warn(fstabFile, line, "mounts %s: %s; where it is not attached, the boot stops", e.Target, e.Why)
+	default:
+		return
+	}
+	found.hint("a disk that the image only gets where it runs needs the mount option nofail or noauto")
 }
 
 // source checks the device that a line names.
@@ -61,7 +78,7 @@ func (s *system) source(found *list, line int, e disk.Entry) {
 		found.hint("a disk that the image only gets where it runs needs the mount option nofail or noauto")
 		return
 	}
-	if !sameType(e.Type, v.Content.Type) {
+	if !disk.SameType(e.Type, v.Content.Type) {
 		found.at(fstabFile, line, "says that %s is %s, but partition %d holds %s", e.Source, e.Type, v.Number, orNothing(v.Content.Type))
 	}
 	if root := s.mountOf("/"); e.Target == "/" && v.Number != root.Volume.Number {
@@ -81,13 +98,6 @@ func (s *system) subvolume(found *list, line int, e disk.Entry) {
 			found.at(fstabFile, line, "names the subvolume %s, but the files of %s lie in %s", named, e.Target, is.Subvolume)
 		}
 	}
-}
-
-// sameType tells whether a filesystem of one type can be mounted as the other.
-func sameType(says, is string) bool {
-	ext := []string{"ext2", "ext3", "ext4"}
-	fat := []string{"vfat", "msdos", "fat"}
-	return says == "auto" || says == is || slices.Contains(ext, says) && slices.Contains(ext, is) || slices.Contains(fat, says) && is == "vfat"
 }
 
 func orNothing(s string) string {

@@ -86,14 +86,27 @@ func within(name, dir string) bool {
 
 // named is the one volume that a name means; otherwise it says what is wrong with the name.
 func (s *system) named(source string) (*disk.Volume, error) {
-	switch found := disk.Named(s.Volumes, source); len(found) {
+	return s.oneOf(disk.Named(s.Volumes, source), source)
+}
+
+func (s *system) oneOf(found []*disk.Volume, source string) (*disk.Volume, error) {
+	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("names %s, but no partition of the image is that", source)
+		return nil, fmt.Errorf("names %s, but no partition of the image is that%s", source, s.nearly(source))
 	case 1:
 		return found[0], nil
 	default:
 		return nil, fmt.Errorf("names %s, which both partition %d and partition %d are", source, found[0].Number, found[1].Number)
 	}
+}
+
+// nearly says what a name should have been that is only written wrongly.
+func (s *system) nearly(source string) string {
+	v, err := disk.Find(s.Volumes, source)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (case, quotes, blanks and escapes count: partition %d is %s)", v.Number, v.Spelled(source))
 }
 
 // errUnseen is why a file cannot be looked for.
