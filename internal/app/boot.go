@@ -22,6 +22,8 @@ type BootOptions struct {
 	Memory           int    // MiB
 	CPUs             int
 	SSHPort          int
+	As               string // disk, cd or usb; empty means what the format is for
+	Keep             string // new file for what the guest writes; empty means that it is forgotten
 	AllowBackingFile bool
 }
 
@@ -32,7 +34,11 @@ func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Write
 	if err != nil {
 		return err
 	}
+	if o.Keep != "" && (o.As == "cd" || o.As == "" && format.Name == "iso") {
+		return &Failure{Code: ExitUsage, Err: errors.New("--keep: a CD is never written; with --as usb the image is a stick, which is")}
+	}
 	m, err := vm.Start(ctx, vm.Options{
+		Drive: vm.Drive(o.As), Keep: o.Keep,
 		Image: o.ImageFile, Format: format.Name, Firmware: vm.Firmware(o.Firmware),
 		MemoryMiB: o.Memory, CPUs: o.CPUs, SSHPort: o.SSHPort, Log: stdout,
 	})

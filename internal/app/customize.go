@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/legacy"
 	"imagecustomizer/internal/liveos"
@@ -281,8 +282,12 @@ func (f *files) publish(ctx context.Context, targets []target, screen *ui.UI) er
 		if !targets[i].checksum || targets[i].format.Folder {
 			continue
 		}
-		sum, err := output.Checksum(ctx, p, progress("checksum", screen.Handle))
-		if err != nil {
+		var sum *output.Pending
+		what := "compute the checksum of " + filepath.Base(targets[i].path)
+		if err := engine.Phase(ctx, "checksum", what, screen.Handle, func(ctx context.Context) (err error) {
+			sum, err = output.Checksum(ctx, p, progress("checksum", screen.Handle))
+			return err
+		}); err != nil {
 			return err
 		}
 		defer sum.Discard()

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/vm"
 )
 
 // need is one thing a feature asks of the host.
@@ -30,6 +32,11 @@ func programNeed(feature, program, debian string) need {
 	}
 }
 
+// optionalNeed is a need that a run can do without.
+func optionalNeed(feature, what, without, mend string, ok func() bool) need {
+	return need{feature: feature, what: what, ok: ok, optional: without, mend: mend}
+}
+
 // fsNeed is a need for a filesystem of the host's kernel.
 func fsNeed(feature, fs, optional string) need {
 	return need{
@@ -38,8 +45,11 @@ func fsNeed(feature, fs, optional string) need {
 	}
 }
 
+// bootFeature is the one feature that the container image, which has no QEMU, goes without.
+const bootFeature = "the boot command"
+
 // needs lists what the features ask of a host, in the order in which people meet them.
-func needs(h abilities) []need {
+func needs(ctx context.Context, h abilities) []need {
 	capabilities := missingCapabilities(ownConfinement().fields()["CapEff"])
 	return []need{
 		{feature: "every run", what: "root", ok: func() bool { return os.Geteuid() == 0 }, mend: "run it with sudo"},
@@ -70,34 +80,89 @@ func needs(h abilities) []need {
 		programNeed("LiveOS media in erofs", "mkfs.erofs", "erofs-utils"),
 		programNeed("initramfs in xz", "xz", "xz-utils"),
 		programNeed("initramfs in lz4", "lz4", "lz4"),
+		optionalNeed(bootFeature, "program qemu-system-x86_64", "images cannot be booted here", "apt-get install qemu-system-x86",
+			func() bool { return hostcmd.Installed("qemu-system-x86_64") }),
+		optionalNeed(bootFeature, "UEFI firmware for guests (OVMF)", "only images for BIOS can be booted here", "apt-get install ovmf", vm.HasUEFI),
+		optionalNeed(bootFeature, "KVM", "guests are emulated, and take several times longer", "use a host that offers /dev/kvm",
+			func() bool { return vm.HasKVM(ctx) }),
 	}
+}
+
+// state is how a need is met.
+type state string
+
+// The states of a need.
+const (
+	met        state = "ok"
+	substitute state = "without" // what happens without it is said
+	missing    state = "missing"
+)
+
+// found is a need and how this host meets it: one line of --json.
+type found struct {
+	Feature string `json:"feature"`
+	What    string `json:"what"`
+	State   state  `json:"state"`
+	Without string `json:"without,omitempty"` // what happens without it
+	Mend    string `json:"mend,omitempty"`    // one command or sentence
+}
+
+func (n need) find() found {
+	f := found{Feature: n.feature, What: n.what, State: missing, Without: n.optional, Mend: n.mend}
+	switch {
+	case n.ok():
+		f.State, f.Without, f.Mend = met, "", ""
+	case n.optional != "":
+		f.State = substitute
+	}
+	return f
 }
 
 // Doctor prints, feature by feature, what this host has and lacks. It fails if something is missing
 // that has no substitute.
-func Doctor(ctx context.Context, w io.Writer) error {
-	var missing []string
-	feature := ""
-	for _, n := range needs(tryWorker(ctx)) {
-		if n.feature != feature {
-			feature = n.feature
-			fmt.Fprintln(w, feature)
+func Doctor(ctx context.Context, asJSON bool, w io.Writer) error {
+	var lacking []string
+	feature, said := "", map[string]bool{}
+	for _, n := range needs(ctx, tryWorker(ctx)) {
+		f := n.find()
+		if f.State == missing && !said[f.What] {
+			lacking = append(lacking, f.What)
 		}
-		switch {
-		case n.ok():
-			fmt.Fprintf(w, "  ok       %s\n", n.what)
-		case n.optional != "":
-			fmt.Fprintf(w, "  without  %s: %s (%s)\n", n.what, n.optional, n.mend)
-		default:
-			fmt.Fprintf(w, "  MISSING  %s: %s\n", n.what, n.mend)
-			missing = append(missing, n.what)
+		if asJSON {
+			if err := json.NewEncoder(w).Encode(f); err != nil {
+				return err
+			}
+		} else {
+			if f.Feature != feature {
+				feature = f.Feature
+				fmt.Fprintln(w, feature)
+			}
+			f.print(w, said[f.What])
 		}
+		said[f.What] = true
 	}
-	if len(missing) > 0 {
-		return &Failure{Code: ExitHost, Err: fmt.Errorf("this host lacks: %s", strings.Join(missing, ", "))}
+	if len(lacking) > 0 {
+		return &Failure{Code: ExitHost, Err: fmt.Errorf("this host lacks: %s", strings.Join(lacking, ", "))}
+	}
+	if asJSON {
+		return nil
 	}
 	_, err := fmt.Fprintln(w, "\nThis host can do everything.")
 	return err
+}
+
+// print writes a line for people. What mends a need that was told of before is not said again.
+func (f found) print(w io.Writer, told bool) {
+	switch {
+	case f.State == met:
+		fmt.Fprintf(w, "  ok       %s\n", f.What)
+	case f.State == substitute:
+		fmt.Fprintf(w, "  without  %s: %s (%s)\n", f.What, f.Without, f.Mend)
+	case told:
+		fmt.Fprintf(w, "  MISSING  %s (see above)\n", f.What)
+	default:
+		fmt.Fprintf(w, "  MISSING  %s: %s\n", f.What, f.Mend)
+	}
 }
 
 // kernelHas tells whether the kernel has the filesystem built in or loaded, or a module for it.

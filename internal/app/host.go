@@ -141,6 +141,9 @@ func (c confinement) advice() (list []string) {
 
 // hostHint is what to do where a worker cannot start.
 func hostHint() string {
+	if os.Geteuid() != 0 {
+		return "run it as root, with sudo"
+	}
 	advice := ownConfinement().advice()
 	if len(advice) == 0 {
 		return "\"imagecustomizer doctor\" says what this host lacks"

@@ -37,7 +37,8 @@ type commandLine struct {
 type logging struct {
 	LogLevel  string `default:"info" enum:"panic,fatal,error,warn,info,debug,trace" help:"Least severity of log lines that are printed: ${enum}." placeholder:"LEVEL"`
 	LogFormat string `default:"text" enum:"text,json" help:"Form of log lines: ${enum}." placeholder:"FORMAT"`
-	LogFile   string `help:"Also write the log to this file, always with debug detail." placeholder:"FILE"`
+	LogFile   string `help:"Also write the log to this file, always with debug detail. Without it, the logs of the last ten runs are kept in imagecustomizer/logs in the user's state directory (~/.local/state)." placeholder:"FILE"`
+	Quiet     bool   `short:"q" help:"Print no more than warnings and errors."`
 	Progress  string `default:"auto" enum:"auto,plain,json" help:"How progress is shown: auto (a live line on a terminal, plain lines elsewhere), plain, or json (one event a line)." placeholder:"MODE"`
 }
 
@@ -71,10 +72,7 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 		fmt.Fprintln(stderr, "imagecustomizer:", err)
 		return app.ExitUsage
 	}
-	screen, err := ui.New(ui.Options{
-		Progress: c.Logging.Progress, LogLevel: c.Logging.LogLevel, LogFormat: c.Logging.LogFormat,
-		LogFile: c.Logging.LogFile, Out: stderr,
-	})
+	screen, err := ui.New(c.Logging.options(parsed.Command(), stderr))
 	if err != nil {
 		fmt.Fprintln(stderr, "imagecustomizer:", err)
 		return app.ExitUsage
@@ -82,6 +80,22 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 	defer screen.Close()
 	slog.SetDefault(screen.Logger())
 	return finish(parsed.Run(&session{ctx: ctx, ui: screen, stdout: printable.Writer(stdout), tty: stdout}), screen)
+}
+
+// options are how a command is shown. Commands that work on an image keep a log.
+func (l logging) options(command string, out io.Writer) ui.Options {
+	o := ui.Options{Progress: l.Progress, LogLevel: l.LogLevel, LogFormat: l.LogFormat, LogFile: l.LogFile, Out: out}
+	if l.Quiet {
+		o.Progress = "none"
+		if l.LogLevel == "info" {
+			o.LogLevel = "warn"
+		}
+	}
+	switch name, _, _ := strings.Cut(command, " "); name {
+	case "customize", "convert", "verify":
+		o.LogDir = ui.LogDir(os.Getenv)
+	}
+	return o
 }
 
 // logApart refuses a log file that the command line names for anything else: opening the log empties it.

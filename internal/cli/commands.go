@@ -98,6 +98,8 @@ type bootCmd struct {
 	UntilLogin       bool          `help:"End, with success, when the guest asks for a user name; nothing can be typed."`
 	Timeout          time.Duration `default:"10m" help:"How long to wait for that."`
 	Firmware         string        `default:"auto" enum:"auto,uefi,bios" help:"What starts the boot loader: ${enum}; auto is what the partition table asks for."`
+	As               string        `default:"" enum:",disk,cd,usb" help:"What the image is to the guest: disk, cd or usb (a stick). Default: cd for an ISO image, else disk." placeholder:"KIND"`
+	Keep             string        `help:"Keep what the guest writes in this new qcow2 file, which has the image as its backing file. Default: it is forgotten." placeholder:"FILE"`
 	Memory           int           `default:"1024" help:"Memory of the guest in MiB." placeholder:"MIB"`
 	CPUs             int           `name:"cpus" default:"2" help:"Processors of the guest." placeholder:"N"`
 	SSHPort          int           `help:"Port of this host's loopback interface that leads to the guest's port 22." placeholder:"PORT"`
@@ -108,7 +110,7 @@ type bootCmd struct {
 func (c *bootCmd) Run(s *session) error {
 	o := app.BootOptions{
 		ImageFile: c.Image, UntilLogin: c.UntilLogin, Timeout: c.Timeout, AllowBackingFile: c.AllowBackingFile,
-		Memory: c.Memory, CPUs: c.CPUs, SSHPort: c.SSHPort,
+		Memory: c.Memory, CPUs: c.CPUs, SSHPort: c.SSHPort, As: c.As, Keep: c.Keep,
 	}
 	if c.Firmware != "auto" {
 		o.Firmware = c.Firmware
@@ -116,7 +118,9 @@ func (c *bootCmd) Run(s *session) error {
 	return app.Boot(s.ctx, o, os.Stdin, s.tty)
 }
 
-type doctorCmd struct{}
+type doctorCmd struct {
+	JSON bool `name:"json" help:"Print one JSON object a line for each need."`
+}
 
 // Run examines the host.
-func (doctorCmd) Run(s *session) error { return app.Doctor(s.ctx, s.stdout) }
+func (c *doctorCmd) Run(s *session) error { return app.Doctor(s.ctx, c.JSON, s.stdout) }

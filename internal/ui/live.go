@@ -84,6 +84,8 @@ func (v *liveView) text(b []byte) {
 	v.redraw(v.now, text)
 }
 
+func (v *liveView) said(line string) { v.steps.said(line) }
+
 func (v *liveView) tick(now time.Time) {
 	if len(v.steps) > 0 {
 		v.redraw(now, "")
@@ -109,17 +111,25 @@ func (v *liveView) redraw(now time.Time, text string) {
 		b.WriteString("\r\x1b[J")
 	}
 	b.WriteString(text)
-	columns, rows := v.size()
-	visible := v.steps[max(0, len(v.steps)-max(1, rows-1)):]
-	for i, s := range visible {
-		if i > 0 {
-			b.WriteString("\n")
-		}
-		// One column stays free: a full line makes some terminals wrap.
-		b.WriteString(v.style.line(s, v.now, columns-1))
-	}
-	v.drawn = len(visible)
+	lines := v.lines()
+	b.WriteString(strings.Join(lines, "\n"))
+	v.drawn = len(lines)
 	_, _ = io.WriteString(v.out, b.String())
+}
+
+// lines are the steps that run, as many of the last as the terminal has room for, and below the very last what a
+// program of it says. One column stays free: a full line makes some terminals wrap.
+func (v *liveView) lines() (lines []string) {
+	columns, rows := v.size()
+	for _, s := range v.steps {
+		lines = append(lines, v.style.line(s, v.now, columns-1))
+	}
+	if n := len(v.steps); n > 0 && v.steps[n-1].said != "" && n < rows-1 {
+		const indent = "           "
+		said := v.style.cut(indent+v.steps[n-1].said, columns-1)
+		lines = append(lines, v.style.dim+said+v.style.endColor)
+	}
+	return lines[max(0, len(lines)-max(1, rows-1)):]
 }
 
 // line is the live line of a step in at most that many columns: spinner, time, title and, for a copy,

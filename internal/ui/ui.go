@@ -19,10 +19,11 @@ import (
 
 // Options say what is shown and where. Empty fields mean the default.
 type Options struct {
-	Progress  string    // auto (default): live lines on a terminal, else plain; plain; json: NDJSON events
+	Progress  string    // auto (default): live lines on a terminal, else plain; plain; json: NDJSON events; none: no more than warnings and errors
 	LogLevel  string    // least severity that is shown, default info
 	LogFormat string    // text (default) or json
 	LogFile   string    // file that gets the whole log, debug included, whatever LogLevel says: what one needs after a failure
+	LogDir    string    // directory where the logs of the last runs are kept, for a run without LogFile; empty means none
 	Out       io.Writer // where all of it goes
 
 	Env func(string) string // environment; nil means os.Getenv
@@ -34,6 +35,8 @@ type UI struct {
 	view    view
 	color   bool
 	json    bool
+	quiet   bool
+	kept    bool // the log is one of the last runs', which nobody asked for by name
 	logPath string
 	file    *os.File // LogFile; may be nil
 	fileLog slog.Handler
@@ -47,6 +50,8 @@ type UI struct {
 type view interface {
 	// event shows any event but a message.
 	event(e Event)
+	// said tells what a program of the running step printed last.
+	said(line string)
 	// text shows whole lines between the others.
 	text(b []byte)
 	// tick is called now and then, for what changes with time.
@@ -67,7 +72,7 @@ func New(o Options) (*UI, error) {
 	if f := orDefault(o.LogFormat, "text"); f != "text" && f != "json" {
 		return nil, fmt.Errorf("unknown log format %q: allowed are text, json", f)
 	}
-	u := &UI{stop: make(chan struct{}), logPath: o.LogFile}
+	u := &UI{stop: make(chan struct{})}
 	if err := u.chooseView(o); err != nil {
 		return nil, err
 	}
@@ -90,6 +95,8 @@ func (u *UI) chooseView(o Options) error {
 	switch mode := orDefault(o.Progress, "auto"); mode {
 	case "json":
 		u.json, u.view = true, jsonView{json.NewEncoder(o.Out)}
+	case "none":
+		u.quiet, u.view = true, quietView{o.Out}
 	case "plain":
 		u.view = &plainView{out: o.Out, start: now}
 	case "auto":
@@ -127,10 +134,11 @@ func (u *UI) openLog(o Options, level slog.Level) (err error) {
 	default:
 		handlers = append(handlers, newScreenHandler(textWriter{u}, u.color, level))
 	}
-	if o.LogFile != "" {
-		if u.file, err = os.Create(o.LogFile); err != nil {
-			return fmt.Errorf("cannot write the log file: %w", err)
-		}
+	handlers = append(handlers, lastLine{u})
+	if err := u.openLogFile(o); err != nil {
+		return fmt.Errorf("cannot write the log file: %w", err)
+	}
+	if u.file != nil {
 		u.fileLog = cleaner{newHandler(u.file, o.LogFormat, min(level, slog.LevelDebug))}
 		handlers = append(handlers, u.fileLog)
 	}
@@ -208,6 +216,9 @@ func (u *UI) Note(format string, args ...any) {
 		u.show(Event{Time: time.Now(), Kind: Message, Level: "info", Text: text})
 		return
 	}
+	if u.quiet {
+		return
+	}
 	u.write([]byte(printable.Text(text) + "\n"))
 }
 
@@ -235,14 +246,18 @@ func (u *UI) Failure(err error, step, hint string) {
 		u.show(Event{Time: time.Now(), Kind: Fail, Step: step, Text: text, Hint: hint}.redacted())
 		return
 	}
-	var b strings.Builder
-	renderFailure(&b, err, step, hint, u.color)
-	if u.logPath != "" {
-		fmt.Fprintf(&b, "  log: %s\n", u.logPath)
-	}
 	u.mu.Lock()
+	if u.sum.failedStep == step { // whose title the text begins with
+		step = ""
+	}
+	began := !u.sum.first.IsZero()
 	u.sum.failed = true
 	u.mu.Unlock()
+	var b strings.Builder
+	renderFailure(&b, err, step, hint, u.color)
+	if u.logPath != "" && (began || !u.kept) {
+		fmt.Fprintf(&b, "  log: %s\n", printable.Line(u.logPath))
+	}
 	u.write([]byte(b.String()))
 }
 
@@ -286,7 +301,7 @@ func (u *UI) Close() error {
 	u.stopped.Wait()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if line := u.sum.line(); line != "" && !u.json {
+	if line := u.sum.line(); line != "" && !u.json && !u.quiet {
 		u.view.text([]byte(line + "\n"))
 	}
 	if l, ok := u.view.(*liveView); ok {

@@ -176,7 +176,7 @@ func TestLogFileHasEverything(t *testing.T) {
 			t.Errorf("the log file lacks %s:\n%s", want, log)
 		}
 	}
-	wantText(t, out.String(), "[  0.0s] first FAILED (0.0s)\nerror: a: why\n  hint: do this\n  log: "+file+"\n")
+	wantText(t, out.String(), "[  0.0s] first FAILED (0.0s)\nerror: why\n  hint: do this\n  log: "+file+"\n")
 }
 
 func TestLogFormatJSON(t *testing.T) {

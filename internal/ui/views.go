@@ -19,6 +19,8 @@ func (v jsonView) event(e Event) { _ = v.enc.Encode(e) }
 
 func (v jsonView) text([]byte) {}
 
+func (v jsonView) said(string) {}
+
 func (v jsonView) tick(time.Time) {}
 
 func (v jsonView) interval() time.Duration { return 0 }
@@ -29,6 +31,7 @@ type stepState struct {
 	start       time.Time
 	done, total int64     // bytes; total is 0 where it is not known
 	shown       time.Time // last line about it, for plainView
+	said        string    // last line that a program of it printed
 }
 
 // percent is how much is done, or -1.
@@ -58,6 +61,26 @@ func (l *stepList) follow(e Event) {
 		}
 	}
 }
+
+// said notes what a program printed: it belongs to the step that began last.
+func (l stepList) said(line string) {
+	if len(l) > 0 {
+		l[len(l)-1].said = printable.Line(line)
+	}
+}
+
+// quietView shows nothing but whole lines.
+type quietView struct{ out io.Writer }
+
+func (v quietView) event(Event) {}
+
+func (v quietView) said(string) {}
+
+func (v quietView) text(b []byte) { _, _ = v.out.Write(b) }
+
+func (v quietView) tick(time.Time) {}
+
+func (v quietView) interval() time.Duration { return 0 }
 
 // plainView writes a line for each step when it ends, and one now and then while it runs, in ASCII
 // but for the titles: for logs of build services, which end jobs that are silent.
@@ -104,12 +127,17 @@ func (v *plainView) tick(now time.Time) {
 		if p := s.percent(); p >= 0 {
 			far = fmt.Sprintf(", %d%%", p)
 		}
+		if s.said != "" {
+			far += "; last line: " + s.said
+		}
 		v.line(now, "%s ... (%s so far%s)", plainName(s.name, s.title), seconds(now.Sub(s.start)), far)
 	}
 }
 
 // plainName is a step's title, or its name where it has none.
 func plainName(name, title string) string { return printable.Line(cmp.Or(title, name)) }
+
+func (v *plainView) said(line string) { v.steps.said(line) }
 
 func (v *plainView) text(b []byte) { _, _ = v.out.Write(b) }
 
@@ -146,6 +174,7 @@ type summary struct {
 	first, last time.Time
 	steps       []Event // that ended well
 	failed      bool
+	failedStep  string // name of the step that failed last
 }
 
 func (s *summary) add(e Event) {
@@ -160,7 +189,7 @@ func (s *summary) add(e Event) {
 	case Done:
 		s.steps = append(s.steps, e)
 	case Fail:
-		s.failed = true
+		s.failed, s.failedStep = true, e.Step
 	}
 }
 

@@ -141,12 +141,6 @@ func (c *Serial) send(line string) error {
 	return nil
 }
 
-// WaitLogin waits until the guest asks for a user name.
-func (c *Serial) WaitLogin(ctx context.Context) error {
-	_, err := c.WaitFor(ctx, loginPrompt)
-	return err
-}
-
 // detachKey ends Type: Ctrl-].
 const detachKey = 0x1d
 

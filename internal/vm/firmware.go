@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/hostcmd"
@@ -64,6 +65,14 @@ func uefiArgs(files *handed, places [][2]string) ([]string, error) {
 		}, err
 	}
 	return nil, errors.New("the image boots with UEFI, and this host has no firmware for it: apt-get install ovmf")
+}
+
+// HasUEFI tells whether this host has UEFI firmware for guests.
+func HasUEFI() bool {
+	return slices.ContainsFunc(ovmf, func(p [2]string) bool {
+		_, err := os.Stat(p[0])
+		return err == nil
+	})
 }
 
 // escape makes a path safe inside a comma-separated option of QEMU.

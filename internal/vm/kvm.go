@@ -50,6 +50,9 @@ func kvmWorks(ctx context.Context) bool {
 	return works
 }
 
+// HasKVM tells whether guests run with KVM on this host.
+func HasKVM(ctx context.Context) bool { return hostcmd.Installed(qemu) && kvmWorks(ctx) }
+
 // trialBoot tells whether QEMU gets from the firmware into a boot sector with this accelerator.
 func trialBoot(ctx context.Context, accel, cpu string) bool {
 	tmp, err := scratch()

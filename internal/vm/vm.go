@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strconv"
 	"time"
@@ -28,6 +29,7 @@ type Options struct {
 	SSHPort   int       // port of the host's loopback that leads to the guest's port 22; 0 means none
 	Netboot   string    // folder offered by TFTP, of which bootx64.efi is booted over the network; instead of Image
 	Data      string    // raw image of a second disk, /dev/vdb; empty means none
+	Keep      string    // new qcow2 file that takes what the guest writes, with the image behind it; empty means that it is forgotten
 	Log       io.Writer // gets everything the guest prints; may be nil
 }
 
@@ -108,6 +110,8 @@ func (o Options) machine(ctx context.Context) []string {
 	accel, cpu := "tcg,thread=multi", "max"
 	if kvmWorks(ctx) {
 		accel, cpu = "kvm", "host"
+	} else {
+		slog.Info("KVM does not work on this host: the guest is emulated, and takes several times longer")
 	}
 	nic := "user,model=virtio-net-pci"
 	if o.Netboot == "" {
@@ -141,6 +145,9 @@ const (
 func (o Options) drive(ctx context.Context, files *handed, driver string) (string, error) {
 	if o.connection() == CD {
 		return "readonly=on,media=cdrom,format=" + driver + ",file=" + escape(o.Image), nil
+	}
+	if o.Keep != "" {
+		return files.keptOverlay(ctx, o.Keep, o.Image, driver)
 	}
 	return files.overlay(ctx, o.Image, driver)
 }
