@@ -32,7 +32,7 @@ func (w *worker) medium(ctx context.Context, o jobOutput) error {
 		if err := w.maker.Write(ctx, o.Format, file, !format.Folder); err != nil || format.Network {
 			return err
 		}
-		return liveos.Check(ctx, file, sandbox.Work+"/tmp")
+		return liveos.Check(ctx, file)
 	})
 }
 

@@ -37,12 +37,7 @@ func (w *worker) unpack(ctx context.Context, file *os.File) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(sandbox.Work+"/tmp", "medium-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	saved, err := liveos.Unpack(ctx, w.Image, file, dir, tmp, w.Seed.UUID)
+	saved, err := liveos.Unpack(ctx, w.Image, file, dir, w.Seed.UUID)
 	w.mediumArgs = saved.KernelArgs
 	w.cfg.ISO.Keep(saved)
 	return err
@@ -50,15 +45,10 @@ func (w *worker) unpack(ctx context.Context, file *os.File) (err error) {
 
 // verifyMedium looks whether an ISO image is whole.
 func verifyMedium(ctx context.Context, file string, stdout io.Writer) error {
-	dir, err := os.MkdirTemp("", "imagecustomizer-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := liveos.Check(ctx, file, dir); err != nil {
+	if err := liveos.Check(ctx, file); err != nil {
 		return &Failure{Code: ExitFailed, Err: err}
 	}
-	_, err = fmt.Fprintf(stdout, "%s: nothing wrong was found\n", file)
+	_, err := fmt.Fprintf(stdout, "%s: nothing wrong was found\n", file)
 	return err
 }
 
@@ -80,7 +70,7 @@ func (w *worker) remake(ctx context.Context) ([]planLine, error) {
 				if err := liveos.Remake(ctx, w.Image, file, spec, sandbox.Work+"/tmp", w.Now); err != nil {
 					return err
 				}
-				return liveos.Check(ctx, file, sandbox.Work+"/tmp")
+				return liveos.Check(ctx, file)
 			})
 		}); err != nil {
 			return nil, err

@@ -25,6 +25,12 @@ func Open(name string) (*os.File, fs.FileMode, error) {
 	return f, fi.Mode().Perm(), nil
 }
 
+// Exists tells whether the build host has a file.
+func Exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
 // ReadFile returns a file's content.
 func ReadFile(name string) ([]byte, error) { return os.ReadFile(name) }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +19,8 @@ type Piped struct {
 	Left *rootfs.Root // folder that the builder sees
 	Pipe string       // in it: the pipe that takes what the builder would compress
 	Name string       // in it: the file that the builder makes, with what comes before that
-	To   string       // the finished image
+	Done *rootfs.Root // folder that the builder does not see
+	To   string       // in it: the finished image
 }
 
 // patience is how long a pipe may stay open after its builder has ended.
@@ -28,19 +28,19 @@ const patience = time.Minute
 
 // Make makes the image in the format that the image's builders are set to, or that its own images have. A
 // builder that does not use the pipe leaves the whole image in its file.
-func (p Piped) Make(ctx context.Context, m *machine.Machine, build func() error) error {
-	r, w, err := openPipe(filepath.Join(p.Left.Dir(), p.Pipe))
+func (p Piped) Make(ctx context.Context, m *machine.Machine, build func() error) (err error) {
+	r, w, err := p.Left.MakePipe(p.Pipe)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	defer w.Close() // kept open by us, for the pipe not to end before it begins
-	tail, err := os.Create(p.To + ".tail")
+	tail, err := p.Done.Create(p.To+".tail", 0o644)
 	if err != nil {
 		return err
 	}
 	defer tail.Close()
-	defer os.Remove(tail.Name())
+	defer func() { err = errors.Join(err, p.Done.Remove(p.To+".tail")) }()
 	packed := make(chan error)
 	c := &counter{Reader: r}
 	go func() {
@@ -57,20 +57,6 @@ func (p Piped) Make(ctx context.Context, m *machine.Machine, build func() error)
 		return p.recompress(ctx, m)
 	}
 	return p.join(tail)
-}
-
-// openPipe makes a pipe with a name and opens both its ends.
-func openPipe(name string) (r, w *os.File, err error) {
-	if err := unix.Mkfifo(name, 0o600); err != nil {
-		return nil, nil, fmt.Errorf("make a pipe: %w", err)
-	}
-	if r, err = os.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err != nil {
-		return nil, nil, err
-	}
-	if w, err = os.OpenFile(name, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err != nil {
-		return nil, nil, errors.Join(err, r.Close())
-	}
-	return r, w, nil
 }
 
 // counter counts what is read.
@@ -94,7 +80,7 @@ func (p Piped) recompress(ctx context.Context, m *machine.Machine) error {
 	if err := errors.Join(recompressFile(ctx, m, image, wanted(m), nil), image.Close()); err != nil {
 		return fmt.Errorf("compress it: %w", err)
 	}
-	return Take(p.Left, p.Name, p.To)
+	return Take(p.Left, p.Name, p.Done, p.To)
 }
 
 // join puts what came through the pipe behind what the builder has left, such as microcode.
@@ -109,9 +95,9 @@ func (p Piped) join(tail *os.File) error {
 		return err
 	}
 	if fi.Size() == 0 {
-		return os.Rename(tail.Name(), p.To)
+		return p.Done.Rename(p.To+".tail", p.To)
 	}
-	image, err := os.Create(p.To)
+	image, err := p.Done.Create(p.To, 0o644)
 	if err != nil {
 		return err
 	}
@@ -124,16 +110,16 @@ func (p Piped) join(tail *os.File) error {
 
 // Take moves a file that a program of the image has left in a folder of ours to a place that the image does
 // not see.
-func Take(left *rootfs.Root, name, to string) error {
-	if err := os.Rename(filepath.Join(left.Dir(), name), to); err != nil {
+func Take(left *rootfs.Root, name string, done *rootfs.Root, to string) error {
+	if err := done.RenameFrom(left, name, to); err != nil {
 		return err
 	}
-	fi, err := os.Lstat(to)
+	fi, err := done.Lstat(to)
 	if err != nil {
 		return err
 	}
 	if !fi.Mode().IsRegular() {
-		return fmt.Errorf("%s is no file", name)
+		return errors.Join(fmt.Errorf("%s is no file", name), done.RemoveAll(to))
 	}
-	return os.Chmod(to, 0o644)
+	return done.Chmod(to, 0o644)
 }

@@ -24,7 +24,7 @@ func TestPiped(t *testing.T) {
 		"microcode before it":      {early, main, early},
 		"nothing through the pipe": {main, nil, nil},
 	} {
-		dir, to := t.TempDir(), filepath.Join(t.TempDir(), "image")
+		dir, to := t.TempDir(), t.TempDir()
 		left, err := rootfs.New(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -35,8 +35,13 @@ func TestPiped(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer image.Close()
+		done, err := rootfs.New(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done.Close()
 		scratch := t.TempDir()
-		p := Piped{Left: left, Pipe: "pipe", Name: "made", To: to}
+		p := Piped{Left: left, Pipe: "pipe", Name: "made", Done: done, To: "image"}
 		err = p.Make(context.Background(), &machine.Machine{Root: image, Scratch: func() (string, error) { return scratch, nil }}, func() error {
 			if err := os.WriteFile(filepath.Join(dir, "made"), c.file, 0o600); err != nil {
 				return err
@@ -46,7 +51,7 @@ func TestPiped(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		got, err := os.ReadFile(to)
+		got, err := done.ReadFile("image")
 		if err != nil {
 			t.Fatal(err)
 		}

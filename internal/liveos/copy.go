@@ -1,101 +1,99 @@
 package liveos
 
 import (
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
-	"slices"
 	"strings"
 
-	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/rootfs"
 )
 
-// copyTree copies files, folders and symbolic links of an image to a folder of the worker. Links that
-// lead nowhere are left out, and what skip says.
-func copyTree(root *rootfs.Root, from, to string, skip func(name string) bool) error {
-	if err := os.MkdirAll(to, 0o755); err != nil {
+// copier copies files, folders and symbolic links of a tree into another. Whatever links either has, they
+// lead nowhere but into the tree that has them; those that are copied are made at the end.
+type copier struct {
+	from, to *rootfs.Root
+	skip     func(name string) bool // leaves out what is at a path of the first tree
+	links    map[string]string      // text by path
+}
+
+// copyTree copies what is in a folder. Links that lead nowhere are left out, and what skip says.
+func copyTree(from *rootfs.Root, dir string, to *rootfs.Root, dst string, skip func(name string) bool) error {
+	c := copier{from: from, to: to, skip: skip, links: map[string]string{}}
+	if err := c.folder(dir, dst); err != nil {
 		return err
 	}
-	entries, err := root.ReadDir(from)
+	return addLinks(to, c.links)
+}
+
+func (c copier) folder(dir, dst string) error {
+	if err := c.to.MkdirAll(dst, 0o755); err != nil {
+		return err
+	}
+	entries, err := c.from.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		name := path.Join(from, e.Name())
-		if skip(name) {
+		name := path.Join(dir, e.Name())
+		if c.skip(name) {
 			continue
 		}
-		if err := copyEntry(root, e, name, filepath.Join(to, e.Name()), skip); err != nil {
+		if err := c.entry(e, name, path.Join(dst, e.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func copyEntry(root *rootfs.Root, e fs.DirEntry, name, to string, skip func(name string) bool) error {
+func (c copier) entry(e fs.DirEntry, name, dst string) error {
 	switch {
 	case e.IsDir():
-		return copyTree(root, name, to, skip)
+		return c.folder(name, dst)
 	case e.Type() == fs.ModeSymlink:
-		if !root.Exists(name) {
+		if !c.from.Exists(name) {
 			return nil
 		}
-		target, err := root.Readlink(name)
-		if err != nil {
-			return err
-		}
-		return os.Symlink(target, to)
+		target, err := c.from.Readlink(name)
+		c.links[dst] = target
+		return err
 	case e.Type().IsRegular():
-		f, err := root.Open(name, os.O_RDONLY, 0)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		return writeFrom(f, to, 0o644)
+		return c.from.WithFile(name, func(f *os.File) error { return replace(c.to, dst, f, 0o644) })
 	}
 	return nil // a device or a socket has no place on a medium
 }
 
-func hostHas(name string) bool {
-	_, err := os.Stat(name)
-	return err == nil
-}
-
-// sortKernels puts the newest kernel first.
-func sortKernels(list []boot.Kernel) {
-	slices.SortFunc(list, func(a, b boot.Kernel) int { return compareVersions(b.Version, a.Version) })
-}
-
-// compareVersions compares digit by digit group as numbers, and the rest as text.
-func compareVersions(a, b string) int {
-	for a != "" && b != "" {
-		x, restA := versionPart(a)
-		y, restB := versionPart(b)
-		if len(x) != len(y) && isDigit(x[0]) && isDigit(y[0]) {
-			return len(x) - len(y)
+// addLinks makes links, each in the place of what is there.
+func addLinks(root *rootfs.Root, links map[string]string) error {
+	for name, target := range links {
+		if err := errors.Join(root.RemoveAll(name), root.Symlink(target, name)); err != nil {
+			return err
 		}
-		if c := strings.Compare(x, y); c != 0 {
-			return c
+	}
+	return nil
+}
+
+// replace puts a file into the place of whatever has its name: the file that a link there leads to is
+// another one.
+func replace(root *rootfs.Root, name string, src io.Reader, mode fs.FileMode) error {
+	if fi, err := root.Lstat(name); err == nil && !fi.Mode().IsRegular() {
+		if err := root.RemoveAll(name); err != nil {
+			return err
 		}
-		a, b = restA, restB
 	}
-	return len(a) - len(b)
+	return root.CopyFrom(src, name, mode)
 }
 
-// versionPart is the digits or the other characters that a version begins with; zeros in front of
-// digits do not count.
-func versionPart(v string) (part, rest string) {
-	n := 1
-	for n < len(v) && isDigit(v[n]) == isDigit(v[0]) {
-		n++
+// put writes a file, and makes the folders it lies in.
+func put(root *rootfs.Root, name string, src io.Reader, mode fs.FileMode) error {
+	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
 	}
-	part = v[:n]
-	if trimmed := strings.TrimLeft(part, "0"); isDigit(v[0]) && trimmed != "" {
-		part = trimmed
-	}
-	return part, v[n:]
+	return root.CopyFrom(src, name, mode)
 }
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+func putText(root *rootfs.Root, name, text string) error {
+	return put(root, name, strings.NewReader(text), 0o644)
+}

@@ -1,6 +1,7 @@
 package liveos
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"errors"
@@ -21,19 +22,18 @@ import (
 
 // withPrograms makes what the image's programs make. They see a folder where they leave it, and nothing
 // else of ours.
-func (mk *Maker) withPrograms(ctx context.Context, specs []Spec) error {
-	const inside = "/tmp/imagecustomizer-live" // on a filesystem of our own
-	dir := filepath.Join(mk.dir, "programs")
-	if err := errors.Join(os.MkdirAll(dir, 0o755), mk.m.Root.MkdirAll(inside, 0o755)); err != nil {
+func (mk *Maker) withPrograms(ctx context.Context, work *rootfs.Root, specs []Spec) error {
+	const inside, name = "/tmp/imagecustomizer-live", "programs" // the former on a filesystem of our own
+	if err := errors.Join(work.MkdirAll(name, 0o755), mk.m.Root.MkdirAll(inside, 0o755)); err != nil {
 		return err
 	}
-	left, err := rootfs.New(dir)
+	left, err := work.Sub(name)
 	if err != nil {
 		return err
 	}
 	defer left.Close()
-	b := builder{m: mk.m, dir: mk.dir, left: left, inside: inside}
-	return mk.m.WithBind(dir, inside, false, func() error {
+	b := builder{m: mk.m, dir: mk.dir, done: work, left: left, inside: inside}
+	return mk.m.WithBind(filepath.Join(mk.dir, name), inside, false, func() error {
 		return errors.Join(b.makeInitramfs(ctx, specs), b.makeBIOS(ctx))
 	})
 }
@@ -41,14 +41,13 @@ func (mk *Maker) withPrograms(ctx context.Context, specs []Spec) error {
 // builder has the image's programs make files.
 type builder struct {
 	m      *machine.Machine
-	dir    string       // for what is finished
+	dir    string       // where done lies
+	done   *rootfs.Root // for what is finished
 	left   *rootfs.Root // folder where programs leave what they make
 	inside string       // that folder in the image
 }
 
-func initramfsFile(dir string, k boot.Kernel) string {
-	return filepath.Join(dir, "initramfs-"+k.Version)
-}
+func initramfsFile(k boot.Kernel) string { return "initramfs-" + k.Version }
 
 // makeInitramfs makes one initramfs a kernel, side by side.
 func (b builder) makeInitramfs(ctx context.Context, specs []Spec) error {
@@ -74,11 +73,10 @@ func (b builder) makeInitramfs(ctx context.Context, specs []Spec) error {
 	if usesLiveBoot(b.m) {
 		return build()
 	}
-	module := filepath.Join(b.dir, "module")
-	if err := writeModule(module); err != nil {
+	if err := writeModule(b.done); err != nil {
 		return err
 	}
-	return b.m.WithBind(module, ourModule, true, build)
+	return b.m.WithBind(filepath.Join(b.dir, "module"), ourModule, true, build)
 }
 
 // makeOne makes the initramfs of a kernel. Dracut has it compressed as it comes, so that it is never there
@@ -87,7 +85,7 @@ func (b builder) makeOne(ctx context.Context, specs []Spec, k boot.Kernel) error
 	if usesLiveBoot(b.m) {
 		return b.makeLiveBoot(ctx, k)
 	}
-	image := initramfs.Piped{Left: b.left, Pipe: "pipe-" + k.Version, Name: "initramfs-" + k.Version, To: initramfsFile(b.dir, k)}
+	image := initramfs.Piped{Left: b.left, Pipe: "pipe-" + k.Version, Name: "initramfs-" + k.Version, Done: b.done, To: initramfsFile(k)}
 	c := dracutCommand(b.m, specs, k, path.Join(b.inside, image.Name), path.Join(b.inside, image.Pipe), b.inside)
 	if err := image.Make(ctx, b.m, func() error { return b.m.Run(ctx, c) }); err != nil {
 		return fmt.Errorf("make the initramfs of kernel %s: %w", k.Version, err)
@@ -141,12 +139,9 @@ const (
 //go:embed module
 var moduleFiles embed.FS
 
-func writeModule(dir string) error {
+func writeModule(work *rootfs.Root) error {
 	entries, err := moduleFiles.ReadDir("module")
 	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, e := range entries {
@@ -154,7 +149,7 @@ func writeModule(dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, e.Name()), data, 0o755); err != nil {
+		if err := put(work, "module/"+e.Name(), bytes.NewReader(data), 0o755); err != nil {
 			return err
 		}
 	}
@@ -183,11 +178,7 @@ func (b builder) makeBIOS(ctx context.Context) error {
 	if err := b.m.Run(ctx, hostcmd.New(mkimage(b.m), append(args, "-o", path.Join(b.inside, biosImage))...)); err != nil {
 		return err
 	}
-	data, err := b.left.ReadFile(biosImage)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(b.dir, biosImage), data, 0o644)
+	return b.left.WithFile(biosImage, func(f *os.File) error { return put(b.done, biosImage, f, 0o644) })
 }
 
 // grubDir is GRUB's folder, in the image and on the medium.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/rootfs"
 )
 
 // layOut makes the EFI system partition, and asks xorriso where the payload will lie: it comes first, so
@@ -21,21 +24,24 @@ func (s *stage) layOut(ctx context.Context, now time.Time) error {
 	if err := s.esp(ctx, now); err != nil {
 		return err
 	}
-	name := s.dir + ".layout"
-	file, err := os.Create(name)
-	if err != nil {
+	return s.beside(func(work *rootfs.Root, name string) error {
+		name += ".layout"
+		file, err := work.Create(name, 0o600)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = work.Remove(name) }() // it goes with the folder
+		if err := errors.Join(s.xorriso(ctx, now, 1, file), file.Close()); err != nil {
+			return err
+		}
+		m, err := openMedium(ctx, s.dir+".layout")
+		if err != nil {
+			return err
+		}
+		e, err := m.find(s.payloadPath())
+		s.at = e.at
 		return err
-	}
-	defer os.Remove(name)
-	if err := errors.Join(s.xorriso(ctx, now, 1, file), file.Close()); err != nil {
-		return err
-	}
-	listing, err := list(ctx, name)
-	if err != nil {
-		return err
-	}
-	s.at, _, err = findFile(listing, s.payloadPath())
-	return err
+	})
 }
 
 // iso writes a medium to the file out: one that boots from a CD and from a USB stick, with UEFI and with
@@ -124,10 +130,18 @@ func (g *graft) Write(p []byte) (done int, err error) {
 // stick has a partition table that leaves room behind the medium.
 func (s *stage) xorriso(ctx context.Context, now time.Time, size int64, w io.Writer, more ...string) error {
 	standIn := s.dir + ".payload"
-	if err := writeStandIn(standIn, size); err != nil {
-		return err
-	}
-	defer os.Remove(standIn)
+	return s.beside(func(work *rootfs.Root, name string) error {
+		name += ".payload"
+		if err := writeStandIn(work, name, size); err != nil {
+			return err
+		}
+		defer func() { _ = work.Remove(name) }() // it goes with the folder
+		return xorriso(ctx, now, s.mkisofs(standIn, more), w)
+	})
+}
+
+// mkisofs are xorriso's arguments for the medium.
+func (s *stage) mkisofs(standIn string, more []string) []string {
 	args := append([]string{"-as", "mkisofs", "-quiet"}, more...)
 	args = append(args, "-iso-level", "3", "-R", "-J", "-joliet-long", "-V", Label, "-partition_offset", "16", "-c", "/boot/boot.cat")
 	if s.firmware.bios != "" {
@@ -142,13 +156,12 @@ func (s *stage) xorriso(ctx context.Context, now time.Time, size int64, w io.Wri
 		args = append(args, "-e", "--interval:appended_partition_2:all::", "-no-emul-boot")
 	}
 	const first = "1000" // El Torito's boot images have 500
-	args = append(args, "--sort-weight", first, s.payloadPath(), "-o", "-", "-graft-points", "/="+s.dir, s.payloadPath()+"="+standIn)
-	return xorriso(ctx, now, args, w)
+	return append(args, "--sort-weight", first, s.payloadPath(), "-o", "-", "-graft-points", "/="+s.dir, s.payloadPath()+"="+standIn)
 }
 
 // writeStandIn makes a file that stands for the payload and takes up next to nothing.
-func writeStandIn(name string, size int64) error {
-	file, err := os.Create(name)
+func writeStandIn(work *rootfs.Root, name string, size int64) error {
+	file, err := work.Create(name, 0o600)
 	if err != nil {
 		return err
 	}
@@ -187,25 +200,39 @@ func (s *stage) esp(ctx context.Context, now time.Time) error {
 	if s.firmware.shim == "" {
 		return nil
 	}
-	file, dir := s.dir+".esp", s.dir+".esp.d"
-	defer os.RemoveAll(dir)
-	if err := s.redirects(dir, grubPlaces(s), ""); err != nil {
-		return err
-	}
-	if err := s.programs(filepath.Join(dir, "EFI/BOOT")); err != nil {
-		return err
-	}
-	size, err := treeSize(dir)
+	return s.beside(func(work *rootfs.Root, name string) (err error) {
+		name += ".esp.d"
+		defer func() { err = errors.Join(err, work.RemoveAll(name)) }()
+		if err := work.MkdirAll(name, 0o755); err != nil {
+			return err
+		}
+		root, err := work.Sub(name)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		if err := errors.Join(s.redirects(root, grubPlaces(s), ""), s.programs(root, "EFI/BOOT")); err != nil {
+			return err
+		}
+		size, err := treeSize(root)
+		if err != nil {
+			return err
+		}
+		return s.makeESP(ctx, work, max(size+espSlack, espLeast), now)
+	})
+}
+
+// makeESP packs the staged folder as a FAT filesystem.
+func (s *stage) makeESP(ctx context.Context, work *rootfs.Root, size int64, now time.Time) error {
+	f, err := work.Create(path.Base(s.dir)+".esp", 0o644)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, nil, 0o644); err != nil {
-		return err
-	}
 	const unit = 1 << 20
-	if err := os.Truncate(file, (max(size+espSlack, espLeast)+unit-1)/unit*unit); err != nil {
+	if err := errors.Join(f.Truncate((size+unit-1)/unit*unit), f.Close()); err != nil {
 		return err
 	}
+	file, dir := s.dir+".esp", s.dir+".esp.d"
 	mkfs := hostcmd.New("mkfs.vfat", "--invariant", file)
 	copied := hostcmd.New("mcopy", "-s", "-m", "-Q", "-i", file, filepath.Join(dir, "EFI"), filepath.Join(dir, "boot"), "::")
 	mkfs.Env, copied.Env = reproducible(now), reproducible(now)
@@ -232,17 +259,14 @@ func vendorPlaces(st *stage) (places []string) {
 	return slices.DeleteFunc(slices.Compact(places), func(p string) bool { return p == "EFI/boot" || p == "EFI/BOOT" || p == "EFI/Boot" })
 }
 
-func treeSize(dir string) (size int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		fi, err := d.Info()
+func treeSize(root *rootfs.Root) (size int64, err error) {
+	err = root.Walk("/", func(_ string, e fs.DirEntry) error {
+		fi, err := e.Info()
 		if err == nil {
 			const cluster = 4096
 			size += (fi.Size() + cluster - 1) / cluster * cluster
 		}
-		return errors.Join(err)
+		return err
 	})
 	return size, err
 }

@@ -80,5 +80,5 @@ func (b builder) makeLiveBoot(ctx context.Context, k boot.Kernel) error {
 	if err := b.m.Run(ctx, c); err != nil {
 		return err
 	}
-	return initramfs.Take(b.left, name, initramfsFile(b.dir, k))
+	return initramfs.Take(b.left, name, b.done, initramfsFile(k))
 }

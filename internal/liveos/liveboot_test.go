@@ -93,7 +93,8 @@ func TestArgumentsOfLiveBoot(t *testing.T) {
 	if got := st.payloadPath(); got != "/live/filesystem.squashfs" {
 		t.Error(got)
 	}
-	if at, size, err := findRoot("File data lba:  0 ,    25782 ,    87368 , 178929664 , '/live/filesystem.squashfs'\n"); err != nil || at != 25782*2048 || size != 178929664 {
-		t.Errorf("%d, %d, %v", at, size, err)
+	m := readListing("medium", "File data lba:  0 ,    25782 ,    87368 , 178929664 , '/live/filesystem.squashfs'\n")
+	if e, err := m.root(); err != nil || e != (extent{25782 * 2048, 178929664}) {
+		t.Errorf("%v, %v", e, err)
 	}
 }

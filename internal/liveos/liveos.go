@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
 )
 
@@ -135,7 +136,7 @@ func (f *firmware) findBIOS(m *machine.Machine) {
 	switch {
 	case m.Root.Exists(biosModules+"/boot_hybrid.img") && mkimage(m) != "":
 		f.bios = biosModules
-	case hostHas(biosModules + "/boot_hybrid.img"):
+	case hostfs.Exists(biosModules + "/boot_hybrid.img"):
 		f.bios, f.hostBIOS = biosModules, true
 	}
 }

@@ -40,16 +40,24 @@ func sample(t *testing.T, without ...string) *machine.Machine {
 			t.Fatal(err)
 		}
 	}
-	root, err := rootfs.New(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { root.Close() })
+	root := openRoot(t, dir)
 	facts := &machine.Facts{
 		Arch: "x86_64", PackageManager: "apt", Boot: boot.Scheme{Kind: boot.Mkconfig, Config: "/boot/grub/grub.cfg"},
 		Filesystems: []machine.Filesystem{{MountPoint: "/", Type: "ext4"}, {MountPoint: "/boot/efi", Type: "vfat"}},
 	}
 	return &machine.Machine{Root: root, Facts: facts, Log: slog.Default()}
+}
+
+func newRoot(t *testing.T) *rootfs.Root { return openRoot(t, t.TempDir()) }
+
+func openRoot(t *testing.T, dir string) *rootfs.Root {
+	t.Helper()
+	root, err := rootfs.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	return root
 }
 
 var contents = map[string]string{
@@ -161,21 +169,21 @@ func TestExcluded(t *testing.T) {
 // staged fills the folder of a medium.
 func staged(t *testing.T, s Spec, args string) *stage {
 	t.Helper()
-	m, prepared := sample(t), t.TempDir()
+	m, work := sample(t), newRoot(t)
 	menu := strings.Replace(contents["boot/grub/grub.cfg"], "quiet", args, 1)
 	if err := m.Root.WriteFile("/boot/grub/grub.cfg", []byte(menu), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range []string{"initramfs-6.1", biosImage} {
-		if err := os.WriteFile(filepath.Join(prepared, n), []byte(n), 0o644); err != nil {
+		if err := work.WriteFile(n, []byte(n), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	st, err := newStage(m, s, prepared, filepath.Join(t.TempDir(), "medium"))
+	st, err := newStage(m, s, work, "medium")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(st.fill(), st.complete()); err != nil {
+	if err := errors.Join(st.fill(), st.complete(work)); err != nil {
 		t.Fatal(err)
 	}
 	return st
@@ -205,11 +213,7 @@ func TestMenuOfUnpackedMedium(t *testing.T) {
 // menuUnpacked is the linux command of the menu that unpacking a staged medium makes.
 func menuUnpacked(t *testing.T, st *stage) string {
 	t.Helper()
-	root, err := rootfs.New(st.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
+	root := openRoot(t, st.dir)
 	if err := root.MkdirAll("/lib/modules/6.1", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +222,7 @@ func menuUnpacked(t *testing.T, st *stage) string {
 		t.Fatal(err)
 	}
 	u := unpacker{root: root, layout: unpackedLayout(1<<20, func(string) string { return "ID" })}
-	if err := errors.Join(json.Unmarshal(data, &u.saved), u.menu(t.Context())); err != nil {
+	if err := errors.Join(json.Unmarshal(data, &u.saved), u.menu()); err != nil {
 		t.Fatal(err)
 	}
 	got, err := root.ReadFile("/boot/grub/grub.cfg")
@@ -254,12 +258,12 @@ if [ "$timeout" = 0 ]; then
 fi
 `,
 	} {
-		got, err := os.ReadFile(st.path(name))
+		got, err := os.ReadFile(filepath.Join(st.dir, name))
 		if err != nil || string(got) != want {
 			t.Errorf("%s: %v, %q", name, err, got)
 		}
 	}
-	if _, err := os.Stat(st.path("boot/efi")); err == nil {
+	if _, err := os.Stat(filepath.Join(st.dir, "boot/efi")); err == nil {
 		t.Error("the ESP is on the medium twice")
 	}
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
 )
 
 // Maker makes the live media of a run: what takes long with Prepare, while the image's programs can still
@@ -27,34 +27,36 @@ type Maker struct {
 
 // Prepare stages the media, and makes with the image's own programs an initramfs for every kernel, and
 // GRUB for BIOS; beside them it packs the system, which does not hold those.
-func (mk *Maker) Prepare(ctx context.Context, m *machine.Machine, specs []Spec) error {
+func (mk *Maker) Prepare(ctx context.Context, m *machine.Machine, specs []Spec) (err error) {
 	scratch, err := m.Scratch()
 	if err != nil {
 		return err
 	}
 	mk.m, mk.dir = m, filepath.Join(scratch, "live")
+	work, err := emptyFolder(scratch, "live")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, work.Close()) }()
+	if err := errors.Join(work.MkdirAll("view", 0o755), mk.stageAll(ctx, work, withoutSELinux(ctx, m, specs))); err != nil {
+		return err
+	}
 	view := filepath.Join(mk.dir, "view")
-	if err := os.MkdirAll(view, 0o755); err != nil {
-		return err
-	}
-	if err := mk.stageAll(ctx, withoutSELinux(ctx, m, specs)); err != nil {
-		return err
-	}
 	err = m.Image.WithView(view, func() error {
 		packed := make(chan error)
 		go func() { packed <- mk.packAll(ctx, view) }()
-		return errors.Join(mk.withPrograms(ctx, specs), <-packed)
+		return errors.Join(mk.withPrograms(ctx, work, specs), <-packed)
 	})
 	for _, st := range mk.media {
-		err = errors.Join(err, st.complete())
+		err = errors.Join(err, st.complete(work))
 	}
 	return err
 }
 
 // stageAll stages the media. One of them may have its payload in place.
-func (mk *Maker) stageAll(ctx context.Context, specs []Spec) error {
+func (mk *Maker) stageAll(ctx context.Context, work *rootfs.Root, specs []Spec) error {
 	for _, s := range specs {
-		st, err := mk.stage(ctx, s)
+		st, err := mk.stage(ctx, work, s)
 		if err != nil {
 			return err
 		}
@@ -68,8 +70,8 @@ func (mk *Maker) stageAll(ctx context.Context, specs []Spec) error {
 
 // stage fills the folder of a medium. What is booted over the network and finds its system on a medium
 // has that one too.
-func (mk *Maker) stage(ctx context.Context, s Spec) (*stage, error) {
-	st, err := newStage(mk.m, s, mk.dir, filepath.Join(mk.dir, fmt.Sprintf("medium%d", len(mk.media))))
+func (mk *Maker) stage(ctx context.Context, work *rootfs.Root, s Spec) (*stage, error) {
+	st, err := newStage(mk.m, s, work, fmt.Sprintf("medium%d", len(mk.media)))
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +81,7 @@ func (mk *Maker) stage(ctx context.Context, s Spec) (*stage, error) {
 	}
 	if s.downloads() {
 		s.Network = false
-		st.iso, err = mk.stage(ctx, s)
+		st.iso, err = mk.stage(ctx, work, s)
 		return st, err
 	}
 	st.payload = mk.payload(s)

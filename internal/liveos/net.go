@@ -7,11 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/klauspost/pgzip"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // net writes a folder to boot from over the network, as a tar archive, to the file out: it is what a
@@ -55,29 +56,27 @@ func (mk *Maker) archive(ctx context.Context, st *stage, out io.Writer) error {
 
 // addFolder adds what is in a folder.
 func addFolder(ctx context.Context, w *tar.Writer, dir string, now time.Time) error {
-	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil || name == dir {
+	root, err := rootfs.New(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return root.Walk("/", func(name string, e fs.DirEntry) error {
+		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(dir, name)
-		if err != nil {
-			return err
-		}
-		return addToTar(w, name, rel, d, now)
+		return addToTar(w, root, name, e, now)
 	})
 }
 
-func addToTar(w *tar.Writer, name, rel string, d fs.DirEntry, now time.Time) error {
-	fi, err := d.Info()
+func addToTar(w *tar.Writer, root *rootfs.Root, name string, e fs.DirEntry, now time.Time) error {
+	fi, err := e.Info()
 	if err != nil {
 		return err
 	}
 	target := ""
 	if fi.Mode()&fs.ModeSymlink != 0 {
-		if target, err = os.Readlink(name); err != nil {
+		if target, err = root.Readlink(name); err != nil {
 			return err
 		}
 	}
@@ -85,16 +84,13 @@ func addToTar(w *tar.Writer, name, rel string, d fs.DirEntry, now time.Time) err
 	if err != nil {
 		return err
 	}
-	h.Name, h.ModTime = rel, now.Truncate(time.Second)
+	h.Name, h.ModTime = strings.TrimPrefix(name, "/"), now.Truncate(time.Second)
 	h.Uid, h.Gid, h.Uname, h.Gname = 0, 0, "", ""
 	if err := w.WriteHeader(h); err != nil || !fi.Mode().IsRegular() {
 		return err
 	}
-	f, err := os.Open(name)
-	if err != nil {
+	return root.WithFile(name, func(f *os.File) error {
+		_, err := io.Copy(w, f)
 		return err
-	}
-	defer f.Close()
-	_, err = io.Copy(w, f)
-	return err
+	})
 }

@@ -2,12 +2,11 @@ package liveos
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/rootfs"
 )
 
 // savedConfig is the file of a medium that tells a later run on it what it was made with.
@@ -45,18 +44,15 @@ func (s *stage) save() error {
 			}
 		}
 	}
-	return writeSaved(s.path(savedConfig), saved)
+	return writeSaved(s.root, saved)
 }
 
-func writeSaved(name string, saved Saved) error {
+func writeSaved(root *rootfs.Root, saved Saved) error {
 	data, err := json.MarshalIndent(saved, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(name, append(data, '\n'), 0o644)
+	return putText(root, savedConfig, string(data)+"\n")
 }
 
 func initramfsType(fullOS bool) string {

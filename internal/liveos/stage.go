@@ -1,9 +1,9 @@
 package liveos
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -18,12 +18,13 @@ import (
 	"imagecustomizer/internal/rootfs"
 )
 
-// stage is a folder with the small files of a medium: everything but the root filesystem.
+// stage is a folder with the small files of a medium: everything but the root filesystem. Files of the image
+// lie in it, so nothing is read or written there but through root.
 type stage struct {
 	dir      string
+	root     *rootfs.Root // of that folder, until the stage is complete
 	m        *machine.Machine
 	spec     Spec
-	prepared string // folder of what Prepare made
 	kernels  []boot.Kernel
 	firmware firmware
 	payload  *payload
@@ -31,7 +32,7 @@ type stage struct {
 	iso      *stage // medium that is downloaded, which has the payload then
 }
 
-func newStage(m *machine.Machine, s Spec, prepared, dir string) (*stage, error) {
+func newStage(m *machine.Machine, s Spec, work *rootfs.Root, name string) (*stage, error) {
 	found, err := kernels(m, s.FullOS)
 	if err != nil {
 		return nil, err
@@ -39,7 +40,16 @@ func newStage(m *machine.Machine, s Spec, prepared, dir string) (*stage, error) 
 	if len(found) == 0 {
 		return nil, fmt.Errorf("the image has no kernel")
 	}
-	return &stage{dir: dir, m: m, spec: s, prepared: prepared, kernels: found, firmware: findFirmware(m)}, nil
+	if err := work.MkdirAll(name, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := work.Sub(name)
+	if err != nil {
+		return nil, err
+	}
+	return &stage{
+		dir: filepath.Join(work.Dir(), name), root: root, m: m, spec: s, kernels: found, firmware: findFirmware(m),
+	}, nil
 }
 
 // fill writes the stage, with empty files for what is still to be made.
@@ -57,11 +67,11 @@ func (s *stage) later() map[string]string {
 	files := map[string]string{}
 	if !s.spec.FullOS {
 		for _, k := range s.kernels {
-			files[s.path(k.Initramfs)] = initramfsFile(s.prepared, k)
+			files[k.Initramfs] = initramfsFile(k)
 		}
 	}
 	if !s.spec.Network && s.firmware.bios != "" {
-		files[s.path(s.biosPath())] = filepath.Join(s.prepared, biosImage)
+		files[s.biosPath()] = biosImage
 	}
 	return files
 }
@@ -70,21 +80,35 @@ func (s *stage) later() map[string]string {
 func (s *stage) missing() error {
 	const most = 32 << 10 // what xorriso wants of a boot image
 	for name := range s.later() {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, make([]byte, most), 0o644)); err != nil {
+		if err := s.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := replace(s.root, name, bytes.NewReader(make([]byte, most)), 0o644); err != nil {
 			return err
 		}
 	}
-	return os.RemoveAll(s.path(s.bigFile())) // a file of the user has no place there
+	return s.root.RemoveAll(s.bigFile()) // a file of the user has no place there
 }
 
-// complete puts the files into the stage that are made now.
-func (s *stage) complete() error {
+// complete puts the files into the stage that are made now, in the folder that it lies in. Nothing is written
+// there afterwards.
+func (s *stage) complete(work *rootfs.Root) error {
 	for name, made := range s.later() {
-		if err := errors.Join(os.Remove(name), os.Link(made, name)); err != nil {
+		if err := errors.Join(s.root.Remove(name), s.root.LinkFrom(work, made, name)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.root.Close()
+}
+
+// beside runs f with the folder that the stage lies in, where files of ours have names that begin with its own.
+func (s *stage) beside(f func(work *rootfs.Root, name string) error) error {
+	work, err := rootfs.New(filepath.Dir(s.dir))
+	if err != nil {
+		return err
+	}
+	defer work.Close()
+	return f(work, filepath.Base(s.dir))
 }
 
 // payloadPath is where a medium has its packed system.
@@ -111,14 +135,12 @@ func (s *stage) inPlace() bool {
 	return s.payload != nil && !s.spec.Network && (s.spec.FullOS || s.spec.Filesystem.Type == "squashfs")
 }
 
-func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
-
 // diskOnly are files that the disk boots with, a live system does not.
 var diskOnly = regexp.MustCompile(`^(initramfs-.*\.img|initrd\.img.*|initrd-.*|efi|EFI|loader|lost\+found)$`)
 
 // boot copies the image's /boot, but not what only the disk can boot with.
 func (s *stage) boot() error {
-	return copyTree(s.m.Root, "/boot", s.path("boot"), func(name string) bool {
+	return copyTree(s.m.Root, "/boot", s.root, "/boot", func(name string) bool {
 		return path.Dir(name) == "/boot" && diskOnly.MatchString(path.Base(name))
 	})
 }
@@ -137,7 +159,7 @@ func (s *stage) grub() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.path(scheme.Config), []byte(text+more), 0o644); err != nil {
+	if err := s.root.WriteFile(scheme.Config, []byte(text+more), 0o644); err != nil {
 		return err
 	}
 	if s.spec.Network || s.firmware.bios == "" {
@@ -162,10 +184,10 @@ func (s *stage) biosModules() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.dir+".mbr", sector, 0o644); err != nil {
+	if err := s.beside(func(work *rootfs.Root, name string) error { return work.WriteFile(name+".mbr", sector, 0o644) }); err != nil {
 		return err
 	}
-	return copyTree(root, dir, s.path(path.Dir(s.biosPath())), func(name string) bool {
+	return copyTree(root, dir, s.root, path.Dir(s.biosPath()), func(name string) bool {
 		return path.Ext(name) != ".mod" && path.Ext(name) != ".lst"
 	})
 }
@@ -279,34 +301,27 @@ func (s *stage) efi() error {
 	if s.spec.Network {
 		return s.netEFI()
 	}
-	dir := s.path("efi/boot")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := s.programs(s.root, "/efi/boot"); err != nil {
 		return err
 	}
-	if err := s.programs(dir); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "grub.cfg"), []byte(s.redirect()), 0o644)
+	return putText(s.root, "/efi/boot/grub.cfg", s.redirect())
 }
 
 // netEFI puts the EFI programs at the top, where a TFTP server offers them.
 func (s *stage) netEFI() error {
-	if err := s.programs(s.dir); err != nil {
+	if err := s.programs(s.root, "/"); err != nil {
 		return err
 	}
-	return s.redirects(s.dir, append(grubPlaces(s), ".", "grub"), grubDir(s.m))
+	return s.redirects(s.root, append(grubPlaces(s), ".", "grub"), grubDir(s.m))
 }
 
-// redirects writes the redirecting grub.cfg to folders below dir, but for the one of the menu itself.
-func (s *stage) redirects(dir string, places []string, menu string) error {
+// redirects writes the redirecting grub.cfg to folders of a tree, but for the one of the menu itself.
+func (s *stage) redirects(root *rootfs.Root, places []string, menu string) error {
 	for _, p := range places {
 		if "/"+p == menu {
 			continue
 		}
-		if err := os.MkdirAll(filepath.Join(dir, p), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, p, "grub.cfg"), []byte(s.redirect()), 0o644); err != nil {
+		if err := putText(root, path.Join(p, "grub.cfg"), s.redirect()); err != nil {
 			return err
 		}
 	}
@@ -314,7 +329,7 @@ func (s *stage) redirects(dir string, places []string, menu string) error {
 }
 
 // programs copies the EFI programs to a folder, under the names that the firmware and shim look for.
-func (s *stage) programs(dir string) error {
+func (s *stage) programs(root *rootfs.Root, dir string) error {
 	end, grub := suffix(s.m), s.firmware.grub
 	if s.spec.Network && s.firmware.net != "" {
 		grub = s.firmware.net
@@ -323,11 +338,7 @@ func (s *stage) programs(dir string) error {
 		if from == "" {
 			continue
 		}
-		data, err := s.m.Root.ReadFile(from)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+		if err := s.m.Root.WithFile(from, func(f *os.File) error { return put(root, path.Join(dir, name), f, 0o644) }); err != nil {
 			return err
 		}
 	}
@@ -337,12 +348,8 @@ func (s *stage) programs(dir string) error {
 // additional puts the user's files onto the medium.
 func (s *stage) additional() error {
 	for _, f := range s.spec.Files {
-		dst := s.path(f.Destination)
-		if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
-			return err
-		}
 		if f.Content != nil {
-			if err := os.WriteFile(dst, []byte(*f.Content), f.Mode); err != nil {
+			if err := put(s.root, f.Destination, strings.NewReader(*f.Content), f.Mode); err != nil {
 				return err
 			}
 			continue
@@ -354,23 +361,11 @@ func (s *stage) additional() error {
 		if f.Mode == 0 {
 			f.Mode = mode
 		}
-		err = writeFrom(src, dst, f.Mode)
+		err = put(s.root, f.Destination, src, f.Mode)
 		src.Close()
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func writeFrom(src io.Reader, dst string, mode fs.FileMode) error {
-	out, err := os.OpenFile(dst, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, src); err != nil {
-		out.Close()
-		return err
-	}
-	return out.Close()
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,46 +33,44 @@ var rootFeatures = []string{
 
 // Unpack makes a disk, in an empty file, of a medium that this program has made: with the system, its
 // kernels and boot loader, ready to be customized and to be booted with UEFI. dir is a folder to mount
-// it on, tmp one for temporary files; ids makes the disk's identifiers.
+// it on; ids makes the disk's identifiers.
 //
 // Unpack returns what the medium was made with.
-func Unpack(ctx context.Context, medium string, file *os.File, dir, tmp string, ids func(name string) string) (saved Saved, err error) {
-	saved, err = readSaved(ctx, medium, tmp)
+func Unpack(ctx context.Context, name string, file *os.File, dir string, ids func(name string) string) (saved Saved, err error) {
+	m, err := openMedium(ctx, name)
 	if err != nil {
+		return saved, err
+	}
+	if saved, err = m.saved(); err != nil {
 		return saved, err
 	}
 	if saved.InitramfsType == initramfsType(true) {
 		return saved, errors.New("this ISO image has its system in the initramfs (initramfsType: full-os), from where it cannot be unpacked")
 	}
-	at, size, err := rootOn(ctx, medium)
+	e, err := m.root()
 	if err != nil {
 		return saved, err
 	}
-	l := unpackedLayout(size, ids)
+	l := unpackedLayout(e.size, ids)
 	d, err := image.Create(ctx, file, l, dir)
 	if err != nil {
 		return saved, err
 	}
-	u := unpacker{medium: medium, saved: saved, root: d.Root, tmp: tmp, layout: l}
-	return saved, errors.Join(u.fill(ctx, at), d.Close())
+	u := unpacker{medium: m, saved: saved, root: d.Root, layout: l}
+	return saved, errors.Join(u.unpack(ctx, e.at), d.Close())
 }
 
 // UnpackedSize is the size of the disk that Unpack makes.
-func UnpackedSize(ctx context.Context, medium string) (int64, error) {
-	_, size, err := rootOn(ctx, medium)
+func UnpackedSize(ctx context.Context, name string) (int64, error) {
+	m, err := openMedium(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	e, err := m.root()
 	if err != nil {
 		return 0, fmt.Errorf("%w; a system in the initramfs (initramfsType: full-os) cannot be unpacked", err)
 	}
-	return unpackedLayout(size, func(string) string { return "" }).Size, nil
-}
-
-// rootOn is where the packed root filesystem lies on a medium, in bytes.
-func rootOn(ctx context.Context, medium string) (at, size int64, err error) {
-	listing, err := list(ctx, medium)
-	if err != nil {
-		return 0, 0, err
-	}
-	return findRoot(listing)
+	return unpackedLayout(e.size, func(string) string { return "" }).Size, nil
 }
 
 func unpackedLayout(packed int64, ids func(name string) string) *disk.Layout {
@@ -94,23 +92,22 @@ func unpackedLayout(packed int64, ids func(name string) string) *disk.Layout {
 
 // unpacker fills the disk.
 type unpacker struct {
-	medium string
+	medium *medium
 	saved  Saved
 	root   *rootfs.Root
-	tmp    string
 	layout *disk.Layout
 }
 
-func (u unpacker) fill(ctx context.Context, at int64) error {
-	unpack := hostcmd.New("unsquashfs", "-no-progress", "-quiet", "-force", "-offset", strconv.FormatInt(at, 10), "-dest", u.root.Dir(), u.medium)
+func (u unpacker) unpack(ctx context.Context, at int64) error {
 	if u.saved.Filesystem.Type == "erofs" {
 		return errors.New("the root filesystem of this ISO image is erofs, which cannot be unpacked")
 	}
-	if err := unpack.Run(ctx); err != nil {
+	unpack := hostcmd.New("unsquashfs", "-no-progress", "-quiet", "-force", "-offset", strconv.FormatInt(at, 10), "-dest", u.root.Dir(), u.medium.name)
+	if err := u.root.WithoutLinks(func() error { return unpack.Run(ctx) }); err != nil {
 		return fmt.Errorf("unpack the root filesystem: %w", err)
 	}
-	for _, f := range []func(context.Context) error{u.boot, u.esp, u.menu, u.fstab} {
-		if err := f(ctx); err != nil {
+	for _, f := range []func() error{u.boot, u.esp, u.menu, u.fstab} {
+		if err := f(); err != nil {
 			return err
 		}
 	}
@@ -118,58 +115,59 @@ func (u unpacker) fill(ctx context.Context, at int64) error {
 }
 
 // boot copies the kernels and the boot loader's files back.
-func (u unpacker) boot(ctx context.Context) error {
-	c := hostcmd.New("xorriso", "-osirrox", "on", "-indev", u.medium, "-extract", "/boot", filepath.Join(u.tmp, "boot"))
-	if err := c.Run(ctx); err != nil {
-		return err
+func (u unpacker) boot() error {
+	for name := range u.medium.files {
+		if !strings.HasPrefix(name, "/boot/") || name == "/boot/boot.cat" || path.Base(name) == "eltorito.img" {
+			continue
+		}
+		if err := u.copy(name, name); err != nil {
+			return err
+		}
 	}
-	from, err := rootfs.New(u.tmp)
-	if err != nil {
-		return err
+	links := map[string]string{}
+	for name, target := range u.medium.links {
+		if _, err := u.root.Lstat(path.Dir(name)); err == nil && strings.HasPrefix(name, "/boot/") {
+			links[name] = target
+		}
 	}
-	defer from.Close()
-	return copyTree(from, "/boot", filepath.Join(u.root.Dir(), "boot"), func(name string) bool {
-		return name == "/boot/boot.cat" || path.Base(name) == "eltorito.img"
+	return addLinks(u.root, links)
+}
+
+// copy copies a file of the medium to the disk.
+func (u unpacker) copy(from, to string) error {
+	return u.medium.read(from, func(r *io.SectionReader) error {
+		if err := u.root.MkdirAll(path.Dir(to), 0o755); err != nil {
+			return err
+		}
+		return replace(u.root, to, r, 0o644)
 	})
 }
 
 // esp puts the EFI programs back, and the files that lead their GRUB to its menu.
-func (u unpacker) esp(ctx context.Context) error {
-	programs := filepath.Join(u.tmp, "efi")
-	if err := hostcmd.New("xorriso", "-osirrox", "on", "-indev", u.medium, "-extract", "/efi/boot", programs).Run(ctx); err != nil {
+func (u unpacker) esp() error {
+	found := false
+	for name := range u.medium.files {
+		if base, ok := strings.CutPrefix(name, "/efi/boot/"); ok && !strings.Contains(base, "/") {
+			found = true
+			if !strings.HasSuffix(base, ".efi") {
+				continue
+			}
+			if err := u.copy(name, "/boot/efi/EFI/BOOT/"+base); err != nil {
+				return err
+			}
+		}
+	}
+	if !found {
 		return nil // a medium for BIOS only
-	}
-	entries, err := os.ReadDir(programs)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(programs, e.Name()))
-		if err != nil {
-			return err
-		}
-		if strings.HasSuffix(e.Name(), ".efi") {
-			err = u.write("/boot/efi/EFI/BOOT/"+e.Name(), string(data))
-		}
-		if err != nil {
-			return err
-		}
 	}
 	text := "search --no-floppy --fs-uuid --set=root " + u.rootID() + "\nset prefix=($root)" + path.Dir(u.saved.GrubConfig) +
 		"\nconfigfile $prefix/" + path.Base(u.saved.GrubConfig) + "\n"
 	for _, p := range grubFolders {
-		if err := u.write("/boot/efi/"+p+"/grub.cfg", text); err != nil {
+		if err := putText(u.root, "/boot/efi/"+p+"/grub.cfg", text); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (u unpacker) write(name, text string) error {
-	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
-	}
-	return u.root.WriteFile(name, []byte(text), 0o644)
 }
 
 func (u unpacker) rootID() string {
@@ -183,7 +181,7 @@ var liveArgs = []string{
 }
 
 // menu rewrites GRUB's menu for the disk.
-func (u unpacker) menu(context.Context) error {
+func (u unpacker) menu() error {
 	scheme, err := boot.Detect(u.root)
 	if err != nil {
 		return err
@@ -205,10 +203,10 @@ func (u unpacker) menu(context.Context) error {
 	return u.root.WriteFile(scheme.Config, []byte(text), 0o600)
 }
 
-func (u unpacker) fstab(context.Context) error {
+func (u unpacker) fstab() error {
 	text := ""
 	for _, m := range u.layout.Mounts {
 		text += m.Entry.String() + "\n"
 	}
-	return u.write("/etc/fstab", text)
+	return putText(u.root, "/etc/fstab", text)
 }

@@ -31,7 +31,7 @@ func TestUnpackNeedsASystem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = Unpack(context.Background(), medium, file, t.TempDir(), t.TempDir(), seed.New("test").UUID)
+		_, err = Unpack(context.Background(), medium, file, t.TempDir(), seed.New("test").UUID)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}

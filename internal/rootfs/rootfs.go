@@ -39,12 +39,16 @@ func (r *Root) Dir() string { return r.dir.Name() }
 
 // Open opens a file or folder with os.OpenFile's flags; a last component that is a link is followed
 // inside the root. Whatever else a path leads to is refused: a pipe would be waited for, and a file of
-// the kernel is not the image's. With O_PATH anything is opened.
-func (r *Root) Open(name string, flags int, mode fs.FileMode) (*os.File, error) {
-	if flags&unix.O_PATH != 0 {
-		return r.openat2(name, flags, mode)
+// the kernel is not the image's. With O_PATH anything is opened. Files are made by Create and replaced by
+// WriteFile, never emptied.
+func (r *Root) Open(name string, flags int, _ fs.FileMode) (*os.File, error) {
+	if flags&(unix.O_TRUNC|unix.O_CREAT) != 0 {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("a file is made anew or replaced, never emptied")}
 	}
-	f, err := r.openat2(name, flags|unix.O_NONBLOCK|unix.O_NOCTTY, mode)
+	if flags&unix.O_PATH != 0 {
+		return r.openat2(clean(name), flags)
+	}
+	f, err := r.openat2(clean(name), flags|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +74,11 @@ func ownFile(f *os.File) error {
 	if !fi.Mode().IsRegular() && !fi.IsDir() {
 		return errSpecial
 	}
+	return notKernel(f)
+}
+
+// notKernel refuses what lies on a filesystem of the kernel.
+func notKernel(f *os.File) error {
 	var s unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
 		return err
@@ -80,12 +89,12 @@ func ownFile(f *os.File) error {
 	return nil
 }
 
-func (r *Root) openat2(name string, flags int, mode fs.FileMode) (*os.File, error) {
+func clean(name string) string { return path.Clean("/" + name) }
+
+// openat2 has the kernel resolve a path below the root, components such as .. included.
+func (r *Root) openat2(name string, flags int) (*os.File, error) {
 	how := &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	if flags&unix.O_CREAT != 0 {
-		how.Mode = uint64(mode.Perm())
-	}
-	rel := strings.TrimLeft(path.Clean("/"+name), "/")
+	rel := strings.TrimLeft(name, "/")
 	if rel == "" {
 		rel = "."
 	}
@@ -122,37 +131,6 @@ func (r *Root) ReadFile(name string) ([]byte, error) {
 // its filesystem allows. The largest files read in a run are initramfs.
 const maxFile = 512 << 20
 
-// WriteFile replaces a file's content, creating it with this mode, whatever the umask, and root as
-// owner. A file that exists keeps mode, owner and extended attributes. Missing parent folders are
-// an error.
-func (r *Root) WriteFile(name string, data []byte, mode fs.FileMode) error {
-	f, err := r.create(name, mode)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(data); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
-}
-
-// create opens a file for writing, emptied. A new one gets exactly this mode.
-func (r *Root) create(name string, mode fs.FileMode) (*os.File, error) {
-	f, err := r.Open(name, os.O_WRONLY|os.O_TRUNC, 0)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return f, err
-	}
-	if f, err = r.Open(name, os.O_WRONLY|os.O_CREATE, 0o600); err != nil {
-		return nil, err
-	}
-	if err := f.Chmod(mode); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 // AppendLines adds the lines that the file does not hold yet, creating it with this mode.
 func (r *Root) AppendLines(name string, mode fs.FileMode, lines ...string) error {
 	old, err := r.ReadFile(name)
@@ -174,19 +152,6 @@ func (r *Root) AppendLines(name string, mode fs.FileMode, lines ...string) error
 		return nil
 	}
 	return r.WriteFile(name, []byte(text), mode)
-}
-
-// CopyFrom replaces a file's content by that of src, under WriteFile's rules.
-func (r *Root) CopyFrom(src io.Reader, name string, mode fs.FileMode) error {
-	f, err := r.create(name, mode)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(f, src); err != nil {
-		f.Close()
-		return fmt.Errorf("copy to %s: %w", name, err)
-	}
-	return f.Close()
 }
 
 // Stat describes a file, following links inside the root.
@@ -246,37 +211,45 @@ func (e entry) Info() (fs.FileInfo, error) { return e.root.Lstat(e.path) }
 
 // MkdirAll makes a folder and its missing parents with exactly this mode, owned by root.
 func (r *Root) MkdirAll(name string, mode fs.FileMode) error {
-	name = path.Clean("/" + name)
+	name = clean(name)
 	if fi, err := r.Stat(name); err == nil {
 		if !fi.IsDir() {
 			return &fs.PathError{Op: "mkdir", Path: name, Err: unix.ENOTDIR}
 		}
 		return nil
 	}
-	parent, base := path.Split(name)
-	if err := r.MkdirAll(parent, mode); err != nil {
+	if err := r.MkdirAll(path.Dir(name), mode); err != nil {
 		return err
 	}
-	return r.at(name, func(dir int) error {
-		err := unix.Mkdirat(dir, base, uint32(mode.Perm()))
+	return r.at(name, func(dir int, base string) error {
+		err := unix.Mkdirat(dir, base, 0o700)
 		if errors.Is(err, unix.EEXIST) {
 			return errors.New("it is a symbolic link that leads to no folder of the image")
 		}
 		if err != nil {
 			return err
 		}
-		return unix.Fchmodat(dir, base, unixMode(mode), 0)
+		fd, err := unix.Openat(dir, base, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(unix.Fchmod(fd, unixMode(mode)), unix.Close(fd))
 	})
 }
 
-// at runs f with the folder that holds the path's last component.
-func (r *Root) at(name string, f func(dir int) error) error {
-	dir, err := r.OpenPath(path.Dir(path.Clean("/" + name)))
+// at runs f with the folder that holds the path's last component, and that component. A link there is
+// not followed.
+func (r *Root) at(name string, f func(dir int, base string) error) error {
+	parent, base := path.Split(clean(name))
+	if base == "" {
+		return &fs.PathError{Op: "access", Path: name, Err: errors.New("it is the root folder")}
+	}
+	dir, err := r.OpenPath(parent)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	if err := f(int(dir.Fd())); err != nil {
+	if err := f(int(dir.Fd()), base); err != nil {
 		return &fs.PathError{Op: "access", Path: name, Err: err}
 	}
 	return nil
@@ -284,8 +257,7 @@ func (r *Root) at(name string, f func(dir int) error) error {
 
 // Remove deletes a file, link or empty folder. Nothing there is no error.
 func (r *Root) Remove(name string) error {
-	base := path.Base(name)
-	err := r.at(name, func(dir int) error {
+	err := r.at(name, func(dir int, base string) error {
 		err := unix.Unlinkat(dir, base, 0)
 		if errors.Is(err, unix.EISDIR) {
 			err = unix.Unlinkat(dir, base, unix.AT_REMOVEDIR)
@@ -299,26 +271,24 @@ func (r *Root) Remove(name string) error {
 }
 
 // Rename moves a file, replacing the one at the new path.
-func (r *Root) Rename(from, to string) error {
-	return r.at(from, func(a int) error {
-		return r.at(to, func(b int) error { return unix.Renameat(a, path.Base(from), b, path.Base(to)) })
+func (r *Root) Rename(from, to string) error { return r.RenameFrom(r, from, to) }
+
+// RenameFrom moves a file from another root on the same filesystem, replacing the one at the new path.
+func (r *Root) RenameFrom(other *Root, from, to string) error {
+	return other.at(from, func(a int, old string) error {
+		return r.at(to, func(b int, base string) error { return unix.Renameat(a, old, b, base) })
 	})
 }
 
 // Symlink makes a link; the target is text and not resolved.
 func (r *Root) Symlink(target, name string) error {
-	return r.at(name, func(dir int) error { return unix.Symlinkat(target, dir, path.Base(name)) })
+	return r.at(name, func(dir int, base string) error { return unix.Symlinkat(target, dir, base) })
 }
 
 // Readlink returns a link's text.
-func (r *Root) Readlink(name string) (string, error) {
-	var target string
-	err := r.at(name, func(dir int) error {
-		buf := make([]byte, unix.PathMax)
-		n, err := unix.Readlinkat(dir, path.Base(name), buf)
-		if err == nil {
-			target = string(buf[:n])
-		}
+func (r *Root) Readlink(name string) (target string, err error) {
+	err = r.at(name, func(dir int, base string) error {
+		target, err = readlink(dir, base)
 		return err
 	})
 	return target, err

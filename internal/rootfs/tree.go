@@ -1,0 +1,138 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sub opens a folder as a root of its own. The caller closes it.
+func (r *Root) Sub(name string) (*Root, error) {
+	f, err := r.Open(name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Root{dir: f}, nil
+}
+
+// Walk visits what is below a folder, parents first. Links are visited, not followed.
+func (r *Root) Walk(dir string, visit func(name string, e fs.DirEntry) error) error {
+	entries, err := r.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		err := visit(name, e)
+		if e.IsDir() {
+			if err == nil {
+				err = r.Walk(name, visit)
+			} else if errors.Is(err, fs.SkipDir) {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveAll deletes whatever is at a path, with everything in it. Links are deleted, not followed.
+// Nothing there is no error.
+func (r *Root) RemoveAll(name string) error {
+	fi, err := r.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if fi.IsDir() {
+		entries, err := r.ReadDir(name)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := r.RemoveAll(path.Join(name, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return r.Remove(name)
+}
+
+// LinkFrom gives a file of another root, on the same filesystem, one more name in this one.
+func (r *Root) LinkFrom(other *Root, from, name string) error {
+	return other.at(from, func(a int, old string) error {
+		return r.at(name, func(b int, base string) error { return unix.Linkat(a, old, b, base, 0) })
+	})
+}
+
+// readlink returns the text of a link in an open folder.
+func readlink(dir int, base string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, base, buf)
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// WithFile opens a file of the root for reading while f runs.
+func (r *Root) WithFile(name string, f func(file *os.File) error) error {
+	file, err := r.Open(name, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return f(file)
+}
+
+// WithoutLinks has the kernel follow no symbolic link on any filesystem of the tree while f runs: for a
+// program that fills the tree and could be led astray by links that it makes itself. The root is where a
+// filesystem is mounted.
+func (r *Root) WithoutLinks(f func() error) (err error) {
+	const flags = unix.AT_EMPTY_PATH | unix.AT_RECURSIVE
+	fd := int(r.dir.Fd())
+	if err := unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSYMFOLLOW}); err != nil {
+		return fmt.Errorf("have no link followed: %w", err)
+	}
+	defer func() {
+		err = errors.Join(err, unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_NOSYMFOLLOW}))
+	}()
+	return f()
+}
+
+// MakePipe makes a pipe with a name and opens both its ends.
+func (r *Root) MakePipe(name string) (reader, writer *os.File, err error) {
+	err = r.at(name, func(dir int, base string) error {
+		if err := unix.Mkfifoat(dir, base, 0o600); err != nil {
+			return err
+		}
+		if reader, err = openPipe(dir, base, unix.O_RDONLY); err != nil {
+			return err
+		}
+		if writer, err = openPipe(dir, base, unix.O_WRONLY); err != nil {
+			return errors.Join(err, reader.Close())
+		}
+		return nil
+	})
+	return reader, writer, err
+}
+
+func openPipe(dir int, base string, flags int) (*os.File, error) {
+	fd, err := unix.Openat(dir, base, flags|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), base) // which polls it, for a deadline to be set
+	if fi, err := f.Stat(); err != nil || fi.Mode()&fs.ModeNamedPipe == 0 {
+		return nil, errors.Join(errSpecial, err, f.Close())
+	}
+	return f, nil
+}
