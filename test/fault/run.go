@@ -274,12 +274,7 @@ func (l *Lane) Complete() (n int, err error) {
 
 // wholeMedium checks an ISO image.
 func wholeMedium(path string) error {
-	dir, err := os.MkdirTemp("", "medium-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	return liveos.Check(context.Background(), path, dir)
+	return liveos.Check(context.Background(), path)
 }
 
 // wholeArchive checks an archive to boot from over the network, and the ISO image in it, if any.
