@@ -57,6 +57,16 @@ type Options struct {
 	Debconf     []string // lines for debconf-set-selections(1)
 }
 
+// Check looks for everything wrong with the sources of a session and with what it is to do, and changes
+// nothing. Install, update and remove are the names of packages.
+func Check(m *machine.Machine, o Options, install, update, remove []string) []Fault {
+	switch m.Facts.PackageManager {
+	case "tdnf", "dnf":
+		return checkRPM(m, o, install, update, remove)
+	}
+	return nil
+}
+
 // NoRoom is the error of a transaction that does not fit, and was not begun.
 type NoRoom struct {
 	Missing uint64 // bytes, on the filesystem of /usr

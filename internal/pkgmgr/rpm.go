@@ -6,243 +6,323 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/hostcmd"
 )
 
-// rpm is tdnf or dnf, which take the same commands.
+// rpm is tdnf, dnf or dnf5, which take the same commands.
 type rpm struct {
 	s       *Session
 	program string
-	failed  []string // scriptlets that failed, which the managers report but do not fail for
+	repos   *repoSet
 }
-
-// rpmCaches are the managers' cache folders in an image.
-var rpmCaches = map[string][]string{"tdnf": {"/var/cache/tdnf", "/var/cache/dnf"}, "dnf": {"/var/cache/dnf", "/var/cache/libdnf5"}}
 
 const (
 	reposDir = work + "/repos"
-	repoFile = reposDir + "/all.repo"
+	noRepos  = work + "/no-repos"
+	rpmCache = work + "/cache"
+	// rpmMacros is read by every rpm, and of a name that nobody else has.
+	rpmMacros = "/etc/rpm/macros.zz-imagecustomizer"
 )
+
+// macros switch off a plugin of rpm 4.20 and newer that needs CAP_SYS_ADMIN: every script would end with 126.
+const macros = "%__transaction_unshare %{nil}\n"
 
 func newRPM(ctx context.Context, s *Session, o Options) (*rpm, error) {
-	r := &rpm{s: s, program: s.m.Facts.PackageManager}
-	if r.program == "dnf" && !s.m.Has("dnf") {
-		r.program = "dnf5"
+	r := &rpm{s: s, repos: readRepos(s.m, o)}
+	r.program = r.repos.program
+	if len(r.repos.faults) > 0 {
+		return nil, faultError(r.repos.faults)
 	}
-	for _, c := range rpmCaches[s.m.Facts.PackageManager] {
-		if err := s.bind(filepath.Join(s.dir, "cache"), c, false); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.m.Root.MkdirAll(reposDir, 0o755); err != nil {
+	if err := s.bind(filepath.Join(s.dir, "cache"), rpmCache, false); err != nil {
 		return nil, err
 	}
-	var all strings.Builder
-	if !o.NoBaseRepos {
-		if err := r.baseRepos(&all); err != nil {
+	for _, dir := range []string{reposDir, noRepos} {
+		if err := s.m.Root.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
 	}
-	for i, src := range o.Sources {
-		if err := r.source(ctx, &all, i, src); err != nil {
-			return nil, fmt.Errorf("package source %s: %w", src.Path, err)
+	if err := r.writeMacros(); err != nil {
+		return nil, err
+	}
+	if r.program == "tdnf" {
+		if err := writeTDNFConf(s.m.Root); err != nil {
+			return nil, err
 		}
 	}
-	return r, s.m.Root.WriteFile(repoFile, []byte(all.String()), 0o600)
+	return r, r.writeRepos(ctx)
 }
 
-// Priorities, of which the lower wins. Those of the image's repositories keep their order among
-// themselves behind all others.
-const (
-	sourcePriority = 90  // of the first source; each later one has one less
-	basePriority   = 100 // added to what a repository of the image says
-)
+func faultError(faults []Fault) error {
+	var errs []error
+	for _, f := range faults {
+		errs = append(errs, errors.New(f.String()))
+	}
+	return errors.Join(errs...)
+}
 
-// baseRepos takes over the image's repositories.
-func (r *rpm) baseRepos(all *strings.Builder) error {
-	entries, _ := r.s.m.Root.ReadDir("/etc/yum.repos.d")
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".repo") {
+func (r *rpm) writeMacros() error {
+	root, dir := r.s.m.Root, filepath.Dir(rpmMacros)
+	if !root.Exists(dir) {
+		if err := root.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		r.s.undo = append(r.s.undo, func() error {
+			_ = root.Remove(dir) // unless a package has put something there
+			return nil
+		})
+	}
+	r.s.undo = append(r.s.undo, func() error { return root.Remove(rpmMacros) })
+	return root.WriteFile(rpmMacros, []byte(macros), 0o644)
+}
+
+// writeRepos makes the one file that the package manager reads, and shows it what that names.
+func (r *rpm) writeRepos(ctx context.Context) error {
+	for i, f := range r.repos.folders {
+		if err := r.index(ctx, f, filepath.Join(r.s.dir, fmt.Sprintf("repo%02d", i))); err != nil {
+			return fmt.Errorf("package source %s: %w", f.path, err)
+		}
+	}
+	for _, f := range r.repos.shown {
+		if f.dir {
+			if err := r.s.bind(f.from, f.place, true); err != nil {
+				return err
+			}
 			continue
 		}
-		name := "/etc/yum.repos.d/" + e.Name()
-		text, err := r.s.m.Root.ReadFile(name)
+		data, err := os.ReadFile(f.from)
 		if err != nil {
 			return err
 		}
-		sections, err := parseRepos(string(text))
-		if err != nil {
-			return fmt.Errorf("%s of the image: %w", name, err)
-		}
-		for _, sec := range sections {
-			sec.set("priority", fmt.Sprint(basePriority+sec.priority()))
-			sec.write(all)
+		if err := r.s.m.Root.WriteFile(f.place, data, 0o600); err != nil { // it may be a private key
+			return err
 		}
 	}
-	return nil
-}
-
-func (r *rpm) source(ctx context.Context, all *strings.Builder, i int, src Source) error {
-	switch src.Kind {
-	case PackageDir:
-		return r.folder(ctx, all, i, src.Path)
-	case RepoFile:
-		return r.repoFile(all, i, src.Path)
+	var all strings.Builder
+	for _, s := range r.repos.sections {
+		s.write(&all)
 	}
-	return errors.New("this is a source for apt, but the image uses " + r.program)
+	return r.s.m.Root.WriteFile(reposDir+"/all.repo", []byte(all.String()), 0o600)
 }
 
-// folder makes a repository of a folder of packages. Its metadata lie in our scratch space; the
-// folder itself is only read.
-func (r *rpm) folder(ctx context.Context, all *strings.Builder, i int, dir string) error {
-	out := filepath.Join(r.s.dir, fmt.Sprintf("repo%02d", i))
+// index makes a repository of a folder of packages. Its metadata lie in our scratch space; the folder
+// itself is only read.
+func (r *rpm) index(ctx context.Context, f folder, out string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	c := hostcmd.New("createrepo_c", "--quiet", "--no-database", "--compatibility", "--location-prefix", "packages/", "--outputdir", out, dir)
+	c := hostcmd.New("createrepo_c", "--quiet", "--no-database", "--compatibility", "--location-prefix", "packages/", "--outputdir", out, f.path)
 	if err := c.Run(ctx); err != nil {
 		return err
 	}
-	place := fmt.Sprintf("%s/%02d", work, i)
-	if err := r.s.bind(out, place, false); err != nil {
+	if err := r.s.bind(out, f.place, false); err != nil {
 		return err
 	}
-	if err := r.s.bind(dir, place+"/packages", true); err != nil {
-		return err
-	}
-	sec := &section{id: fmt.Sprintf("imagecustomizer-%02d", i)}
-	for _, kv := range [][2]string{
-		{"name", filepath.Base(dir)},
-		{"baseurl", "file://" + place},
-		{"enabled", "1"},
-		{"gpgcheck", "0"},
-		{"repo_gpgcheck", "0"},
-		{"priority", fmt.Sprint(sourcePriority - i)},
-		{"metadata_expire", "1"},
-	} {
-		sec.set(kv[0], kv[1])
-	}
-	sec.write(all)
-	return nil
+	return r.s.bind(f.path, f.place+"/packages", true)
 }
 
-// repoFile takes over the repositories of a .repo file, with its local files shown in the image.
-func (r *rpm) repoFile(all *strings.Builder, i int, name string) error {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return err
+// options are what makes the three behave alike. That a repository is down is never passed over.
+func (r *rpm) options(repos string) []string {
+	options := []string{"--assumeyes", "--setopt=reposdir=" + repos}
+	switch r.program {
+	case "tdnf":
+		return append([]string{"-c", ownConf}, options...)
+	case "dnf5":
+		options = append(options, "--setopt=system_cachedir="+rpmCache, "--setopt=skip_unavailable=0")
 	}
-	sections, err := parseRepos(string(text))
-	if err != nil {
-		return err
-	}
-	n := 0
-	show := func(path string) (string, error) {
-		fi, err := os.Stat(path)
-		if err != nil {
-			return "", err
-		}
-		place := fmt.Sprintf("%s/%02d-%02d", work, i, n)
-		n++
-		if fi.IsDir() {
-			return "file://" + place, r.s.bind(path, place, true)
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return "", err
-		}
-		return "file://" + place, r.s.m.Root.WriteFile(place, data, 0o644)
-	}
-	for _, sec := range sections {
-		for _, key := range []string{"baseurl", "gpgkey"} {
-			if err := sec.localize(key, filepath.Dir(name), show); err != nil {
-				return fmt.Errorf("[%s] %s: %w", sec.id, key, err)
-			}
-		}
-		sec.set("priority", fmt.Sprint(sourcePriority-i))
-		sec.write(all)
-	}
-	return nil
+	return append(options, "--setopt=cachedir="+rpmCache, "--setopt=keepcache=1", "--setopt=*.skip_if_unavailable=0")
 }
-
-// rpmNeeds is how dnf and tdnf say that a transaction does not fit.
-var rpmNeeds = regexp.MustCompile(`([0-9]+)([KMG])B(?: more space)? (?:is )?needed on the (?:/\S*) filesystem`)
 
 // run runs one transaction. Whether it fits is checked before anything is changed.
-func (r *rpm) run(ctx context.Context, args ...string) error {
-	missing := uint64(0)
-	r.failed = nil
-	c := hostcmd.New(r.program, append([]string{"--assumeyes", "--setopt=reposdir=" + reposDir}, args...)...)
+func (r *rpm) run(ctx context.Context, repos string, args ...string) (*rpmOutput, error) {
+	out := &rpmOutput{}
+	c := hostcmd.New(r.program, append(r.options(repos), args...)...)
 	c.Env = append([]string{"SYSTEMD_OFFLINE=1"}, hostcmd.DefaultEnv...)
-	c.OnLine = func(line string) {
-		if m := rpmNeeds.FindStringSubmatch(line); m != nil {
-			n, _ := strconv.ParseUint(m[1], 10, 32)
-			missing = max(missing, (n+1)*map[string]uint64{"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[m[2]])
-		}
-		if l := strings.ToLower(line); strings.Contains(l, "scriptlet failed") || strings.Contains(l, "error in") && strings.Contains(l, "scriptlet") {
-			r.failed = append(r.failed, strings.TrimSpace(line))
-		}
-	}
-	if err := r.s.m.Run(ctx, c); err != nil {
-		if missing > 0 {
-			return &NoRoom{missing, err}
-		}
-		return err
-	}
-	if len(r.failed) > 0 {
-		return fmt.Errorf("a package's script failed: %s", strings.Join(r.failed, "; "))
-	}
-	return nil
+	c.Label = r.program + " " + strings.Join(args, " ")
+	err := r.s.watch(ctx, c, out.line)
+	return out, out.err(r.s.m.Facts, err)
 }
 
+// refresh reads the indexes and makes sure that all are there.
 func (r *rpm) refresh(ctx context.Context) error {
-	args := []string{"check-update", "--refresh"}
-	if err := r.run(ctx, args...); err != nil && hostcmd.ExitStatus(err) != 100 { // 100: there are updates
+	_, err := r.run(ctx, reposDir, "check-update", "--refresh")
+	if hostcmd.ExitStatus(err) == 100 { // there are updates
+		err = nil
+	}
+	if context.Cause(ctx) != nil {
 		return err
+	}
+	if unread := r.unread(); len(unread) > 0 {
+		return errors.Join(fmt.Errorf("these repositories could not be read: %s (that they may be skipped if unavailable does not count here)", strings.Join(unread, ", ")), err)
+	}
+	return err
+}
+
+// unread are the enabled repositories of which no index was stored.
+func (r *rpm) unread() (list []string) {
+	for _, s := range r.repos.enabled() {
+		index, _ := filepath.Glob(filepath.Join(r.s.dir, "cache", globEscape.Replace(s.id)+"*", "repodata", "repomd.xml"))
+		if len(index) == 0 {
+			list = append(list, s.id)
+		}
+	}
+	return list
+}
+
+var globEscape = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`)
+
+// remove removes what is installed of the wishes: patterns and what packages provide are not taken alike.
+func (r *rpm) remove(ctx context.Context, names []string) error {
+	wishes := parseWishes(names)
+	there, err := r.look(ctx, wishes)
+	if err != nil {
+		return err
+	}
+	var groups []string
+	var gone []nevra
+	for i, w := range wishes {
+		if w.group() {
+			groups = append(groups, w.text)
+		}
+		gone = append(gone, there[i].packages()...)
+	}
+	gone = unique(gone)
+	args, stay, err := r.spell(ctx, gone)
+	if err != nil {
+		return err
+	}
+	if _, err := r.run(ctx, noRepos, slices.Concat([]string{"remove"}, args, groups)...); err != nil {
+		return err
+	}
+	return r.mustBe(ctx, gone, stay)
+}
+
+func unique(list []nevra) (once []nevra) {
+	for _, p := range list {
+		if !slices.Contains(once, p) {
+			once = append(once, p)
+		}
+	}
+	return once
+}
+
+// spell returns what to call packages that go, by their full name only where another of that name stays.
+// Those that stay are returned: an old tdnf removes all of one name.
+func (r *rpm) spell(ctx context.Context, gone []nevra) (args []string, stay []nevra, err error) {
+	var names []string
+	for _, p := range gone {
+		names = append(names, p.name)
+	}
+	there, err := r.look(ctx, parseWishes(names))
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, p := range gone {
+		others := slices.DeleteFunc(there[i].named, func(o nevra) bool { return slices.Contains(gone, o) })
+		if len(others) > 0 {
+			args, stay = append(args, p.String()), append(stay, others...)
+		} else if !slices.Contains(args, p.name) {
+			args = append(args, p.name)
+		}
+	}
+	return args, unique(stay), nil
+}
+
+// mustBe compares the package database with what a removal was to make of it.
+func (r *rpm) mustBe(ctx context.Context, gone, there []nevra) error {
+	var names, wrong []string
+	for _, p := range slices.Concat(gone, there) {
+		names = append(names, p.String())
+	}
+	found, err := r.look(ctx, parseWishes(names))
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		if is, should := len(found[i].named) > 0, i >= len(gone); is != should {
+			wrong = append(wrong, names[i]+map[bool]string{true: " is still installed", false: " is gone too"}[is])
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s reported success, but %s", r.program, strings.Join(wrong, ", "))
 	}
 	return nil
 }
 
-func (r *rpm) remove(ctx context.Context, names []string) error {
-	return r.run(ctx, append([]string{"--disablerepo=*", "remove"}, names...)...)
+func (r *rpm) updateAll(ctx context.Context) error {
+	out, err := r.run(ctx, reposDir, "update")
+	if err == nil && len(out.skipped) > 0 {
+		r.s.m.Log.Warn("some updates were left out", "because", out.skipped)
+	}
+	return err
 }
-
-func (r *rpm) updateAll(ctx context.Context) error { return r.run(ctx, "update") }
 
 func (r *rpm) install(ctx context.Context, names []string) error {
-	return r.run(ctx, append([]string{"install"}, names...)...)
+	_, err := r.run(ctx, reposDir, append([]string{"install"}, arguments(names)...)...)
+	return err
 }
 
+// update fails for what is not installed, which the three take each in its own way, and for an update
+// that cannot be made.
 func (r *rpm) update(ctx context.Context, names []string) error {
-	return r.run(ctx, append([]string{"update"}, names...)...)
+	absent, err := r.notThere(ctx, names, wish.nearly)
+	if err != nil || len(absent) > 0 {
+		return errors.Join(err, fmt.Errorf("not installed, so it cannot be updated: %s", strings.Join(absent, ", ")))
+	}
+	args := []string{"update"}
+	if r.program != "tdnf" {
+		args = []string{"--setopt=best=1", "update"}
+	}
+	_, err = r.run(ctx, reposDir, append(args, arguments(names)...)...)
+	return err
 }
 
-// notInstalled is the exit status of rpm -q for one package that is not there.
-const notInstalled = 1
+func arguments(names []string) (args []string) {
+	for _, w := range parseWishes(names) {
+		args = append(args, w.argument())
+	}
+	return args
+}
 
-// missing asks the package database, by name and by what packages provide. Names with wild cards and
-// groups of packages cannot be asked for.
+// missing are the names of which nothing is installed.
 func (r *rpm) missing(ctx context.Context, names []string) (absent []string, err error) {
-	for _, n := range names {
-		if strings.ContainsAny(n, "*?[@") {
-			continue
+	return r.notThere(ctx, names, wish.names)
+}
+
+func (r *rpm) notThere(ctx context.Context, names []string, same func(wish, nevra) bool) (absent []string, err error) {
+	wishes := parseWishes(names)
+	there, err := r.lookBy(ctx, wishes, same)
+	if err != nil {
+		return nil, err
+	}
+	for i, w := range wishes {
+		is := there[i].there()
+		if w.group() {
+			if is, err = r.hasGroup(ctx, w.text[1:]); err != nil {
+				return nil, err
+			}
 		}
-		err := r.s.m.Run(ctx, hostcmd.New("rpm", "-q", "--", n))
-		if hostcmd.ExitStatus(err) == notInstalled {
-			err = r.s.m.Run(ctx, hostcmd.New("rpm", "-q", "--whatprovides", "--", n))
-		}
-		switch {
-		case hostcmd.ExitStatus(err) == notInstalled:
-			absent = append(absent, n)
-		case err != nil:
-			return nil, err
+		if !is {
+			absent = append(absent, w.text)
 		}
 	}
 	return absent, nil
+}
+
+// hasGroup asks for a group of packages by its identifier.
+func (r *rpm) hasGroup(ctx context.Context, id string) (is bool, err error) {
+	args := map[string][]string{"dnf": {"group", "list", "--installed", "--hidden", "--ids"}, "dnf5": {"group", "list", "--installed", "--hidden"}}[r.program]
+	if args == nil {
+		return false, errors.New("tdnf knows no groups of packages: @" + id)
+	}
+	c := hostcmd.New(r.program, append(r.options(reposDir), args...)...)
+	c.OnLine = func(line string) {
+		f := strings.Fields(line)
+		is = is || len(f) > 0 && f[0] == id || strings.Contains(line, "("+id+")")
+	}
+	return is, r.s.m.Run(ctx, c)
 }
 
 func (r *rpm) packages() string { return ".rpm" }

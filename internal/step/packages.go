@@ -93,8 +93,12 @@ func planPackages(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Pro
 	if p.empty() || len(problems) > 0 {
 		return nil, problems
 	}
+	options := pkgmgr.Options{Sources: sources, NoBaseRepos: in.NoBaseRepos, Debconf: p.Debconf}
+	if !p.needSources() { // then nothing is wrong with them
+		options.Sources, options.NoBaseRepos = nil, true
+	}
 	return plan.Plan{ChangePackages{
-		Options: pkgmgr.Options{Sources: sources, NoBaseRepos: in.NoBaseRepos, Debconf: p.Debconf},
+		Options: options,
 		Remove:  p.allRemove(), UpdateAll: p.UpdateExisting, Install: p.allInstall(), Update: p.allUpdate(),
 		Grow: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto,
 	}}, nil
@@ -160,6 +164,14 @@ func (s ChangePackages) String() string {
 
 // Brings tells whether packages are added or updated, which may bring what later steps need.
 func (s ChangePackages) Brings() bool { return s.UpdateAll || len(s.Install)+len(s.Update) > 0 }
+
+// Check looks for what is wrong with the sources of packages.
+func (s ChangePackages) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
+	for _, f := range pkgmgr.Check(m, s.Options, s.Install, s.Update, s.Remove) {
+		problems = append(problems, plan.Problem{Text: f.String(), Hint: f.Hint})
+	}
+	return problems
+}
 
 // Run does one transaction for each kind of work. Initramfs images that packages make are
 // compressed once, at the end.
