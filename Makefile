@@ -6,10 +6,11 @@ GO      ?= $(shell command -v go || echo /usr/local/go/bin/go)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -s -w -X imagecustomizer/internal/app.Version=$(VERSION)
 BIN      = bin/imagecustomizer
+PREFIX  ?= /usr/local
 export CGO_ENABLED = 0
 export PATH := $(dir $(GO)):$(PATH)
 
-.PHONY: help deps build check test test-full demo torture bench fuzz lint generate clean
+.PHONY: help deps build install package check test test-full demo torture bench fuzz lint generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,11 +21,17 @@ deps: ## Install every host program that the tool, the demo and the tests use (r
 build: ## Build bin/imagecustomizer, a static binary
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/imagecustomizer
 
+install: build ## Install the program below PREFIX (/usr/local); DESTDIR is put before it (root)
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/imagecustomizer
+
+package: build ## Make a Debian package of the program in bin/
+	@packaging/deb.sh $(BIN) '$(VERSION)' bin
+
 generate: ## Write docs/configuration.md, docs/cli.md and schema.json from the code
 	$(GO) run ./cmd/docs
 
 check: ## Formatting, vet, and the tests that need no root and no tools
-	@test -z "$$(gofmt -l cmd internal test)" || { echo "not gofmt'ed:"; gofmt -l cmd internal test; exit 1; }
+	@test -z "$$(gofmt -l cmd internal packaging test)" || { echo "not gofmt'ed:"; gofmt -l cmd internal packaging test; exit 1; }
 	$(GO) vet ./... && $(GO) vet -tags root,boot ./...
 	$(GO) test ./internal/... ./cmd/...
 

@@ -9,7 +9,7 @@ GO=${GO:-go}
 say() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
 
 say "formatting and vet"
-unformatted=$(gofmt -l cmd internal test)
+unformatted=$(gofmt -l cmd internal packaging test)
 [ -z "$unformatted" ] || { echo "not gofmt'ed: $unformatted" >&2; exit 1; }
 $GO vet ./...
 $GO vet -tags root,boot ./...

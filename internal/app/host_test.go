@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 const (
@@ -41,23 +42,28 @@ func TestConfinementIsExplained(t *testing.T) {
 	}
 }
 
-// TestDockerfileHasEveryProgram compares it with what doctor asks for.
-func TestDockerfileHasEveryProgram(t *testing.T) {
+// TestRecipesHaveEveryProgram compares the recipes of the container image and of the Debian package with what
+// doctor asks for. Only the package may leave out, as suggestions, what boot needs.
+func TestRecipesHaveEveryProgram(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	installed, count := strings.Fields(string(text)), 0
-	for _, n := range needs(t.Context(), abilities{}) {
-		if pkg, ok := strings.CutPrefix(n.mend, "apt-get install "); ok && n.feature != bootFeature {
+	for _, recipe := range []string{"Dockerfile", "packaging/control"} {
+		text, err := os.ReadFile("../../" + recipe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		installed, count := strings.FieldsFunc(string(text), func(r rune) bool { return unicode.IsSpace(r) || r == ',' }), 0
+		for _, n := range needs(t.Context(), abilities{}) {
+			pkg, ok := strings.CutPrefix(n.mend, "apt-get install ")
+			if !ok || n.feature == bootFeature && recipe == "Dockerfile" {
+				continue
+			}
 			count++
 			if !slices.Contains(installed, pkg) {
-				t.Errorf("the Dockerfile lacks %s, for %s", pkg, n.what)
+				t.Errorf("%s lacks %s, for %s", recipe, pkg, n.what)
 			}
 		}
-	}
-	if count < 5 {
-		t.Errorf("doctor asks for only %d packages", count)
+		if count < 5 {
+			t.Errorf("doctor asks for only %d packages", count)
+		}
 	}
 }
