@@ -196,6 +196,9 @@ func (d *decoder) want(at *At, k Kind, what string) bool {
 	if got == k || k == Text && got == Null && at.node != nil && resolve(at.node).Value != "" {
 		return true
 	}
+	if delicate.MatchString(at.path) { // what was meant for another key may be a secret
+		at.Hide()
+	}
 	names := map[Kind]string{Null: "nothing", Text: "a single value", List: "a list", Map: "a mapping"}
 	at.Errorf("%s: expected %s, found %s", last(at.path), what, names[got])
 	return false
@@ -241,6 +244,7 @@ func (d *decoder) pairs(at *At, n *yaml.Node) []string {
 		case k.Kind != yaml.ScalarNode:
 			(&At{doc: at.doc, node: k, path: at.path, parent: at}).Errorf("a key must be a plain word")
 		case slices.Contains(keys, k.Value):
+			at.hideUnknown(k)
 			(&At{doc: at.doc, node: k, path: join(at.path, k.Value), parent: at}).Errorf("%q is here twice", k.Value).Hint("merge both into one")
 		default:
 			keys = append(keys, k.Value)
@@ -306,6 +310,7 @@ func misspelled(key string, keys, names []string) bool {
 
 func (d *decoder) unknown(at *At, key string, names []string) {
 	place := at.Key(key)
+	at.hideUnknown(place.node)
 	if why, ok := at.doc.opts.Unsupported[generic(join(at.path, key))]; ok {
 		place.Errorf("%s is not supported yet", key).Hint("%s", why)
 		return

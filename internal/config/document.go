@@ -104,8 +104,13 @@ func invalidUTF8(data []byte) (line, column int, ok bool) {
 	return 0, 0, true
 }
 
-// syntax reports the YAML library's errors.
+// syntax reports the YAML library's errors. What cannot be read as YAML may be a password with a quote too
+// many: values of such keys are left out of what is shown.
 func (d *Document) syntax(err error) {
+	lines := d.report.sources[d.file]
+	for i, l := range lines {
+		lines[i] = delicateLine.ReplaceAllString(l, "$1 ***")
+	}
 	if many, ok := errors.AsType[*yaml.LoadErrors](err); ok {
 		for _, e := range many.Errors {
 			d.fail(e.Mark.Line, e.Mark.Column, e.Message, syntaxHint(e.Message))
@@ -244,13 +249,6 @@ func (a *At) Index(i int) *At {
 func (a *At) Has(name string) bool {
 	_, v := a.find(name)
 	return v != nil
-}
-
-// Secret keeps this place's text out of everything that is shown of the config.
-func (a *At) Secret(text string) {
-	if n := resolve(a.node); text != "" && n != nil {
-		a.doc.report.secrets = append(a.doc.report.secrets, secret{text, a.doc.file, n.Line, n.Column})
-	}
 }
 
 // Place is the place that a path such as os.users[2].name names; where nothing stands there, what it would

@@ -121,7 +121,7 @@ func (r *Report) masked(file string, number int) string {
 		}
 	}
 	for _, s := range r.secrets {
-		if n := utf8.RuneCountInString(s.text); n > tooShort {
+		if n := utf8.RuneCountInString(s.text); n > tooShort || s.line == 0 && strings.TrimSpace(line) == s.text {
 			line = strings.ReplaceAll(line, s.text, strings.Repeat("*", n))
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // Permissions are a file's permission bits, written as octal digits with or without quotes: 644 and
@@ -46,25 +48,30 @@ func (p *Path) UnmarshalScalar(text string, at *At) {
 	}
 }
 
-// NeedFile reports, where files are to be checked, that the path is not a readable regular file.
-func (p Path) NeedFile(at *At) { p.need(at, "a regular file", fs.FileMode.IsRegular) }
+// NeedFile reports, where files are to be checked, that the path is not a readable regular file, and tells
+// whether it may be one. It is not opened: a pipe would be waited for.
+func (p Path) NeedFile(at *At) bool { return p.need(at, "a regular file", fs.FileMode.IsRegular) }
 
 // NeedDir reports, where files are to be checked, that the path is not a folder.
-func (p Path) NeedDir(at *At) { p.need(at, "a folder", fs.FileMode.IsDir) }
+func (p Path) NeedDir(at *At) bool { return p.need(at, "a folder", fs.FileMode.IsDir) }
 
-func (p Path) need(at *At, what string, ok func(fs.FileMode) bool) {
+// need tells whether the path is there and of the right kind; where nothing is to be checked, it is.
+func (p Path) need(at *At, what string, ok func(fs.FileMode) bool) bool {
 	if p.Resolved == "" || !at.CheckFiles() {
-		return
+		return true
 	}
-	f, err := os.Open(p.Resolved)
+	fi, err := os.Stat(p.Resolved)
+	if err == nil && !ok(fi.Mode()) {
+		at.Errorf("%s is not %s", p.Text, what)
+		return false
+	}
+	if err == nil {
+		err = unix.Faccessat(unix.AT_FDCWD, p.Resolved, unix.R_OK, unix.AT_EACCESS)
+	}
 	if err != nil {
 		at.Errorf("cannot read %s: %s", p.Text, reason(err)).Hint("relative paths are relative to the config file's folder, %s", at.Dir())
-		return
 	}
-	defer f.Close()
-	if fi, err := f.Stat(); err != nil || !ok(fi.Mode()) {
-		at.Errorf("%s is not %s", p.Text, what)
-	}
+	return err == nil
 }
 
 // Size is an amount of storage in bytes, written as a whole number with a unit, such as 512M: K, M, G

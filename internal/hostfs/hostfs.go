@@ -3,6 +3,7 @@ package hostfs
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,4 +62,18 @@ func Walk(dir string, visit func(name string, isDir bool) error) error {
 func IsFile(name string) bool {
 	fi, err := os.Stat(name)
 	return err == nil && fi.Mode().IsRegular()
+}
+
+// ReadSmall returns the content of a regular file of at most so many bytes.
+func ReadSmall(name string, most int64) ([]byte, error) {
+	f, _, err := Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		return nil, fmt.Errorf("%s has more than %d bytes", name, most)
+	}
+	return data, err
 }

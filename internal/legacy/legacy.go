@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"imagecustomizer/internal/boot"
@@ -82,6 +83,12 @@ type SystemConfig struct {
 // Validate finds what is in a list twice, or in two that exclude each other.
 func (s *SystemConfig) Validate(at *config.At) {
 	step.Unique(at.Field("Users"), "Name", s.Users, func(u User) string { return string(u.Name) })
+	step.Unique(at.Field("Users"), "UID", s.Users, func(u User) string {
+		if u.UID == nil {
+			return ""
+		}
+		return strconv.Itoa(*u.UID)
+	})
 	modules := at.Field("Modules")
 	step.Unique(modules.Field("Load"), "Name", s.Modules.Load, Module.String)
 	step.Unique(modules.Field("Disable"), "Name", s.Modules.Disable, Module.String)
@@ -180,7 +187,10 @@ type User struct {
 
 // Validate checks ranges, files, and that there is one password at most.
 func (u *User) Validate(at *config.At) {
-	at.Field("Password").Secret(u.Password)
+	at.Field("Password").Hide()
+	if u.Password != "" {
+		step.CheckPassword(u.Password, u.PasswordHashed, at.Field("Password"))
+	}
 	if u.Password != "" && at.Has("PasswordPath") {
 		at.Field("PasswordPath").Errorf("PasswordPath and Password exclude each other").Hint("keep one of them")
 	}
@@ -190,9 +200,9 @@ func (u *User) Validate(at *config.At) {
 	if d := u.PasswordExpiresDays; d != nil && (*d < -1 || *d > 99999) {
 		at.Field("PasswordExpiresDays").Errorf("PasswordExpiresDays: %d is out of range", *d).Hint("use a number of days from 0 to 99999, or -1 for never")
 	}
-	u.PasswordPath.NeedFile(at.Field("PasswordPath"))
+	step.CheckPasswordFile(u.PasswordPath, u.PasswordHashed, at.Field("PasswordPath"))
 	for i, p := range u.SSHPubKeyPaths {
-		p.NeedFile(at.Field("SSHPubKeyPaths").Index(i))
+		step.CheckKeyFile(p, at.Field("SSHPubKeyPaths").Index(i))
 	}
 }
 

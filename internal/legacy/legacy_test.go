@@ -210,11 +210,11 @@ func TestUsersOf2023(t *testing.T) {
 	c := load(t, `
 SystemConfig:
   Users:
-  - {Name: a, UID: 5, Password: x, PasswordHashed: true, SSHPubKeys: [k], PrimaryGroup: g, SecondaryGroups: [h], StartupCommand: /bin/sh, PasswordExpiresDays: 3}
+  - {Name: a, UID: 5, Password: '*', PasswordHashed: true, SSHPubKeys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINXb2gGbwouVzQ/yX+3B4vqdMYk0s+1p17sf9w1JDt8w], PrimaryGroup: g, SecondaryGroups: [h], StartupCommand: /bin/sh, PasswordExpiresDays: 3}
   - {Name: b, PasswordPath: good.txt}
 `)
 	a, b := c.OS.Users[0], c.OS.Users[1]
-	if a.Password.Type != "hashed" || a.Password.Value != "x" || *a.UID != 5 || !a.LenientUID || a.StartupCommand != "/bin/sh" || *a.PasswordExpiresDays != 3 {
+	if a.Password.Type != "hashed" || a.Password.Value != "*" || *a.UID != 5 || !a.LenientUID || a.StartupCommand != "/bin/sh" || *a.PasswordExpiresDays != 3 {
 		t.Errorf("got %+v", a)
 	}
 	if b.Password.Type != "plain-text-file" || filepath.Base(b.Password.File.Resolved) != "good.txt" {

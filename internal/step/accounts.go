@@ -1,95 +1,33 @@
 package step
 
 import (
-	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
-	"imagecustomizer/internal/config"
-	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/rootfs"
 )
 
-// Group is a group that must exist.
-type Group struct {
-	Name AccountName `yaml:"name" required:"true" doc:"Name of the group." example:"operators"`
-	GID  *int        `yaml:"gid" doc:"Its number, 0 to 60000. Default: the next free one. A group that exists must have it already."`
-}
+// The files that hold accounts.
+const (
+	passwdFile  = "/etc/passwd"
+	groupFile   = "/etc/group"
+	shadowFile  = "/etc/shadow"
+	gshadowFile = "/etc/gshadow"
+)
 
-// Validate checks the number's range.
-func (g *Group) Validate(at *config.At) { checkID(at, "gid", g.GID) }
+// plainName is a name that every version of shadow's programs accepts.
+var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_-]*\$?$`)
 
-// MaxID is the largest user and group number that configs may ask for.
-const MaxID = 60000
-
-func checkID(at *config.At, key string, id *int) {
-	if id != nil && (*id < 0 || *id > MaxID) {
-		at.Field(key).Errorf("%s: %d is out of range", key, *id).Hint("use a number from 0 to %d", MaxID)
-	}
-}
-
-// AccountName is the name of a user or group.
-type AccountName string
-
-// accountForm is what useradd(8) accepts.
-var accountForm = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,30}[a-z0-9_.$-]?$`)
-
-// Validate checks the name's form.
-func (n *AccountName) Validate(at *config.At) {
-	if !accountForm.MatchString(string(*n)) {
-		at.Errorf("%q is not an account name", string(*n)).
-			Hint("begin with a small letter or \"_\", go on with small letters, digits, \"_\", \"-\" and \".\"; at most 32 characters")
-	}
-}
-
-func planGroups(c *Config) (p plan.Plan) {
-	for _, g := range c.OS.Groups {
-		p = append(p, AddGroup{string(g.Name), g.GID})
-	}
-	return p
-}
-
-// AddGroup makes a group where it does not exist.
-type AddGroup struct {
-	Group string
-	GID   *int
-}
-
-// Name identifies the step.
-func (AddGroup) Name() string { return "groups.add" }
-
-func (s AddGroup) String() string {
-	if s.GID == nil {
-		return "make sure that group " + s.Group + " exists"
-	}
-	return fmt.Sprintf("make sure that group %s exists with number %d", s.Group, *s.GID)
-}
-
-// Check finds a group that exists with another number.
-func (s AddGroup) Check(_ context.Context, m *machine.Machine) []plan.Problem {
-	if gid, ok := groupID(m.Root, s.Group); ok && s.GID != nil && *s.GID != gid {
-		return []plan.Problem{{
-			Text: fmt.Sprintf("group %s exists in the image with number %d, the config asks for %d", s.Group, gid, *s.GID),
-			Hint: "remove gid, or use the image's number",
-		}}
-	}
-	return nil
-}
-
-// Run makes the group with the image's own groupadd.
-func (s AddGroup) Run(ctx context.Context, m *machine.Machine) error {
-	if _, ok := groupID(m.Root, s.Group); ok {
-		return nil
-	}
-	args := []string{s.Group}
-	if s.GID != nil {
-		args = []string{"-g", strconv.Itoa(*s.GID), s.Group}
-	}
-	return m.Run(ctx, hostcmd.New("groupadd", args...))
+// accountTools tells whether the image has shadow's programs; where one is missing, accounts are edited.
+func accountTools(m *machine.Machine) bool {
+	return m.Has("useradd") && m.Has("usermod") && m.Has("groupadd")
 }
 
 // record returns the colon-separated fields of a line of an account file whose first field is name.
@@ -105,7 +43,7 @@ func record(root *rootfs.Root, file, name string) []string {
 
 // groupID looks a group up in the image's /etc/group.
 func groupID(root *rootfs.Root, name string) (gid int, ok bool) {
-	f := record(root, "/etc/group", name)
+	f := record(root, groupFile, name)
 	if len(f) < 3 {
 		return 0, false
 	}
@@ -120,7 +58,7 @@ type account struct {
 }
 
 func lookupUser(root *rootfs.Root, name string) (a account, ok bool) {
-	f := record(root, "/etc/passwd", name)
+	f := record(root, passwdFile, name)
 	if len(f) < 7 {
 		return a, false
 	}
@@ -145,4 +83,155 @@ func setField(root *rootfs.Root, file, name string, field int, value string) err
 		err = fmt.Errorf("%s has no line for %s", file, name)
 	}
 	return err
+}
+
+// accountNames are the names in an account file.
+func accountNames(root *rootfs.Root, file string) (names []string) {
+	data, _ := root.ReadFile(file) // without it there are none
+	for line := range strings.Lines(string(data)) {
+		if name, _, ok := strings.Cut(line, ":"); ok && name != "" && name[0] != '#' && name[0] != '+' {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// idsIn maps the numbers in an account file to names.
+func idsIn(root *rootfs.Root, file string) map[int]string {
+	ids := map[int]string{}
+	data, _ := root.ReadFile(file)
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(line, ":")
+		if len(f) < 3 {
+			continue
+		}
+		if id, err := strconv.Atoi(strings.TrimSpace(f[2])); err == nil && ids[id] == "" {
+			ids[id] = f[0]
+		}
+	}
+	return ids
+}
+
+// ownerOf is the account that has a number, or "".
+func ownerOf(root *rootfs.Root, file string, id int) string { return idsIn(root, file)[id] }
+
+// loginDefs returns a setting of login.defs(5), or what shadow takes where it is not set.
+func loginDefs(root *rootfs.Root, key string, otherwise int) int {
+	data, _ := root.ReadFile("/etc/login.defs")
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == key {
+			if n, err := strconv.ParseInt(f[1], 0, 32); err == nil {
+				return int(n)
+			}
+		}
+	}
+	return otherwise
+}
+
+// nextID is the number behind the largest that is taken, or the first that is free.
+func nextID(root *rootfs.Root, file, kind string) (int, error) {
+	low, high := loginDefs(root, kind+"_MIN", 1000), loginDefs(root, kind+"_MAX", MaxID)
+	taken := idsIn(root, file)
+	next := low
+	for id := range taken {
+		if id >= low && id <= high {
+			next = max(next, id+1)
+		}
+	}
+	for id := next; id <= high; id++ {
+		if taken[id] == "" {
+			return id, nil
+		}
+	}
+	for id := low; id < next; id++ {
+		if taken[id] == "" {
+			return id, nil
+		}
+	}
+	return 0, fmt.Errorf("no number from %d to %d is free in %s", low, high, file)
+}
+
+// addGroupLine makes a group by editing and returns its number.
+func addGroupLine(root *rootfs.Root, name string, gid *int) (int, error) {
+	if gid == nil {
+		id, err := nextID(root, groupFile, "GID")
+		if err != nil {
+			return 0, err
+		}
+		gid = &id
+	}
+	if err := root.AppendLines(groupFile, 0o644, fmt.Sprintf("%s:x:%d:", name, *gid)); err != nil {
+		return 0, err
+	}
+	if !root.Exists(gshadowFile) {
+		return *gid, nil
+	}
+	return *gid, root.AppendLines(gshadowFile, 0o600, name+":!::")
+}
+
+// addMember puts a user into a group by editing.
+func addMember(root *rootfs.Root, group, user string) error {
+	for file, field := range map[string]int{groupFile: 3, gshadowFile: 3} {
+		f := record(root, file, group)
+		if len(f) <= field { // a gshadow need not be there, nor know every group
+			continue
+		}
+		members := strings.Split(f[field], ",")
+		if slices.Contains(members, user) {
+			continue
+		}
+		if err := setField(root, file, group, field, strings.TrimPrefix(strings.Join(append(members, user), ","), ",")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// userDefaults are the settings of /etc/default/useradd.
+func userDefaults(root *rootfs.Root) map[string]string {
+	text, _ := root.ReadFile("/etc/default/useradd")
+	return distro.ParseOSRelease(string(text)) // the same form
+}
+
+// copySkel gives a home folder what the image has for new ones, owned by the user.
+func copySkel(root *rootfs.Root, from, to string, uid, gid int) error {
+	entries, err := root.ReadDir(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if err == nil {
+			err = copyOwned(root, from+"/"+e.Name(), to+"/"+e.Name(), uid, gid)
+		}
+	}
+	return err
+}
+
+func copyOwned(root *rootfs.Root, from, to string, uid, gid int) error {
+	fi, err := root.Lstat(from)
+	if err != nil {
+		return err
+	}
+	switch {
+	case fi.IsDir():
+		if err = root.MkdirAll(to, fi.Mode().Perm()); err == nil {
+			err = copySkel(root, from, to, uid, gid)
+		}
+	case fi.Mode()&fs.ModeSymlink != 0:
+		var text string
+		if text, err = root.Readlink(from); err == nil {
+			err = root.Symlink(text, to)
+		}
+	case fi.Mode().IsRegular():
+		var data []byte
+		if data, err = root.ReadFile(from); err == nil {
+			err = root.WriteFile(to, data, fi.Mode().Perm())
+		}
+	default:
+		return nil // nobody is given a device or pipe
+	}
+	if err != nil {
+		return err
+	}
+	return root.Chown(to, uid, gid)
 }

@@ -139,8 +139,8 @@ func TestUserChecks(t *testing.T) {
 		"two differences":  {ChangeUser{User: User{Name: "alice", UID: &other, HomeDirectory: "/x"}}, 2},
 		"lenient, as 2023": {ChangeUser{User: User{Name: "alice", UID: &other, LenientUID: true}}, 0},
 		"a new user":       {ChangeUser{User: User{Name: "bob", UID: &other}}, 0},
-		"group differs":    {AddGroup{"g", &other}, 1},
-		"group is new":     {AddGroup{"h", &other}, 0},
+		"group differs":    {AddGroup{Group: "g", GID: &other}, 1},
+		"group is new":     {AddGroup{Group: "h", GID: &other}, 0},
 	} {
 		if got := c.step.Check(context.Background(), m); len(got) != c.want {
 			t.Errorf("%s: %v", name, got)
@@ -233,7 +233,7 @@ os:
   hostname: h
   groups: [{name: g, gid: 5}]
   users:
-  - {name: a, password: {type: plain-text, value: hunter2}, sshPublicKeys: [ssh-ed25519 AAAA], secondaryGroups: [g]}
+  - {name: a, password: {type: plain-text, value: hunter2}, sshPublicKeys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINXb2gGbwouVzQ/yX+3B4vqdMYk0s+1p17sf9w1JDt8w], secondaryGroups: [g]}
   additionalFiles: [{content: file text, destination: /f}]
   services: {enable: [s]}
   modules: [{name: m, loadMode: always, options: {o: v}}]

@@ -1,6 +1,8 @@
 package step
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -57,20 +59,6 @@ func (c *Command) Validate(at *config.At) {
 	}
 }
 
-// SSHKey is a line of an authorized_keys file.
-type SSHKey string
-
-// Validate checks that the key is one line, and no private key.
-func (k *SSHKey) Validate(at *config.At) {
-	switch s := strings.TrimSpace(string(*k)); {
-	case strings.HasPrefix(s, "-----BEGIN"):
-		at.Secret(s)
-		at.Errorf("this is a private key, which must not be in an image").Hint("write the line of its .pub file")
-	case s == "" || strings.Contains(s, "\n"):
-		at.Errorf("this is not a public key").Hint("write one key in one line, as in a .pub file")
-	}
-}
-
 // Validate checks ranges and files.
 func (u *User) Validate(at *config.At) {
 	checkID(at, "uid", u.UID)
@@ -78,59 +66,36 @@ func (u *User) Validate(at *config.At) {
 		at.Field("passwordExpiresDays").Errorf("passwordExpiresDays: %d is out of range", *d).Hint("use a number of days from 0 to 99999, or -1 for never")
 	}
 	for i, p := range u.SSHPublicKeyPaths {
-		p.NeedFile(at.Field("sshPublicKeyPaths").Index(i))
-	}
-}
-
-// PasswordType says what a password's value is.
-type PasswordType string
-
-// Values lists the types.
-func (PasswordType) Values() []string {
-	return []string{"locked", "plain-text", "hashed", "plain-text-file", "hashed-file"}
-}
-
-// Password is how a user logs in with a password.
-type Password struct {
-	Type  PasswordType `yaml:"type" required:"true" doc:"What value is: nothing (locked: no password works), the password itself, its crypt(3) hash, or a file with either."`
-	Value string       `yaml:"value" doc:"The password, hash, or path of a file with it."`
-
-	File config.Path `yaml:"-"` // Value, for the types that name a file
-}
-
-// Validate checks that there is a value exactly where one is needed.
-func (p *Password) Validate(at *config.At) {
-	value := at.Field("value")
-	if !strings.HasSuffix(string(p.Type), "-file") {
-		value.Secret(p.Value)
-	}
-	switch {
-	case p.Type == "locked" && p.Value != "":
-		value.Errorf("a locked password has no value").Hint("remove value, or use another type")
-	case p.Type != "locked" && p.Value == "":
-		value.Errorf("the password has no value").Hint("add \"value:\"")
-	case strings.HasSuffix(string(p.Type), "-file"):
-		p.File.UnmarshalScalar(p.Value, value)
-		p.File.NeedFile(value)
-	case p.Type == "plain-text" && strings.ContainsAny(p.Value, "\n\x00"):
-		value.Errorf("a password holds no line break and no null byte")
-	case p.Type == "hashed" && strings.ContainsAny(p.Value, ":\n"):
-		value.Errorf("a hash holds no \":\" and no line break")
+		CheckKeyFile(p, at.Field("sshPublicKeyPaths").Index(i))
 	}
 }
 
 func planUsers(c *Config, in Inputs) (p plan.Plan) {
-	for _, u := range c.OS.Users {
-		p = append(p, ChangeUser{User: u, Today: int(in.Now.Unix() / 86400), Salt: in.Seed.Text("salt/"+string(u.Name), shacrypt.SaltLengthMax, shacrypt.SaltCharSet)})
+	var made []string // groups
+	for _, g := range c.OS.Groups {
+		made = append(made, string(g.Name))
+	}
+	files := c.supplied()
+	for i, u := range c.OS.Users {
+		if u.PrimaryGroup == "" {
+			made = append(made, string(u.Name))
+		}
+		p = append(p, ChangeUser{
+			User: u, Today: int(in.Now.Unix() / 86400), Salt: in.Seed.Text("salt/"+string(u.Name), shacrypt.SaltLengthMax, shacrypt.SaltCharSet),
+			Path: fmt.Sprintf("os.users[%d]", i), Groups: slices.Clone(made), Files: files,
+		})
 	}
 	return p
 }
 
 // ChangeUser adds a user or changes the one that exists.
 type ChangeUser struct {
-	User  User
-	Today int    // days since 1970, for shadow(5)
-	Salt  string // of the password's hash, where we make it
+	User   User
+	Today  int      // days since 1970, for shadow(5)
+	Salt   string   // of the password's hash, where we make it
+	Path   string   // in the config
+	Groups []string // that the config has made by then
+	Files  supplied // among which may be shells
 }
 
 // Name identifies the step.
@@ -147,31 +112,12 @@ func (s ChangeUser) String() string {
 	return strings.Join(what, ", ")
 }
 
-// Check finds what cannot be changed of a user that exists.
-func (s ChangeUser) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
-	a, ok := lookupUser(m.Root, string(s.User.Name))
-	if !ok {
-		return nil
-	}
-	if s.User.UID != nil && *s.User.UID != a.uid && !s.User.LenientUID {
-		problems = append(problems, plan.Problem{Text: fmt.Sprintf("user %s exists in the image with number %d, the config asks for %d", s.User.Name, a.uid, *s.User.UID), Hint: "remove uid, or use the image's number"})
-	}
-	if h := string(s.User.HomeDirectory); h != "" && path.Clean(h) != path.Clean(a.home) {
-		problems = append(problems, plan.Problem{Text: fmt.Sprintf("user %s exists in the image with home %s, the config asks for %s", s.User.Name, a.home, h), Hint: "remove homeDirectory"})
-	}
-	return problems
-}
-
 // Run does the user's changes with the image's own tools where they know more than one file, and by
 // editing a line where not.
 func (s ChangeUser) Run(ctx context.Context, m *machine.Machine) error {
 	_, existed := lookupUser(m.Root, string(s.User.Name))
-	if !existed {
-		if err := m.Run(ctx, hostcmd.New("useradd", s.newArgs(m)...)); err != nil {
-			return err
-		}
-	}
 	for _, f := range []func() error{
+		func() error { return s.add(ctx, m, existed) },
 		func() error { return s.groups(ctx, m, existed) },
 		func() error { return s.shell(m) },
 		func() error { return s.password(m, existed) },
@@ -183,6 +129,31 @@ func (s ChangeUser) Run(ctx context.Context, m *machine.Machine) error {
 		}
 	}
 	return nil
+}
+
+func (s ChangeUser) add(ctx context.Context, m *machine.Machine, existed bool) error {
+	name := string(s.User.Name)
+	if existed {
+		return nil
+	}
+	args := s.newArgs(m)
+	if !plainName.MatchString(name) {
+		args = append([]string{"--badname"}, args...)
+	}
+	if !accountTools(m) || args[0] == "--badname" && !knowsBadName(m) {
+		return s.addLines(m)
+	}
+	return m.Run(ctx, hostcmd.New("useradd", args...))
+}
+
+// knowsBadName tells whether the image's useradd can be told to take a name that it would refuse.
+func knowsBadName(m *machine.Machine) bool {
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		if program, err := m.Root.ReadFile(dir + "/useradd"); err == nil {
+			return bytes.Contains(program, []byte("badname"))
+		}
+	}
+	return false
 }
 
 func (s ChangeUser) newArgs(m *machine.Machine) []string {
@@ -203,9 +174,63 @@ func (s ChangeUser) newArgs(m *machine.Machine) []string {
 	return append(args, string(s.User.Name))
 }
 
+// addLines adds the user as useradd does, by editing.
+func (s ChangeUser) addLines(m *machine.Machine) error {
+	name, defaults := string(s.User.Name), userDefaults(m.Root)
+	gid, err := s.ownGroup(m)
+	if err != nil {
+		return err
+	}
+	uid := 0
+	if s.User.UID != nil {
+		uid = *s.User.UID
+	} else if uid, err = nextID(m.Root, passwdFile, "UID"); err != nil {
+		return err
+	}
+	home := cmp.Or(string(s.User.HomeDirectory), path.Join(cmp.Or(defaults["HOME"], "/home"), name))
+	line := fmt.Sprintf("%s:x:%d:%d::%s:%s", name, uid, gid, home, cmp.Or(defaults["SHELL"], "/bin/sh"))
+	if err := m.Root.AppendLines(passwdFile, 0o644, line); err != nil {
+		return err
+	}
+	if m.Root.Exists(home) {
+		return nil
+	}
+	if err := m.Root.MkdirAll(path.Dir(home), 0o755); err != nil {
+		return err
+	}
+	mode := loginDefs(m.Root, "HOME_MODE", 0o777&^loginDefs(m.Root, "UMASK", 0o022))
+	if err := m.Root.MkdirAll(home, fs.FileMode(mode).Perm()); err != nil {
+		return err
+	}
+	if err := m.Root.Chown(home, uid, gid); err != nil {
+		return err
+	}
+	return copySkel(m.Root, cmp.Or(defaults["SKEL"], "/etc/skel"), home, uid, gid)
+}
+
+// ownGroup is the number of a new user's first group, which is made where it is one of the user's own name.
+func (s ChangeUser) ownGroup(m *machine.Machine) (int, error) {
+	group := cmp.Or(string(s.User.PrimaryGroup), string(s.User.Name))
+	if gid, ok := groupID(m.Root, group); ok {
+		return gid, nil
+	}
+	if s.User.PrimaryGroup != "" {
+		return 0, fmt.Errorf("the image has no group %s", group)
+	}
+	gid := s.User.UID // the same number where it is free
+	if gid != nil && ownerOf(m.Root, groupFile, *gid) != "" {
+		gid = nil
+	}
+	return addGroupLine(m.Root, group, gid)
+}
+
 func (s ChangeUser) groups(ctx context.Context, m *machine.Machine, existed bool) error {
+	primary := existed && s.User.PrimaryGroup != ""
+	if !accountTools(m) {
+		return s.editGroups(m, primary)
+	}
 	var args []string
-	if existed && s.User.PrimaryGroup != "" {
+	if primary {
 		args = append(args, "-g", string(s.User.PrimaryGroup))
 	}
 	if len(s.User.SecondaryGroups) > 0 {
@@ -221,11 +246,31 @@ func (s ChangeUser) groups(ctx context.Context, m *machine.Machine, existed bool
 	return m.Run(ctx, hostcmd.New("usermod", append(args, string(s.User.Name))...))
 }
 
+// editGroups does what usermod does.
+func (s ChangeUser) editGroups(m *machine.Machine, primary bool) error {
+	for _, g := range s.User.SecondaryGroups {
+		if _, ok := groupID(m.Root, string(g)); !ok {
+			return fmt.Errorf("the image has no group %s", g)
+		}
+		if err := addMember(m.Root, string(g), string(s.User.Name)); err != nil {
+			return err
+		}
+	}
+	if !primary {
+		return nil
+	}
+	gid, ok := groupID(m.Root, string(s.User.PrimaryGroup))
+	if !ok {
+		return fmt.Errorf("the image has no group %s", s.User.PrimaryGroup)
+	}
+	return setField(m.Root, passwdFile, string(s.User.Name), 3, strconv.Itoa(gid))
+}
+
 func (s ChangeUser) shell(m *machine.Machine) error {
 	if s.User.StartupCommand == "" {
 		return nil
 	}
-	return setField(m.Root, "/etc/passwd", string(s.User.Name), 6, string(s.User.StartupCommand))
+	return setField(m.Root, passwdFile, string(s.User.Name), 6, string(s.User.StartupCommand))
 }
 
 // Fields of shadow(5).
@@ -258,32 +303,24 @@ func (s ChangeUser) password(m *machine.Machine, existed bool) error {
 		}
 	}
 	name := string(s.User.Name)
-	if err := setField(m.Root, "/etc/shadow", name, shadowHash, hash); err != nil {
+	if err := s.needShadow(m); err != nil {
 		return err
 	}
-	return setField(m.Root, "/etc/shadow", name, shadowLastChange, strconv.Itoa(s.Today))
+	if err := setField(m.Root, shadowFile, name, shadowHash, hash); err != nil {
+		return err
+	}
+	return setField(m.Root, shadowFile, name, shadowLastChange, strconv.Itoa(s.Today))
 }
 
-// text is the password or hash itself; the line break at the end of a file is not part of it.
-func (p *Password) text() (string, error) {
-	if p.File.Resolved == "" {
-		return p.Value, nil
+// needShadow makes sure that /etc/shadow has a line for the user, and that /etc/passwd points there.
+func (s ChangeUser) needShadow(m *machine.Machine) error {
+	name := string(s.User.Name)
+	if record(m.Root, shadowFile, name) == nil {
+		if err := m.Root.AppendLines(shadowFile, 0o600, fmt.Sprintf("%s:!:%d:0:99999:7:::", name, s.Today)); err != nil {
+			return err
+		}
 	}
-	data, err := hostfs.ReadFile(p.File.Resolved)
-	return strings.TrimRight(string(data), "\r\n"), err
-}
-
-// hashPassword makes a sha512-crypt hash with the rounds crypt(3) defaults to.
-func hashPassword(text, salt string) (string, error) {
-	h, err := shacrypt.New(shacrypt.WithSHA512(), shacrypt.WithIterations(5000))
-	if err != nil {
-		return "", err
-	}
-	digest, err := h.HashWithSalt(text, []byte(salt))
-	if err != nil {
-		return "", fmt.Errorf("hash the password: %w", err)
-	}
-	return digest.Encode(), nil
+	return setField(m.Root, passwdFile, name, 1, "x")
 }
 
 // expiry sets the maximum age of the password; -1 clears all aging.
@@ -291,16 +328,19 @@ func (s ChangeUser) expiry(m *machine.Machine) error {
 	if s.User.PasswordExpiresDays == nil {
 		return nil
 	}
+	if err := s.needShadow(m); err != nil {
+		return err
+	}
 	name, days := string(s.User.Name), *s.User.PasswordExpiresDays
 	values := map[int]string{shadowMaxAge: strconv.Itoa(days)}
 	if days < 0 {
 		values = map[int]string{shadowMaxAge: "", shadowWarn: "", shadowInactive: "", shadowExpire: ""}
 	}
-	if f := record(m.Root, "/etc/shadow", name); len(f) > shadowLastChange && f[shadowLastChange] == "" {
+	if f := record(m.Root, shadowFile, name); len(f) > shadowLastChange && f[shadowLastChange] == "" {
 		values[shadowLastChange] = strconv.Itoa(s.Today)
 	}
 	for field, v := range values {
-		if err := setField(m.Root, "/etc/shadow", name, field, v); err != nil {
+		if err := setField(m.Root, shadowFile, name, field, v); err != nil {
 			return err
 		}
 	}
@@ -309,20 +349,9 @@ func (s ChangeUser) expiry(m *machine.Machine) error {
 
 // keys adds public keys to the user's authorized_keys.
 func (s ChangeUser) keys(m *machine.Machine) error {
-	var lines []string
-	for _, k := range s.User.SSHPublicKeys {
-		lines = append(lines, strings.TrimSpace(string(k)))
-	}
-	for _, p := range s.User.SSHPublicKeyPaths {
-		data, err := hostfs.ReadFile(p.Resolved)
-		if err != nil {
-			return err
-		}
-		for line := range strings.Lines(string(data)) {
-			if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines, line) {
-				lines = append(lines, line)
-			}
-		}
+	lines, err := s.User.authorized()
+	if err != nil {
+		return err
 	}
 	if len(lines) == 0 {
 		return nil
@@ -351,4 +380,24 @@ func (s ChangeUser) keys(m *machine.Machine) error {
 		}
 	}
 	return nil
+}
+
+// authorized lists the lines that go into authorized_keys. Files are looked at again: they may have changed
+// since the config was checked.
+func (u User) authorized() (lines []string, err error) {
+	for _, k := range u.SSHPublicKeys {
+		lines = append(lines, strings.TrimSpace(string(k)))
+	}
+	for _, p := range u.SSHPublicKeyPaths {
+		data, err := hostfs.ReadSmall(p.Resolved, maxKeyFile)
+		if err != nil {
+			return nil, err
+		}
+		keys, bad := publicKeys(string(data))
+		if bad != nil {
+			return nil, fmt.Errorf("%s: %s", p.Text, bad.what)
+		}
+		lines = append(lines, keys...)
+	}
+	return lines, nil
 }

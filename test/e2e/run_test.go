@@ -22,7 +22,7 @@ os:
   users:
   - name: alice
     password: {type: plain-text, value: correct horse}
-    sshPublicKeys: ["ssh-ed25519 AAAA alice"]
+    sshPublicKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINXb2gGbwouVzQ/yX+3B4vqdMYk0s+1p17sf9w1JDt8w alice"]
   additionalFiles:
   - {content: "greetings\n", destination: /etc/e2e/hello, permissions: "640"}
   services:
@@ -51,7 +51,7 @@ func TestChangesAreInTheImage(t *testing.T) {
 	customize(t, image, small, out, "raw")
 	for path, want := range map[string]string{
 		"/etc/hostname": "small", "/etc/e2e/hello": "greetings\n", "/etc/e2e/post": "told\n",
-		"/home/alice/.ssh/authorized_keys": "ssh-ed25519 AAAA alice\n",
+		"/home/alice/.ssh/authorized_keys": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINXb2gGbwouVzQ/yX+3B4vqdMYk0s+1p17sf9w1JDt8w alice\n",
 	} {
 		if got := readFile(t, out, path); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)

@@ -1,0 +1,132 @@
+package step
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// Group is a group that must exist.
+type Group struct {
+	Name AccountName `yaml:"name" required:"true" doc:"Name of the group." example:"operators"`
+	GID  *int        `yaml:"gid" doc:"Its number, 0 to 60000. Default: the next free one. A group that exists must have it already."`
+}
+
+// Validate checks the number's range.
+func (g *Group) Validate(at *config.At) { checkID(at, "gid", g.GID) }
+
+// MaxID is the largest user and group number that configs may ask for.
+const MaxID = 60000
+
+func checkID(at *config.At, key string, id *int) {
+	if id != nil && (*id < 0 || *id > MaxID) {
+		at.Field(key).Errorf("%s: %d is out of range", key, *id).Hint("use a number from 0 to %d", MaxID)
+	}
+}
+
+// AccountName is the name of a user or group.
+type AccountName string
+
+// accountForm is what shadow's programs accept, the newest with the option --badname; digitsOnly is what
+// they take for a number.
+var (
+	accountForm = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,30}[A-Za-z0-9_.$-]?$`)
+	digitsOnly  = regexp.MustCompile(`^[0-9]+$`)
+)
+
+// Validate checks the name's form.
+func (n *AccountName) Validate(at *config.At) {
+	switch s := string(*n); {
+	case digitsOnly.MatchString(s):
+		at.Errorf("%q is a number, not an account name", s).Hint("write the name; it holds a letter at least")
+	case !accountForm.MatchString(s) || strings.Trim(s, ".") == "":
+		at.Errorf("%q is not an account name", s).
+			Hint("begin with a letter, a digit or \"_\", go on with letters, digits, \"_\", \"-\" and \".\"; at most 32 characters")
+	}
+}
+
+func planGroups(c *Config) (p plan.Plan) {
+	for i, g := range c.OS.Groups {
+		p = append(p, AddGroup{Group: string(g.Name), GID: g.GID, Path: fmt.Sprintf("os.groups[%d]", i)})
+	}
+	return p
+}
+
+// AddGroup makes a group where it does not exist.
+type AddGroup struct {
+	Group string
+	GID   *int
+	Path  string // in the config
+}
+
+// Name identifies the step.
+func (AddGroup) Name() string { return "groups.add" }
+
+func (s AddGroup) String() string {
+	if s.GID == nil {
+		return "make sure that group " + s.Group + " exists"
+	}
+	return fmt.Sprintf("make sure that group %s exists with number %d", s.Group, *s.GID)
+}
+
+// Check finds a group that exists with another number, and a number that another group has.
+func (s AddGroup) Check(_ context.Context, m *machine.Machine) []plan.Problem {
+	if s.GID == nil {
+		return nil
+	}
+	problem := func(hint, format string, args ...any) []plan.Problem {
+		return []plan.Problem{{Path: s.Path + ".gid", Text: fmt.Sprintf(format, args...), Hint: hint}}
+	}
+	if gid, ok := groupID(m.Root, s.Group); ok && *s.GID != gid {
+		return problem("remove gid, or use the image's number", "group %s exists in the image with number %d, the config asks for %d", s.Group, gid, *s.GID)
+	} else if !ok {
+		if other := ownerOf(m.Root, groupFile, *s.GID); other != "" {
+			return problem("remove gid, or use a number that is free", "the number %d of group %s is that of group %s in the image", *s.GID, s.Group, other)
+		}
+	}
+	return nil
+}
+
+// Run makes the group with the image's own groupadd, or by editing where there is none or it would refuse
+// the name.
+func (s AddGroup) Run(ctx context.Context, m *machine.Machine) error {
+	if _, ok := groupID(m.Root, s.Group); ok {
+		return nil
+	}
+	if !accountTools(m) || !plainName.MatchString(s.Group) {
+		_, err := addGroupLine(m.Root, s.Group, s.GID)
+		return err
+	}
+	args := []string{s.Group}
+	if s.GID != nil {
+		args = []string{"-g", strconv.Itoa(*s.GID), s.Group}
+	}
+	return m.Run(ctx, hostcmd.New("groupadd", args...))
+}
+
+// groupsThere are the names of the image's groups.
+func groupsThere(m *machine.Machine) []string { return accountNames(m.Root, groupFile) }
+
+// missingGroup is the problem of a group that neither the image nor the config has; nil where it is there.
+func missingGroup(m *machine.Machine, name, path string, made []string) []plan.Problem {
+	there := groupsThere(m)
+	if name == "" || slices.Contains(made, name) || slices.Contains(there, name) {
+		return nil
+	}
+	hint := config.DidYouMean(name, slices.Concat(there, made), "add it to os.groups, which makes it")
+	admins := []string{"sudo", "wheel", "admin"} // one thing, by different names
+	for _, a := range admins {
+		if slices.Contains(admins, name) && slices.Contains(there, a) {
+			hint = fmt.Sprintf("did you mean %q?", a)
+		}
+	}
+	return []plan.Problem{{Path: path, Text: "the image has no group " + name, Hint: hint, Later: true}}
+}
