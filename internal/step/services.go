@@ -79,8 +79,11 @@ func (s SetService) Check(_ context.Context, m *machine.Machine) []plan.Problem 
 		return []plan.Problem{{Path: s.Path, Text: text, Hint: hint, Later: true}}
 	}
 	if !m.Has("systemctl") {
-		return problem(fmt.Sprintf("service %s: the image has no systemd, and nothing that would read what is enabled", s.Unit),
-			"install systemd in the same run, or set the service up for the image's own init in a script")
+		hint := "set the service up for the image's own init, in a script or with additionalFiles"
+		if m.Facts.PackageManager != "" {
+			hint = "install systemd in the same run, or " + hint
+		}
+		return problem(fmt.Sprintf("service %s: the image has no systemd, and nothing that would read what is enabled", s.Unit), hint)
 	}
 	file, found := s.file(m)
 	switch {

@@ -45,7 +45,7 @@ func TestServicesAreLookedForWhenPlanning(t *testing.T) {
 		{systemd, "sshh", true, "no service sshh", `"ssh"`}, {systemd, "sshd", false, "no service sshd", `"ssh"`},
 		{systemd, "fstrim", true, "no service fstrim", `"fstrim.timer"`},
 		{systemd, "gone", true, "masked", "remove"}, {systemd, "gone", false, "", ""},
-		{bare, "ssh", true, "no systemd", "systemd"}, {bare, "ssh", false, "no systemd", "systemd"},
+		{bare, "ssh", true, "no systemd", "own init"}, {bare, "ssh", false, "no systemd", "own init"},
 	} {
 		got := SetService{Unit: c.unit, Enable: c.enable, Path: "p", Files: files}.Check(context.Background(), c.m)
 		if c.want == "" && len(got) > 0 {
