@@ -213,6 +213,8 @@ func (p *scriptParser) take(t token) error {
 		p.word(t, raw)
 	case t.kind == newlineToken:
 		p.end()
+	case t.kind == operatorToken && raw == "{" && len(p.blocks) == maxDepth:
+		return fmt.Errorf("blocks stand in blocks %d deep: that is no configuration of GRUB", maxDepth)
 	case t.kind == operatorToken && raw == "{":
 		p.blocks = append(p.blocks, p.opens())
 		p.end()

@@ -6,9 +6,11 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -229,5 +231,32 @@ func TestHandWrittenConfig(t *testing.T) {
 	err := Verify(files, s, []string{"x=1"})
 	if err == nil || !strings.Contains(err.Error(), "/boot/grub/grub.cfg:6:") {
 		t.Errorf("an argument for init passes for one of the kernel: %v", err)
+	}
+}
+
+// TestHostileScriptsTakeLittle: what takes a script apart takes time and memory that go with its size.
+func TestHostileScriptsTakeLittle(t *testing.T) {
+	for name, text := range map[string]string{
+		"words":     strings.Repeat("a ", 2<<20),
+		"commands":  strings.Repeat("a\n", 2<<20),
+		"variables": strings.Repeat("$a", 2<<20),
+		"quotes":    strings.Repeat("''", 2<<20),
+		"blocks":    strings.Repeat("menuentry {\n", 1<<20),
+		"closed":    strings.Repeat("menuentry {\n", 1<<19) + strings.Repeat("linux a\n}\n", 1<<19),
+		"comments":  strings.Repeat("#\n", 2<<20),
+		"escapes":   strings.Repeat("\\\n", 2<<20),
+		"one word":  strings.Repeat("a", 4<<20),
+		"open":      "'" + strings.Repeat("a", 4<<20),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		_, err := ParseScript(text)
+		runtime.ReadMemStats(&after)
+		took, bytes := time.Since(start), after.TotalAlloc-before.TotalAlloc
+		t.Logf("%s: %v, %d MiB, %v", name, took, bytes>>20, err)
+		if took > 5*time.Second || bytes > 256<<20 {
+			t.Errorf("%s: %v and %d MiB", name, took, bytes>>20)
+		}
 	}
 }

@@ -13,22 +13,39 @@ type grubLexer struct {
 	pos   int
 	line  int
 	parts []part // of the word being read
+
+	literal []byte // what will be its next part
+	quoted  bool   // there is one, though it may be empty
 }
 
 func grubTokens(text string) (tokens []token, err error) {
 	l := &grubLexer{text: text, line: 1}
-	for l.pos < len(text) {
+	for pieces := 0; l.pos < len(text); {
+		if pieces > maxPieces {
+			return nil, errTooMany
+		}
 		t := token{line: l.line, word: Word{Start: l.pos}}
 		if t.kind, err = l.next(); err != nil {
 			return nil, fmt.Errorf("line %d: %w", t.line, err)
 		}
+		l.flush()
 		t.word.End, t.word.parts = l.pos, l.parts
+		pieces += 1 + len(l.parts)
 		l.parts = nil
 		l.line += strings.Count(text[t.word.Start:l.pos], "\n")
 		tokens = append(tokens, t)
 	}
 	return tokens, nil
 }
+
+// maxPieces bounds what a script is taken apart to, which takes a hundred bytes for some of its. A menu of a
+// hundred kernels has less than a twentieth of that; maxDepth is of blocks in blocks.
+const (
+	maxPieces = 1 << 19
+	maxDepth  = 100
+)
+
+var errTooMany = fmt.Errorf("it has more than %d words and blanks: that is no configuration of GRUB", maxPieces)
 
 const (
 	grubBlanks    = " \t\r"
@@ -66,11 +83,14 @@ func (l *grubLexer) word() (tokenKind, error) {
 		if strings.IndexByte(grubBlanks+grubOperators+"\n", c) >= 0 {
 			break
 		}
-		before := len(l.parts)
+		before := len(l.parts) + len(l.literal)
 		if err := l.piece(c); err != nil {
 			return 0, err
 		}
-		continued = continued && c == '\\' && len(l.parts) == before
+		if len(l.parts) > maxPieces {
+			return 0, errTooMany
+		}
+		continued = continued && c == '\\' && len(l.parts)+len(l.literal) == before
 	}
 	if continued {
 		return blankToken, nil
@@ -135,7 +155,7 @@ func (l *grubLexer) single() error {
 // $, ", \ and the end of a line.
 func (l *grubLexer) double() error {
 	l.add("", literalPart)
-	for l.pos < len(l.text) {
+	for l.pos < len(l.text) && len(l.parts) <= maxPieces {
 		switch c := l.text[l.pos]; {
 		case c == '"':
 			l.pos++
@@ -155,6 +175,9 @@ func (l *grubLexer) double() error {
 		}
 		l.pos++
 	}
+	if len(l.parts) > maxPieces {
+		return errTooMany
+	}
 	return errors.New("a double quote is not closed")
 }
 
@@ -170,9 +193,18 @@ func (l *grubLexer) variable() error {
 
 // add appends to the word; text of a kind is kept in one part.
 func (l *grubLexer) add(text string, kind partKind) {
-	if n := len(l.parts); n > 0 && kind == literalPart && l.parts[n-1].kind == kind {
-		l.parts[n-1].text += text
+	if kind == literalPart {
+		l.literal, l.quoted = append(l.literal, text...), true
 		return
 	}
+	l.flush()
 	l.parts = append(l.parts, part{text, kind})
+}
+
+// flush makes a part of the text that was gathered.
+func (l *grubLexer) flush() {
+	if l.quoted {
+		l.parts = append(l.parts, part{string(l.literal), literalPart})
+	}
+	l.literal, l.quoted = l.literal[:0], false
 }

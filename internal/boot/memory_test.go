@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/rootfs"
 )
 
 // memory is an image in memory.
@@ -19,7 +20,8 @@ func (m memory) key(name string) string { return strings.TrimPrefix(path.Clean(n
 
 func (m memory) ReadFile(name string) ([]byte, error) { return m.MapFS.ReadFile(m.key(name)) }
 
-func (m memory) ReadDir(name string) ([]fs.DirEntry, error) { return m.MapFS.ReadDir(m.key(name)) }
+func (m memory) ReadAs(_ rootfs.Kind, name string) ([]byte, error) { return m.ReadFile(name) }
+func (m memory) ReadDir(name string) ([]fs.DirEntry, error)        { return m.MapFS.ReadDir(m.key(name)) }
 
 func (m memory) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	if old := m.MapFS[m.key(name)]; old != nil {

@@ -9,12 +9,15 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // Files is access to the files of an image by absolute path. Errors satisfy errors.Is with
 // fs.ErrNotExist; WriteFile keeps mode and owner of a file that exists.
 type Files interface {
-	ReadFile(name string) ([]byte, error)
+	ReadFile(name string) ([]byte, error) // a text file
+	ReadAs(k rootfs.Kind, name string) ([]byte, error)
 	WriteFile(name string, data []byte, mode fs.FileMode) error
 	ReadDir(name string) ([]fs.DirEntry, error)
 }

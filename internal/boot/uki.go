@@ -5,6 +5,8 @@ import (
 	"debug/pe"
 	"fmt"
 	"strings"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // UnifiedImage is a unified kernel image: kernel, initramfs and arguments in one EFI program.
@@ -39,7 +41,7 @@ func UnifiedImages(files Files) (found []UnifiedImage, err error) {
 
 // peSections reads the sections of an EFI program that hold a line of text (UAPI group, UKI).
 func peSections(files Files, name string) (map[string]string, error) {
-	data, err := files.ReadFile(name)
+	data, err := files.ReadAs(rootfs.UnifiedImage, name)
 	if err != nil {
 		return nil, err
 	}

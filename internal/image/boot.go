@@ -65,13 +65,16 @@ func (b BootFiles) inside(name string) (string, error) {
 	return "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
-// ReadFile returns a file's content.
-func (b BootFiles) ReadFile(name string) ([]byte, error) {
+// ReadFile returns the content of a text file.
+func (b BootFiles) ReadFile(name string) ([]byte, error) { return b.ReadAs(rootfs.Text, name) }
+
+// ReadAs returns a file's content, if it is no larger than a file of that kind may be.
+func (b BootFiles) ReadAs(k rootfs.Kind, name string) ([]byte, error) {
 	p, err := b.inside(name)
 	if err != nil {
 		return nil, err
 	}
-	return b.root.ReadFile(p)
+	return b.root.ReadAs(k, p)
 }
 
 // WriteFile replaces a file's content under the rules of rootfs.

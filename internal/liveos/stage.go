@@ -180,7 +180,7 @@ func (s *stage) biosModules() error {
 		defer host.Close()
 		root, dir = host, "/"
 	}
-	sector, err := root.ReadFile(path.Join(dir, "boot_hybrid.img"))
+	sector, err := root.ReadAs(rootfs.Program, path.Join(dir, "boot_hybrid.img"))
 	if err != nil {
 		return err
 	}

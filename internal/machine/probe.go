@@ -67,7 +67,7 @@ var machines = map[elf.Machine][2]string{
 func arch(root *rootfs.Root) (string, error) {
 	var last error
 	for _, p := range []string{"/bin/sh", "/usr/bin/env", "/sbin/init"} {
-		data, err := root.ReadFile(p)
+		data, err := root.ReadAs(rootfs.Program, p)
 		if err != nil {
 			last = err
 			continue

@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/rootfs"
 )
@@ -106,13 +108,22 @@ func (g *guard) restoreLogs() error {
 			errs = append(errs, g.root.Remove(l))
 			continue
 		}
-		data, err := g.root.ReadFile(l)
-		if err == nil && int64(len(data)) > size {
-			err = g.root.WriteFile(l, data[:size], 0o640)
-		}
-		errs = append(errs, err)
+		errs = append(errs, g.cut(l, size))
 	}
 	return errors.Join(errs...)
+}
+
+func (g *guard) cut(log string, size int64) error {
+	f, err := g.root.Open(log, unix.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err == nil && fi.Size() > size {
+		err = f.Truncate(size)
+	}
+	return err
 }
 
 // removeKeys removes ssh host keys made by the run and sees that the system makes its own.

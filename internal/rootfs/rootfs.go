@@ -6,7 +6,6 @@ package rootfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -114,23 +113,6 @@ func (r *Root) openat2(name string, flags int) (*os.File, error) {
 // /proc/self/fd.
 func (r *Root) OpenPath(name string) (*os.File, error) { return r.Open(name, unix.O_PATH, 0) }
 
-// ReadFile returns a file's content.
-func (r *Root) ReadFile(name string) ([]byte, error) {
-	f, err := r.Open(name, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if fi, err := f.Stat(); err == nil && fi.Size() > maxFile {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("it has more than %d MiB", maxFile>>20)}
-	}
-	return io.ReadAll(io.LimitReader(f, maxFile))
-}
-
-// maxFile bounds what is read into memory, in bytes: a file of an image may claim to be as large as
-// its filesystem allows. The largest files read in a run are initramfs.
-const maxFile = 512 << 20
-
 // AppendLines adds the lines that the file does not hold yet, creating it with this mode.
 func (r *Root) AppendLines(name string, mode fs.FileMode, lines ...string) error {
 	old, err := r.ReadFile(name)
@@ -190,7 +172,7 @@ func (r *Root) ReadDir(name string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	defer f.Close()
-	list, err := f.ReadDir(-1)
+	list, err := readNames(f, maxEntries)
 	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for i, e := range list {
 		list[i] = entry{e, r, path.Join(name, e.Name())}

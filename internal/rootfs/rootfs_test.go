@@ -160,10 +160,10 @@ func TestOnlyFilesAndFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer huge.Close()
-	if err := huge.Truncate(maxFile + 1); err != nil {
+	if err := huge.Truncate(Text.limit + 1); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"/etc/pipe": "neither a file nor a folder", "/etc/huge": "it has more than 512 MiB"} {
+	for name, want := range map[string]string{"/etc/pipe": "neither a file nor a folder", "/etc/huge": "it has more than the 16 MiB"} {
 		if _, err := r.ReadFile(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ReadFile(%s): %v", name, err)
 		}

@@ -16,6 +16,7 @@ import (
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
+	"imagecustomizer/internal/rootfs"
 )
 
 // planBoot plans what the kernel arguments and the boot loader become.
@@ -250,7 +251,7 @@ func (l loader) installEFI() error {
 		return fmt.Errorf("the image has no EFI boot loader: %s is missing; install %s", missing, l.fill(strings.Join(l.EFIPackages, " and ")))
 	}
 	for _, p := range l.Programs {
-		data, err := l.Root.ReadFile(l.fill(p.From))
+		data, err := l.Root.ReadAs(rootfs.Program, l.fill(p.From))
 		if err != nil {
 			return err
 		}
@@ -311,7 +312,7 @@ func (l loader) copyModules(from string) error {
 		if ext := path.Ext(e.Name()); ext != ".mod" && ext != ".lst" {
 			continue
 		}
-		data, err := l.Root.ReadFile(path.Join(from, e.Name()))
+		data, err := l.Root.ReadAs(rootfs.Program, path.Join(from, e.Name()))
 		if err != nil {
 			return err
 		}
@@ -412,11 +413,11 @@ func (l loader) installBIOS(ctx context.Context, area boot.Area) error {
 	if err := l.Run(ctx, hostcmd.New(l.program("grub-mkimage", "grub2-mkimage"), args...)); err != nil {
 		return err
 	}
-	core, err := l.Root.ReadFile(made)
+	core, err := l.Root.ReadAs(rootfs.Program, made)
 	if err != nil {
 		return err
 	}
-	image, err := l.Root.ReadFile(path.Join(biosModules, "boot.img"))
+	image, err := l.Root.ReadAs(rootfs.Program, path.Join(biosModules, "boot.img"))
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
+	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/verity"
 )
 
@@ -80,7 +81,7 @@ func verityNeeds(m *machine.Machine, inline bool) (missing []lack) {
 	}
 	need(m.Has("dracut"), "dm-verity is set up by systemd in the initramfs, which dracut must make; the image has no dracut", packages["dracut"])
 	need(m.Has("dmsetup"), "the image has no dmsetup, which dracut needs for dm-verity", packages["dmsetup"])
-	program, err := m.Root.ReadFile(service)
+	program, err := m.Root.ReadAs(rootfs.Program, service)
 	need(err == nil, "the image has no "+service, packages[service])
 	if m.Has("dracut") {
 		need(hasDracutModule(m, "systemd-veritysetup"), "the image's dracut has no module systemd-veritysetup", "a newer dracut (053 has it)")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/rootfs"
 )
 
 // drivers checks that the image's kernels have drivers for its filesystems, and that its fsck, which runs
@@ -94,7 +95,7 @@ func (s *system) fsck(found *list) {
 // e2fsckNames is the library with the names of features that the image's e2fsck knows.
 func (s *system) e2fsckNames() []byte {
 	for _, dir := range []string{"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/lib64", "/lib"} {
-		if data, err := s.Root.ReadFile(path.Join(dir, "libe2p.so.2")); err == nil {
+		if data, err := s.Root.ReadAs(rootfs.Program, path.Join(dir, "libe2p.so.2")); err == nil {
 			return data
 		}
 	}
