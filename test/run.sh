@@ -17,10 +17,13 @@ $GO vet -tags root,boot ./...
 say "base images"
 test/base/rpm.sh azl3 >/dev/null & # downloads while the other compresses
 test/base/debian.sh debian12-efi >/dev/null
+test/base/debian.sh debian13-efi >/dev/null
 wait $!
 test/base/rpm.sh mariner2 >/dev/null
 if [ -n "${FULL:-}" ]; then # root tests see no loop device of the host to build one with
-  for v in bios mbr 4k xfs btrfs parts; do test/base/debian.sh "debian12-$v" >/dev/null; done
+  for v in 12-bios 12-mbr 12-4k 12-xfs 12-btrfs 12-parts 13-cloud 13-live 13-sdboot 13-uki 11-efi sid-efi; do
+    test/base/debian.sh "debian$v" >/dev/null
+  done
 fi
 
 say "unit tests, and real tools on plain files"
