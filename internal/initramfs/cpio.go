@@ -56,14 +56,17 @@ func readMember(r *bufio.Reader) (m member, err error) {
 func align(n int64) int64 { return (n + 3) &^ 3 }
 
 // mainSegment is where the last archive of an image begins. Archives before it, such as the one with
-// early microcode, are never compressed.
-func mainSegment(image io.ReaderAt, size int64) int64 {
+// early microcode, are never compressed. It calls each for their members.
+func mainSegment(image io.ReaderAt, size int64, each func(member)) int64 {
 	start, at := int64(0), int64(0)
 	r := sectionReader(image, 0, size)
 	for {
 		m, err := readMember(r)
 		if err != nil {
 			return start
+		}
+		if each != nil {
+			each(m)
 		}
 		at += int64(len(m.head)) + align(m.size)
 		if m.size > 0 { // skip the content without reading it
@@ -85,6 +88,46 @@ func mainSegment(image io.ReaderAt, size int64) int64 {
 
 func sectionReader(image io.ReaderAt, at, size int64) *bufio.Reader {
 	return bufio.NewReaderSize(io.NewSectionReader(image, at, max(0, size-at)), 1<<12)
+}
+
+// walk calls each for the members of all archives of a stream, and returns how long the stream is. What
+// follows the last archive is padding.
+func walk(src io.Reader, each func(member)) (size int64, err error) {
+	r := bufio.NewReaderSize(src, 1<<16)
+	for {
+		m, err := readMember(r)
+		if err != nil {
+			return size, err
+		}
+		each(m)
+		n, err := r.Discard(int(align(m.size)))
+		size += int64(len(m.head)) + int64(n)
+		if err != nil {
+			return size, errDamaged
+		}
+		if m.name != trailer {
+			continue
+		}
+		zeros, more := padding(r)
+		size += zeros
+		if !more {
+			return size, nil
+		}
+	}
+}
+
+// padding skips zeros, and tells whether anything follows.
+func padding(r *bufio.Reader) (n int64, more bool) {
+	for {
+		b, err := r.ReadByte()
+		if err != nil {
+			return n, false
+		}
+		if b != 0 {
+			return n, r.UnreadByte() == nil
+		}
+		n++
+	}
 }
 
 // copyWithout copies an archive but for the named members.

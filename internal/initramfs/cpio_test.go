@@ -42,7 +42,7 @@ func TestMainSegment(t *testing.T) {
 		"cut short":                  {body[:len(body)-90], 0},
 		"empty":                      {"", 0},
 	} {
-		if got := mainSegment(strings.NewReader(c.image), int64(len(c.image))); got != int64(c.want) {
+		if got := mainSegment(strings.NewReader(c.image), int64(len(c.image)), nil); got != int64(c.want) {
 			t.Errorf("%s: the main archive begins at %d, want %d", name, got, c.want)
 		}
 	}

@@ -146,15 +146,5 @@ func (c *lackCheck) host(s Spec) {
 
 // hasModule tells whether a kernel has the module or has it built in.
 func hasModule(m *machine.Machine, k boot.Kernel, name string) bool {
-	for _, index := range []string{"modules.dep", "modules.builtin"} {
-		text, _ := m.Root.ReadFile(path.Join(k.Modules, index))
-		for line := range strings.Lines(string(text)) {
-			file, _, _ := strings.Cut(strings.TrimSpace(line), ":")
-			base, _, _ := strings.Cut(path.Base(file), ".ko")
-			if strings.ReplaceAll(base, "-", "_") == name {
-				return true
-			}
-		}
-	}
-	return false
+	return boot.ReadModules(m.Root, k.Modules).Has(name)
 }

@@ -30,6 +30,10 @@ type Machine struct {
 	Image   *sandbox.Image
 	Log     *slog.Logger
 
+	// Initramfs is what was found in the initramfs images of /boot when they were last read, by path. An image
+	// that has another size or time since is another one.
+	Initramfs map[string]Initramfs
+
 	Disk *os.File // the raw disk
 	// NewDisk makes a disk, copies the system to it and puts it in the place of the old one; Root, Facts,
 	// Image and Disk are its own then. Where the layout keeps partitions, the new disk is the old one,

@@ -2,7 +2,6 @@ package step
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -21,22 +20,20 @@ func (RebuildInitramfs) Name() string { return "initramfs" }
 
 func (s RebuildInitramfs) String() string { return "rebuild the initramfs for " + s.Why }
 
-// Run builds without compression, and compresses all images at the end.
+// Run has every image made anew.
 func (s RebuildInitramfs) Run(ctx context.Context, m *machine.Machine) error {
 	commands, err := initramfsCommands(m)
 	if err != nil {
 		return err
 	}
-	relaxed, err := initramfs.Relax(m)
-	if err != nil {
-		return err
-	}
-	for _, c := range commands {
-		if err := m.Run(ctx, hostcmd.New(c[0], c[1:]...)); err != nil {
-			return errors.Join(err, relaxed.Drop())
+	return initramfs.Guard{Fast: true, All: true}.Run(ctx, m, func() error {
+		for _, c := range commands {
+			if err := m.Run(ctx, hostcmd.New(c[0], c[1:]...)); err != nil {
+				return err
+			}
 		}
-	}
-	return relaxed.Finish(ctx)
+		return nil
+	})
 }
 
 // initramfsCommands are the image's ways to rebuild. Mariner's mkinitrd does one kernel at a time.

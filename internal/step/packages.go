@@ -175,15 +175,8 @@ func (s ChangePackages) Check(_ context.Context, m *machine.Machine) (problems [
 
 // Run does one transaction for each kind of work. Initramfs images that packages make are
 // compressed once, at the end.
-func (s ChangePackages) Run(ctx context.Context, m *machine.Machine) (err error) {
-	relaxed, err := initramfs.Relax(m)
-	if err != nil {
-		return err
-	}
-	if err := s.transactions(ctx, m); err != nil {
-		return errors.Join(err, relaxed.Drop())
-	}
-	return relaxed.Finish(ctx)
+func (s ChangePackages) Run(ctx context.Context, m *machine.Machine) error {
+	return initramfs.Guard{Fast: true}.Run(ctx, m, func() error { return s.transactions(ctx, m) })
 }
 
 // transaction is one of the kinds of work.

@@ -11,6 +11,7 @@ import (
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
@@ -127,7 +128,8 @@ func (s RunScript) Run(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	if err := m.WithBind(s.ConfigDir, configMount, true, func() error { return m.Run(ctx, c, s.options()...) }); err != nil {
+	run := func() error { return m.Run(ctx, c, s.options()...) }
+	if err := m.WithBind(s.ConfigDir, configMount, true, func() error { return initramfs.Guard{}.Run(ctx, m, run) }); err != nil {
 		return err
 	}
 	return m.Root.Remove(inlineScript)

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"path"
 	"slices"
-	"strings"
 
+	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/rootfs"
 )
@@ -26,19 +26,9 @@ func drivers(s *system) []Finding {
 var moduleNames = map[string]string{"ext2": "ext4", "ext3": "ext4"}
 
 func (s *system) kernelDrivers(found *list, version, dir string) {
-	builtin := s.text(path.Join(dir, "modules.builtin"))
-	if dir == "" || builtin == "" {
+	modules := boot.ReadModules(s.Root, dir)
+	if dir == "" || !modules.Known {
 		return // it cannot be told what is in the kernel itself
-	}
-	dep := s.text(path.Join(dir, "modules.dep"))
-	has := func(module string) bool {
-		for line := range strings.Lines(builtin + "\n" + dep) {
-			name, _, _ := strings.Cut(strings.TrimSpace(line), ":")
-			if base := path.Base(name); base == module+".ko" || strings.HasPrefix(base, module+".ko.") {
-				return true
-			}
-		}
-		return false
 	}
 	seen := []string{}
 	for _, m := range s.Mounts {
@@ -51,11 +41,11 @@ func (s *system) kernelDrivers(found *list, version, dir string) {
 		if other := moduleNames[fstype]; other != "" {
 			module = other
 		}
-		if !has(module) {
+		if !modules.Has(boot.ModuleName(module)) {
 			found.at("", 0, "the kernel %s has no driver for %s, which %s is (partition %d)", version, fstype, m.Path, m.Volume.Number)
 		}
 	}
-	if slices.ContainsFunc(s.fstab.Entries(), func(e disk.Entry) bool { return verityNames[e.Source] != "" }) && !has("dm-verity") {
+	if slices.ContainsFunc(s.fstab.Entries(), func(e disk.Entry) bool { return verityNames[e.Source] != "" }) && !modules.Has("dm_verity") {
 		found.at("", 0, "the kernel %s has no driver for dm-verity (dm-verity.ko)", version)
 	}
 }

@@ -18,8 +18,8 @@ tools=$common,initramfs-tools,$grub
 bios=$common,initramfs-tools,grub-pc
 live=${efi/-cloud/},dracut-live,dracut-network,dmsetup,fdisk,curl,grub-pc-bin
 cloud=$common,initramfs-tools,grub-cloud-amd64,cloud-initramfs-growroot,fdisk
-sdboot=$common,initramfs-tools,systemd-boot
-uki=$common,dracut,systemd-boot,systemd-ukify
+sdboot=$common,initramfs-tools,systemd-boot,systemd-boot-efi
+uki=$common,dracut,systemd-boot,systemd-boot-efi,systemd-ukify,python3-pefile
 
 # sources prints the suite's package sources, on the mirrors that the host's apt has Debian 12 from; nothing on
 # other hosts.
