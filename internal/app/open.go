@@ -109,8 +109,21 @@ func logFacts(f *machine.Facts) {
 		slog.Debug("filesystem", "mount", fs.MountPoint, "type", fs.Type, "sizeMiB", fs.Size>>20, "freeMiB", fs.Free>>20)
 	}
 	if f.Distro.Unknown {
-		slog.Warn("this distribution is not one that is tested; its package manager and boot loader are known, so it is customized all the same", "distribution", f.Distro.Name)
+		slog.Warn("this distribution is not one that is tested; "+lacks(f), "distribution", f.Distro.Name)
 	}
+}
+
+// lacks says what of an image's mechanisms is known, in the words in which what needs them is refused.
+func lacks(f *machine.Facts) string {
+	switch {
+	case f.Distro.GRUB == nil && f.PackageManager == "":
+		return "neither its package manager nor how its boot loader is set up is known: what needs them is refused"
+	case f.Distro.GRUB == nil:
+		return "how its boot loader is set up is not known: what needs that is refused"
+	case f.PackageManager == "":
+		return "its package manager is not known: what needs that is refused"
+	}
+	return "its package manager and boot loader are known, so it is customized all the same"
 }
 
 // scratchSize is the size of the scratch filesystem; its file takes only what is written.

@@ -63,9 +63,7 @@ func (c *Change) plan(files Files, s Scheme, args, drop []string) ([]edit, error
 	if program == "" {
 		return nil, fmt.Errorf("%s is generated, but the image has no grub-mkconfig or grub2-mkconfig to generate it with: install the package that holds it", s.Config)
 	}
-	c.Regenerate = []string{program, "-o", s.Config}
-	// os-prober would offer the systems of whatever disks it sees.
-	c.Env = []string{"GRUB_DISABLE_OS_PROBER=true"}
+	c.Regenerate, c.Env = regeneration(program, s)
 	d, err := readDefaults(files, text)
 	if err == nil {
 		d.remove(drop)

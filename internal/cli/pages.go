@@ -75,7 +75,7 @@ func configPage() []byte {
 	for _, d := range distro.All() {
 		fmt.Fprintf(&b, "| %s | %s |\n", d.Name, d.Tested)
 	}
-	b.WriteString("\nAn image of another distribution is customized with a warning, if its package manager and boot\nloader are among those above.\n")
+	b.WriteString("\nAn image of another distribution, or release, is customized with a warning. What it has counts: its package\nmanager, and how its boot loader is set up, must be as in one of those above, or what needs them is refused.\n")
 	return b.Bytes()
 }
 

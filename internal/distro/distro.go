@@ -61,7 +61,7 @@ var (
 
 // All lists the supported distributions.
 func All() []*Distro {
-	return []*Distro{azureLinux3, mariner2, debian12, ubuntu, fedora}
+	return []*Distro{azureLinux3, mariner2, debian13, debian12, debian11, debianSid, ubuntu, fedora}
 }
 
 // Match returns the distribution that an image's os-release names. Where it is none of ours the

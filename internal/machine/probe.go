@@ -41,8 +41,29 @@ func Probe(root *rootfs.Root, mounts []Filesystem) (*Facts, error) {
 	if f.Kernels, err = boot.Kernels(root); err != nil {
 		return nil, err
 	}
+	if f.Distro.GRUB == nil { // the release is a hint only: what is in the image counts
+		f.Distro.GRUB = distro.ProbeGRUB(f.OSRelease, root.Exists, vendors(root))
+	}
 	f.SELinux, err = selinuxMode(root, f.Boot)
 	return f, err
+}
+
+// vendors is the folder that is built into the image's signed GRUB, or else those on its EFI system partition.
+func vendors(root *rootfs.Root) (names []string) {
+	for _, file := range []string{"/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "/usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed"} {
+		data, err := root.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if p, err := boot.ReadEFIProgram(bytes.NewReader(data)); err == nil && p.GRUB != nil && p.GRUB.Prefix != "" {
+			return []string{path.Base(p.GRUB.Prefix)}
+		}
+	}
+	entries, _ := root.ReadDir("/boot/efi/EFI")
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 func (m *Machine) firstProgram(names map[string]string, order ...string) string {

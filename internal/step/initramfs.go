@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/boot"
-	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
@@ -26,14 +25,7 @@ func (s RebuildInitramfs) Run(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	return initramfs.Guard{Fast: true, All: true}.Run(ctx, m, func() error {
-		for _, c := range commands {
-			if err := m.Run(ctx, hostcmd.New(c[0], c[1:]...)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return settled(ctx, m, initramfs.Guard{Fast: true, All: true}, func() error { return runAll(ctx, m, commands, nil) })
 }
 
 // initramfsCommands are the image's ways to rebuild. Mariner's mkinitrd does one kernel at a time.

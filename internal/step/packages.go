@@ -176,7 +176,7 @@ func (s ChangePackages) Check(_ context.Context, m *machine.Machine) (problems [
 // Run does one transaction for each kind of work. Initramfs images that packages make are
 // compressed once, at the end.
 func (s ChangePackages) Run(ctx context.Context, m *machine.Machine) error {
-	return initramfs.Guard{Fast: true}.Run(ctx, m, func() error { return s.transactions(ctx, m) })
+	return settled(ctx, m, initramfs.Guard{Fast: true}, func() error { return s.transactions(ctx, m) })
 }
 
 // transaction is one of the kinds of work.

@@ -129,7 +129,7 @@ func (s RunScript) Run(ctx context.Context, m *machine.Machine) error {
 		return err
 	}
 	run := func() error { return m.Run(ctx, c, s.options()...) }
-	if err := m.WithBind(s.ConfigDir, configMount, true, func() error { return initramfs.Guard{}.Run(ctx, m, run) }); err != nil {
+	if err := m.WithBind(s.ConfigDir, configMount, true, func() error { return settled(ctx, m, initramfs.Guard{}, run) }); err != nil {
 		return err
 	}
 	return m.Root.Remove(inlineScript)

@@ -1,0 +1,130 @@
+package step
+
+import (
+	"context"
+	"fmt"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/initramfs"
+	"imagecustomizer/internal/machine"
+)
+
+// settled runs programs of the image that may change kernels and initramfs images, and then has the image make
+// what depends on these, if it has not: hooks of packages do nothing where they find themselves in what
+// looks like a container to them, as this program's sandbox does to systemd 257.
+func settled(ctx context.Context, m *machine.Machine, g initramfs.Guard, run func() error) error {
+	before, err := bootState(m)
+	if err != nil {
+		return err
+	}
+	if err := g.Run(ctx, m, run); err != nil {
+		return err
+	}
+	after, err := bootState(m)
+	if err != nil {
+		return err
+	}
+	if lack := after.withoutInitramfs(before); len(lack) > 0 {
+		if err := makeInitramfs(ctx, m, lack); err != nil {
+			return err
+		}
+		if after, err = bootState(m); err != nil {
+			return err
+		}
+	}
+	if after.stale == "" || after.stale == before.stale {
+		return nil
+	}
+	return regenerate(ctx, m, after)
+}
+
+// booted is what an image boots, as its boot loader and /boot have it.
+type booted struct {
+	scheme  boot.Scheme
+	kernels []boot.Kernel
+	stale   string // what the menu lacks, where one is generated
+}
+
+func bootState(m *machine.Machine) (s booted, err error) {
+	if s.scheme, err = boot.Detect(m.Root); err != nil {
+		return s, err
+	}
+	if s.kernels, err = boot.Kernels(m.Root); err != nil || s.scheme.Kind != boot.Mkconfig {
+		return s, err
+	}
+	menu, err := boot.ReadMenu(m.Root, s.scheme)
+	if err != nil {
+		s.stale = "the menu cannot be read: " + err.Error()
+		return s, nil
+	}
+	s.stale = menu.Stale(s.kernels)
+	return s, nil
+}
+
+// withoutInitramfs are new kernels without an initramfs, where the kernels before all had one.
+func (s booted) withoutInitramfs(before booted) (versions []string) {
+	old := map[string]bool{}
+	for _, k := range before.kernels {
+		if k.Initramfs == "" {
+			return nil
+		}
+		old[k.Version] = true
+	}
+	for _, k := range s.kernels {
+		if len(old) > 0 && !old[k.Version] && k.Initramfs == "" && k.Modules != "" {
+			versions = append(versions, k.Version)
+		}
+	}
+	return versions
+}
+
+// makeInitramfs makes an initramfs for kernels whose packages have made none.
+func makeInitramfs(ctx context.Context, m *machine.Machine, versions []string) error {
+	var commands [][]string
+	for _, v := range versions {
+		m.Log.Info("the packages of a kernel have made no initramfs; it is made now", "kernel", v)
+		switch {
+		case m.Has("update-initramfs"):
+			commands = append(commands, []string{"update-initramfs", "-c", "-k", v})
+		case m.Has("dracut"):
+			commands = append(commands, []string{"dracut", "--force", "--kver", v})
+		}
+	}
+	if err := (initramfs.Guard{Fast: true}).Run(ctx, m, func() error { return runAll(ctx, m, commands, nil) }); err != nil {
+		return err
+	}
+	kernels, err := boot.Kernels(m.Root)
+	for _, k := range kernels {
+		for _, v := range versions {
+			if k.Version == v && k.Initramfs == "" {
+				return fmt.Errorf("the kernel %s has no initramfs, as the others have, and the image's own builder makes none: "+
+					"is it switched off, diverted or replaced by a program that does nothing?", v)
+			}
+		}
+	}
+	return err
+}
+
+func runAll(ctx context.Context, m *machine.Machine, commands [][]string, env []string) error {
+	for _, argv := range commands {
+		c := hostcmd.New(argv[0], argv[1:]...)
+		if env != nil {
+			c.Env = append(env, hostcmd.DefaultEnv...)
+		}
+		if err := m.Run(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// regenerate has the image make its menu anew.
+func regenerate(ctx context.Context, m *machine.Machine, s booted) error {
+	argv, env := boot.Regeneration(m.Root, s.scheme)
+	if argv == nil {
+		return nil // what is wrong with the menu is found when the image is checked
+	}
+	m.Log.Info("the boot menu lags behind the kernels; it is made anew", "because", s.stale)
+	return runAll(ctx, m, [][]string{argv}, env)
+}
