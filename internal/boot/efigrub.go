@@ -17,7 +17,8 @@ type EFIProgram struct {
 	SBAT    []SBAT
 	// Of a unified kernel image:
 	Cmdline   string
-	HasKernel bool
+	Version   string            // of the kernel, where the image says it
+	Kernel    *io.SectionReader // nil without
 	HasInitrd bool
 }
 
@@ -48,8 +49,10 @@ func ReadEFIProgram(r io.ReaderAt) (*EFIProgram, error) {
 			p.SBAT = parseSBAT(sectionText(s))
 		case ".cmdline":
 			p.Cmdline = strings.TrimSpace(sectionText(s))
+		case ".uname":
+			p.Version = strings.TrimSpace(sectionText(s))
 		case ".linux":
-			p.HasKernel = true
+			p.Kernel = io.NewSectionReader(r, int64(s.Offset), int64(min(s.Size, s.VirtualSize)))
 		case ".initrd":
 			p.HasInitrd = true
 		}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path"
@@ -58,16 +59,34 @@ func (s *system) kernelFiles(found *list, k boot.Kernel) {
 		found.at(k.Modules, 0, "there is no modules.dep: the kernel finds none of its modules")
 		found.hint("depmod %s makes it", k.Version)
 	}
+	entries := s.entriesOf(k)
 	if k.Initramfs == "" {
+		if slices.ContainsFunc(entries, func(e boot.Entry) bool { return len(e.Initrds) > 0 }) {
+			return // it is where the boot loader reads it, or one with its kernel
+		}
 		// Not wrong where its entries load none and need none: see arguments.
 		found.add(Finding{File: k.Image, Text: "this kernel has no initramfs", Warning: s.bootsWithout(k)})
 		return
 	}
 	s.initramfs(found, k.Initramfs)
+	s.copyOf(found, k.Initramfs, entries)
 }
 
-// entriesOf are the boot entries of a kernel.
-func (s *system) entriesOf(k boot.Kernel) (entries []boot.Entry) {
+// copyOf warns where a boot loader that reads copies loads another initramfs than the one in /boot.
+func (s *system) copyOf(found *list, initramfs string, entries []boot.Entry) {
+	for _, e := range entries {
+		for _, r := range e.Initrds {
+			file, err := s.find(r)
+			if err == nil && path.Base(file) == path.Base(initramfs) && !s.sameFile(file, initramfs) {
+				found.warn(file, 0, "is another initramfs than %s, of which the boot loader should have a copy", initramfs)
+			}
+		}
+	}
+}
+
+// entriesOf are the boot entries of a kernel, or of a copy of it where the boot loader reads it.
+func (s *system) entriesOf(k boot.Kernel) []boot.Entry {
+	entries := s.sealedIn[k.Version]
 	for _, e := range s.menu.Entries {
 		if file, err := s.find(e.Kernel); err == nil && s.sameFile(file, k.Image) {
 			entries = append(entries, e)
@@ -77,7 +96,7 @@ func (s *system) entriesOf(k boot.Kernel) (entries []boot.Entry) {
 }
 
 func (s *system) booted(k boot.Kernel) bool {
-	return s.scheme.Kind == boot.UKI || len(s.menu.Entries) == 0 || len(s.entriesOf(k)) > 0
+	return len(s.menu.Entries) == 0 || len(s.entriesOf(k)) > 0
 }
 
 func (s *system) bootsWithout(k boot.Kernel) bool {
@@ -87,14 +106,58 @@ func (s *system) bootsWithout(k boot.Kernel) bool {
 	})
 }
 
-// sameFile tells whether two paths lead to the same file, as where one is a link to the other.
+// sameFile tells whether two paths lead to the same file, as where one is a link to the other, or to files of the
+// same content on two filesystems, as where a boot loader has copies on the one that it reads.
 func (s *system) sameFile(a, b string) bool {
 	if a == b {
 		return true
 	}
 	x, errX := s.Root.Stat(a)
 	y, errY := s.Root.Stat(b)
-	return errX == nil && errY == nil && os.SameFile(x, y)
+	switch {
+	case errX != nil || errY != nil || x.Size() != y.Size():
+		return false
+	case os.SameFile(x, y):
+		return true
+	case s.mountOf(a).Path == s.mountOf(b).Path:
+		return false
+	}
+	same, compared := s.copies[[2]string{a, b}]
+	if !compared {
+		same = s.sameContent(a, b)
+		s.copies[[2]string{a, b}] = same
+	}
+	return same
+}
+
+func (s *system) sameContent(a, b string) bool {
+	f, err := s.Root.Open(a, 0, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return s.sameBytes(f, b)
+}
+
+// sameBytes tells whether a file has just what r has.
+func (s *system) sameBytes(r io.Reader, name string) bool {
+	f, err := s.Root.Open(name, 0, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	const chunk = 1 << 20
+	x, y := make([]byte, chunk), make([]byte, chunk)
+	for {
+		n, errX := io.ReadFull(r, x)
+		m, errY := io.ReadFull(f, y)
+		switch {
+		case n != m || !bytes.Equal(x[:n], y[:m]):
+			return false
+		case errX != nil || errY != nil:
+			return errors.Is(errX, io.EOF) || errors.Is(errX, io.ErrUnexpectedEOF)
+		}
+	}
 }
 
 // initramfs checks that a file begins like one.

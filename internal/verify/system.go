@@ -37,12 +37,14 @@ type system struct {
 	scheme   boot.Scheme
 	menu     *boot.Menu // never nil
 	kernels  []boot.Kernel
-	efi      *esp // nil without an EFI system partition
-	broken   list // what could not be read
+	efi      *esp                    // nil without an EFI system partition
+	broken   list                    // what could not be read
+	sealedIn map[string][]boot.Entry // unified images by the version of the kernel in them
+	copies   map[[2]string]bool      // pairs of files that were compared: whether they have the same content
 }
 
 func newSystem(i Image) *system {
-	s := &system{Image: i, menu: &boot.Menu{}}
+	s := &system{Image: i, menu: &boot.Menu{}, sealedIn: map[string][]boot.Entry{}, copies: map[[2]string]bool{}}
 	s.readDisk()
 	if text, err := i.Root.ReadFile(fstabFile); err == nil {
 		s.fstab = disk.ParseFstab(string(text))

@@ -33,7 +33,7 @@ func (s *system) unifiedKernel(name string) {
 		s.broken.at(name, 0, "%v", err)
 		return
 	}
-	if !p.HasKernel {
+	if p.Kernel == nil {
 		s.broken.at(name, 0, "is no unified kernel image: it has no kernel in it")
 		return
 	}
@@ -47,4 +47,9 @@ func (s *system) unifiedKernel(name string) {
 		e.Initrds = []boot.Ref{self}
 	}
 	s.menu.Entries = append(s.menu.Entries, e)
+	for _, k := range s.kernels {
+		if p.Version == k.Version || p.Version == "" && s.sameBytes(p.Kernel, k.Image) {
+			s.sealedIn[k.Version] = append(s.sealedIn[k.Version], e)
+		}
+	}
 }
