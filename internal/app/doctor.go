@@ -53,7 +53,7 @@ func needs(ctx context.Context, h abilities) []need {
 	capabilities := missingCapabilities(ownConfinement().fields()["CapEff"])
 	return []need{
 		{feature: "every run", what: "root", ok: func() bool { return os.Geteuid() == 0 }, mend: "run it with sudo"},
-		{feature: "every run", what: "Linux 5.8 or newer", ok: func() bool { return kernelAtLeast(5, 8) }, mend: "use a newer kernel"},
+		{feature: "every run", what: "Linux 5.12 or newer", ok: func() bool { return kernelAtLeast(5, 12) }, mend: "use a newer kernel"},
 		{feature: "every run", what: "capabilities", ok: func() bool { return len(capabilities) == 0 }, mend: "in a container: " + strings.Join(capabilities, " ")},
 		{feature: "every run", what: "namespaces and mounts of its own for the worker", ok: func() bool { return h.Worker == "" }, mend: h.Worker + "; " + hostHint()},
 		{feature: "every run", what: "loop devices", ok: func() bool { return h.Loop == "" }, mend: h.Loop + "; modprobe loop, or in a container: --device-cgroup-rule 'c 10:237 rmw' --device-cgroup-rule 'b 7:* rmw'"},

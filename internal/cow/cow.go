@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -140,18 +139,6 @@ func start(dir string, files ...*os.File) error {
 	if err := c.Start(); err != nil {
 		return err
 	}
-	servers.Store(c.Process.Pid, true)
-	go func() {
-		_ = c.Wait() // its users notice
-		servers.Delete(c.Process.Pid)
-	}()
+	go func() { _ = c.Wait() }() // its users notice
 	return nil
-}
-
-var servers sync.Map // process IDs
-
-// Serves tells whether a process serves a file of Open's.
-func Serves(pid int) bool {
-	_, ok := servers.Load(pid)
-	return ok
 }

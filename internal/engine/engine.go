@@ -28,7 +28,7 @@ func (e *StepError) Unwrap() error { return e.Err }
 func Run(ctx context.Context, p plan.Plan, m *machine.Machine, report func(ui.Event)) error {
 	for _, s := range p {
 		err := Phase(ctx, s.Name(), s.String(), report, func(ctx context.Context) error { return s.Run(ctx, m) })
-		if names := machine.EndLeftovers(); len(names) > 0 {
+		if names := m.Leftovers(); len(names) > 0 {
 			m.Log.Warn("ended processes that the step left running", "step", s.Name(), "processes", names)
 		}
 		if err != nil {

@@ -42,6 +42,7 @@ type Cmd struct {
 	Stdout io.Writer // gets standard output as well as the log; may be nil
 	Stderr io.Writer // gets standard error as well as the log; may be nil
 
+	Namespaces uintptr    // new ones that it gets, as CLONE_NEW flags
 	ExtraFiles []*os.File // become descriptors 3, 4, ... of the program
 	OnLine     func(line string)
 	Label      string // how errors and logs name the command; empty means its words
@@ -143,7 +144,7 @@ func (c *Cmd) prepare(ctx context.Context) (*exec.Cmd, *tail, error) {
 	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Args[0] = c.Path
 	cmd.Env, cmd.Dir, cmd.Stdin, cmd.ExtraFiles = env, c.Dir, c.Stdin, c.ExtraFiles
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: c.Namespaces}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = graceful
 	out := &tail{quiet: c.Quiet, onLine: c.OnLine}

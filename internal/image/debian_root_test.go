@@ -66,8 +66,12 @@ func checkMenu(t *testing.T, d *Disk) {
 	in, err := sandbox.EnterImage(d.Root, d.Nodes, d.Links)
 	must(t, err)
 	defer func() { must(t, in.Leave()) }()
-	menu, err := sandbox.Command(d.Root.Dir(), hostcmd.New("grub-mkconfig")).Output(t.Context())
+	var out strings.Builder
+	mkconfig := hostcmd.New("grub-mkconfig")
+	mkconfig.Stdout = &out
+	_, err = sandbox.Run(t.Context(), d.Root.Dir(), mkconfig)
 	must(t, err)
+	menu := out.String()
 	uuid := map[string]string{}
 	for _, m := range d.Mounts {
 		uuid[m.Path] = m.Volume.Content.UUID

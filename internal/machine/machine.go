@@ -7,14 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
 
-	"golang.org/x/sys/unix"
-
-	"imagecustomizer/internal/cow"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/rootfs"
@@ -48,16 +42,31 @@ type Machine struct {
 	// SetIdentifiers gives the disk and all that lies on it other identifiers, which /etc/fstab must name
 	// already. The image is closed for that, as for Grow.
 	SetIdentifiers func(ctx context.Context, ids disk.Identifiers) error
+
+	left []string // processes that programs left running
 }
 
 // Run runs a program of the image inside the image. c.Dir is a path in the image.
 func (m *Machine) Run(ctx context.Context, c *hostcmd.Cmd, options ...sandbox.Option) error {
-	return sandbox.Command(m.Root.Dir(), c, options...).Run(ctx)
+	left, err := sandbox.Run(ctx, m.Root.Dir(), c, options...)
+	m.left = append(m.left, left...)
+	return err
 }
 
 // Output is Run that returns standard output.
 func (m *Machine) Output(ctx context.Context, c *hostcmd.Cmd) (string, error) {
-	return sandbox.Command(m.Root.Dir(), c).Output(ctx)
+	var b strings.Builder
+	d := *c
+	d.Stdout = &b
+	err := m.Run(ctx, &d)
+	return b.String(), err
+}
+
+// Leftovers names, once, the processes that programs of the image left running. They ended with the program.
+func (m *Machine) Leftovers() []string {
+	names := m.left
+	m.left = nil
+	return names
 }
 
 // Has tells whether the image has the program in its usual folders.
@@ -121,44 +130,6 @@ func (m *Machine) makeMountPoint(src, path string) (made bool, err error) {
 		return true, m.Root.MkdirAll(path, 0o755)
 	}
 	return true, m.Root.WriteFile(path, nil, 0o644)
-}
-
-// EndLeftovers ends every process that programs of the image left running and returns their names.
-// The worker's PID namespace holds nothing but init, the worker, who serves its disk, and what they started.
-// New ones may appear while others are ended.
-func EndLeftovers() []string {
-	var names []string
-	named := map[int]bool{}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		others := otherProcesses()
-		if len(others) == 0 {
-			break
-		}
-		for _, pid := range others {
-			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-			if unix.Kill(pid, unix.SIGKILL) == nil && !named[pid] {
-				named[pid] = true
-				names = append(names, strings.TrimSpace(string(comm)))
-			}
-		}
-	}
-	return names
-}
-
-// otherProcesses lists what runs besides init, this process and its helpers, zombies left out.
-func otherProcesses() []int {
-	entries, _ := filepath.Glob("/proc/[0-9]*")
-	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(filepath.Base(e))
-		if err != nil || pid == 1 || pid == os.Getpid() || cow.Serves(pid) {
-			continue
-		}
-		if exe, err := os.Readlink(e + "/exe"); err == nil && exe != "" {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 // Space is the size of the filesystem that holds a path of the image and what root can still write

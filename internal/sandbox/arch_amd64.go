@@ -9,8 +9,10 @@ const x32Bit = 0x40000000
 // program (arch/x86/entry/syscalls/syscall_32.tbl).
 var abis = []abi{native(unix.AUDIT_ARCH_X86_64, x32Bit), {
 	arch:    unix.AUDIT_ARCH_I386,
-	syncs:   []uint32{118, 148, 36, 344, 314, 144},                           // as in native, by name
-	refused: []uint32{286, 287, 288, 357, 336, 374, 342, 128, 350, 129, 283}, // there is no kexec_file_load
-	absent:  []uint32{435, 425, 426, 427},
+	syncs:   []uint32{118, 148, 36, 344, 314, 144},                                // as in native, by name
+	refused: []uint32{286, 287, 288, 357, 336, 374, 342, 128, 350, 129, 283, 103}, // there is no kexec_file_load
+	absent:  []uint32{435, 425, 426, 427, 102},                                    // 102 is socketcall, whose family is in memory
 	clones:  []uint32{120, 310},
+	ioctls:  []uint32{54},
+	sockets: []uint32{359, 360},
 }}

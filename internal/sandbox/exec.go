@@ -1,29 +1,18 @@
 package sandbox
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"runtime"
-	"unsafe"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/hostcmd"
 )
-
-// droppedCapabilities are withheld from everything that runs in an image, since each reaches the
-// host: see docs/decisions. MKNOD stays, because dracut leaves device nodes out without it;
-// the image's filesystems are mounted nodev instead.
-var droppedCapabilities = []uintptr{
-	unix.CAP_SYS_ADMIN, unix.CAP_SYS_MODULE, unix.CAP_SYS_TIME, unix.CAP_SYS_RAWIO, unix.CAP_SYS_BOOT,
-	unix.CAP_NET_ADMIN, unix.CAP_SYSLOG, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_BPF,
-	unix.CAP_PERFMON, unix.CAP_CHECKPOINT_RESTORE, unix.CAP_WAKE_ALARM, unix.CAP_BLOCK_SUSPEND,
-	unix.CAP_MAC_ADMIN, unix.CAP_MAC_OVERRIDE, unix.CAP_AUDIT_CONTROL, unix.CAP_AUDIT_READ,
-	unix.CAP_NET_RAW, unix.CAP_SYS_RESOURCE, unix.CAP_SYS_NICE, unix.CAP_SYS_PACCT, unix.CAP_SYS_TTY_CONFIG,
-}
 
 // Option changes how a program runs in an image.
 type Option func(*order)
@@ -38,13 +27,51 @@ type order struct {
 	Dir       string
 	Argv      []string
 	NoNetwork bool `json:",omitempty"`
+	Files     int  // that the program inherits; those of the helper follow
 }
 
-// Command returns c as it runs inside the image mounted at root: with that root and no other, without
+// report is what process 1 of the program's namespaces tells of it.
+type report struct {
+	Signal int      // that the program died of
+	Left   []string // processes it left behind, which ended with the namespaces
+}
+
+// Run runs c inside the image mounted at root, and returns the names of processes that it left behind, which
+// have ended. It has that root and no other, PID and IPC namespaces of its own, without
 // the capabilities that reach the host, and with sync calls that cost nothing (a run syncs its result
 // once, at the end). c.Dir is a path in the image; empty means "/".
-func Command(root string, c *hostcmd.Cmd, options ...Option) *hostcmd.Cmd {
-	o := order{Root: root, Dir: c.Dir, Argv: append([]string{c.Path}, c.Args...)}
+func Run(ctx context.Context, root string, c *hostcmd.Cmd, options ...Option) (left []string, err error) {
+	own, err := ownMount()
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	err = command(root, c, own, w, options).Run(ctx)
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	var said report
+	if data, _ := io.ReadAll(r); json.Unmarshal(data, &said) != nil && err == nil {
+		return nil, fmt.Errorf("%s: process 1 of its namespaces ended early", c)
+	}
+	return said.Left, said.explain(err)
+}
+
+// explain names the signal in the error of a program that died of one.
+func (r report) explain(err error) error {
+	if e, ok := errors.AsType[*hostcmd.Error](err); ok && r.Signal != 0 {
+		e.Exit, e.Err = -1, errors.New("signal: "+unix.Signal(r.Signal).String())
+	}
+	return err
+}
+
+func command(root string, c *hostcmd.Cmd, own, report *os.File, options []Option) *hostcmd.Cmd {
+	o := order{Root: root, Dir: c.Dir, Argv: append([]string{c.Path}, c.Args...), Files: len(c.ExtraFiles)}
 	if o.Dir == "" {
 		o.Dir = "/"
 	}
@@ -57,50 +84,19 @@ func Command(root string, c *hostcmd.Cmd, options ...Option) *hostcmd.Cmd {
 	if inside.Env == nil {
 		inside.Env = hostcmd.DefaultEnv
 	}
-	inside.Path, inside.Args, inside.Dir = "/proc/self/exe", []string{execArg, string(text)}, ""
+	inside.Namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC
+	if o.NoNetwork {
+		inside.Namespaces |= unix.CLONE_NEWNET
+	}
+	inside.Path, inside.Args, inside.Dir = startPath(own), []string{execArg, string(text)}, ""
+	inside.ExtraFiles = append(c.ExtraFiles[:o.Files:o.Files], report, own)
 	return &inside
 }
 
-// execMain is the re-exec step of Command.
-func execMain() int {
-	var o order
-	if err := json.Unmarshal([]byte(os.Args[2]), &o); err != nil {
-		return execFailed(err)
-	}
-	runtime.LockOSThread() // namespaces, capabilities and filters belong to a thread
-	if err := o.enterRoot(); err != nil {
-		return execFailed(fmt.Errorf("enter the image: %w", err))
-	}
-	if err := unix.Chdir(o.Dir); err != nil {
-		return execFailed(fmt.Errorf("no working folder %s: %w", o.Dir, err))
-	}
-	program, err := exec.LookPath(o.Argv[0])
-	if err != nil {
-		return execFailed(fmt.Errorf("the image has no program %q", o.Argv[0]))
-	}
-	unix.Umask(0o022)
-	if err := confine(); err != nil {
-		return execFailed(err)
-	}
-	return execFailed(fmt.Errorf("%s: %w", program, unix.Exec(program, o.Argv, os.Environ())))
-}
-
-func execFailed(err error) int {
-	fmt.Fprintln(os.Stderr, err)
-	return 127
-}
-
-// enterRoot makes the image the root of a mount namespace that holds nothing else. A chroot would not
+// enterRoot makes the image the root of this mount namespace, which then holds nothing else. A chroot would not
 // do: a program with CAP_SYS_CHROOT, which package managers need, climbs out of one, and outside lie
 // the host's files.
 func (o *order) enterRoot() error {
-	flags := unix.CLONE_NEWNS
-	if o.NoNetwork {
-		flags |= unix.CLONE_NEWNET
-	}
-	if err := unix.Unshare(flags); err != nil {
-		return fmt.Errorf("new namespaces: %w", err)
-	}
 	if o.NoNetwork {
 		if err := loopbackUp(); err != nil {
 			return fmt.Errorf("loopback interface: %w", err)
@@ -110,6 +106,9 @@ func (o *order) enterRoot() error {
 		return err
 	}
 	if err := unix.Mount(o.Root, o.Root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil { // it must be a mount
+		return err
+	}
+	if err := mountProc(o.Root, limit); err != nil {
 		return err
 	}
 	return pivot(o.Root)
@@ -134,46 +133,33 @@ func loopbackUp() error {
 	return nil
 }
 
-// confine sets up what a program can no longer shed. Capabilities go last: without no_new_privs,
-// which would break setuid programs, the others need SYS_ADMIN.
-func confine() error {
-	// A crash starts the host's core dump handler, but for this one limit (core(5) of Linux: a pipe
-	// ignores all others).
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
-		return fmt.Errorf("limit core dumps: %w", err)
+// Limits of what runs in an image at once.
+const (
+	maxProcesses = 8192 // with their threads
+	oomScore     = 900  // where memory runs out, programs of the image go first, and not the host's
+)
+
+// limit bounds what this PID namespace may take.
+func limit(proc string) error {
+	if err := os.WriteFile(proc+"/self/oom_score_adj", fmt.Append(nil, oomScore), 0); err != nil {
+		return fmt.Errorf("have programs of the image end first where memory runs out: %w", err)
 	}
-	if err := scopeSockets(); err != nil {
-		return fmt.Errorf("close off the host's abstract sockets: %w", err)
+	if !pidLimitIsOurs() {
+		return nil // process 1 counts
 	}
-	if err := confineCalls(); err != nil {
-		return fmt.Errorf("install the system call filter: %w", err)
-	}
-	for _, c := range droppedCapabilities {
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && err != unix.EINVAL {
-			return fmt.Errorf("drop capability %d: %w", c, err)
-		}
+	if err := os.WriteFile(proc+"/sys/kernel/pid_max", fmt.Append(nil, maxProcesses), 0); err != nil {
+		return fmt.Errorf("limit the number of processes: %w", err)
 	}
 	return nil
 }
 
-// scopeSockets keeps programs from sockets of the host's daemons that have a name but no file, such as
-// those of container runtimes: these go with the network, which package managers need. Kernels
-// before Linux 6.12 (Landlock ABI 6) cannot do that; there only scripts with "network: none" are kept from them.
-func scopeSockets() error {
-	const abiWithScopes = 6
-	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 || version < abiWithScopes {
-		return nil
+// pidLimitIsOurs tells whether kernel.pid_max belongs to a PID namespace (Linux 6.14), not to the host.
+func pidLimitIsOurs() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
 	}
-	attr := unix.LandlockRulesetAttr{Scoped: unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET}
-	const size = 3 * 8 // of the fields that this version has
-	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
-	if errno != 0 {
-		return errno
-	}
-	defer unix.Close(int(fd))
-	if _, _, errno = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
-		return errno
-	}
-	return nil
+	var major, minor int
+	_, err := fmt.Sscanf(strings.SplitN(unix.ByteSliceToString(u.Release[:]), "-", 2)[0], "%d.%d", &major, &minor)
+	return err == nil && (major > 6 || major == 6 && minor >= 14)
 }

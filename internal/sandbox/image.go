@@ -12,8 +12,8 @@ import (
 	"imagecustomizer/internal/rootfs"
 )
 
-// Image is an image's root made ready for running its programs: /dev, /proc, /sys, /run and /tmp
-// are mounted in it, none of them the host's.
+// Image is an image's root made ready for running its programs: /dev, /sys, /run and /tmp are mounted in it,
+// none of them the host's. Each program has a /proc of its own.
 type Image struct {
 	root   *rootfs.Root
 	mounts []mounted // below the root folder, in the order of mounting
@@ -24,17 +24,6 @@ type mounted struct {
 	path string
 	bind bool // a view of files of the worker, with whatever is mounted below them
 }
-
-// maskedPaths can act on the host's kernel even for a process that lacks capabilities; the list is
-// that of the OCI runtime specification, plus what talks to the host's firmware.
-var maskedPaths = []string{
-	"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-	"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger", "/proc/kmsg",
-	"/sys/firmware", "/sys/devices/virtual/powercap",
-}
-
-// readOnlyPaths of the image's /proc can be looked at but not written.
-var readOnlyPaths = []string{"/proc/sys", "/proc/bus", "/proc/fs", "/proc/irq"}
 
 // EnterImage mounts the kernel's interfaces in the image mounted at root.Dir(). nodes are device
 // nodes of the image's own disk, by name below /dev, and links are symbolic links there.
@@ -55,11 +44,10 @@ func (i *Image) enter(nodes map[string]uint64, links map[string]string) error {
 	}{
 		{"/dev", "tmpfs", "mode=755,size=1m", unix.MS_NOSUID, dev},
 		{"/dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=620,gid=5", unix.MS_NOSUID | unix.MS_NOEXEC, nil},
-		{"/dev/shm", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV, i.protectDev},
-		{"/proc", "proc", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, nil},
-		{"/sys", "sysfs", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY, i.hide},
-		{"/run", "tmpfs", "mode=755", unix.MS_NOSUID | unix.MS_NODEV, i.fillRun},
-		{"/tmp", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV, nil},
+		{"/dev/shm", "tmpfs", "mode=1777,size=10%", unix.MS_NOSUID | unix.MS_NODEV, i.protectDev},
+		{"/sys", "sysfs", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY, i.hideSys},
+		{"/run", "tmpfs", "mode=755,size=10%", unix.MS_NOSUID | unix.MS_NODEV, i.fillRun},
+		{"/tmp", "tmpfs", "mode=1777,size=40%", unix.MS_NOSUID | unix.MS_NODEV, nil},
 	} {
 		if err := i.mount(m.path, m.fs, m.flags, m.opts); err != nil {
 			return err
@@ -131,25 +119,14 @@ func (i *Image) remount(path string, flags uintptr) error {
 	return unix.Mount("", fmt.Sprintf("/proc/self/fd/%d", p.Fd()), "", unix.MS_REMOUNT|unix.MS_BIND|flags, "")
 }
 
-// hide covers what would reach the host's kernel and firmware.
-func (i *Image) hide() error {
-	for _, path := range readOnlyPaths {
-		if i.root.Exists(path) {
-			if err := i.Bind(filepath.Join(i.root.Dir(), path), path, true); err != nil {
-				return err
-			}
+// hideSys covers what would reach the host's kernel and firmware.
+func (i *Image) hideSys() error {
+	for _, name := range hidden["sys"] {
+		path := "/sys/" + name
+		if !i.root.Exists(path) {
+			continue
 		}
-	}
-	for _, path := range maskedPaths {
-		var err error
-		switch fi, statErr := i.root.Stat(path); {
-		case statErr != nil:
-		case fi.IsDir():
-			err = i.mount(path, "tmpfs", unix.MS_RDONLY, "size=0")
-		default:
-			err = i.Bind("/dev/null", path, false)
-		}
-		if err != nil {
+		if err := i.mount(path, "tmpfs", unix.MS_RDONLY, "size=0"); err != nil {
 			return err
 		}
 	}

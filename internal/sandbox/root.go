@@ -46,7 +46,7 @@ type tree struct {
 // enterPrivateRoot gives the worker a root of its own: a tmpfs that shows the host's files at their
 // places, read-only, but has its own /dev, /proc and Work. Nothing is left on the host when the
 // worker ends, since the host never sees any of it.
-func enterPrivateRoot(writable map[string]string) error {
+func enterPrivateRoot(writable map[string]string, own int) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -54,6 +54,7 @@ func enterPrivateRoot(writable map[string]string) error {
 	if err != nil {
 		return err
 	}
+	trees = append(trees, tree{name: ownFile, fd: own})
 	for name, path := range writable {
 		fd, err := clone(path)
 		if err != nil {
@@ -100,16 +101,14 @@ func cloneHost() ([]tree, error) {
 	return trees, nil
 }
 
-// CloneReadOnly returns a detached, read-only copy of the mount tree at path (open_tree, Linux 5.2;
-// below Linux 5.12 submounts stay writable).
+// CloneReadOnly returns a detached, read-only copy of the mount tree at path (mount_setattr, Linux 5.12).
 func CloneReadOnly(path string) (int, error) {
 	fd, err := clone(path)
 	if err != nil {
 		return -1, err
 	}
 	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr)
-	if err != nil && !errors.Is(err, unix.ENOSYS) {
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr); err != nil {
 		return -1, errors.Join(err, unix.Close(fd))
 	}
 	return fd, nil
@@ -134,7 +133,7 @@ func (t tree) attach(root string) error {
 	if t.dir {
 		err = os.MkdirAll(path, 0o755)
 	} else {
-		err = os.WriteFile(path, nil, 0o600)
+		err = errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600))
 	}
 	if err != nil {
 		return errors.Join(err, unix.Close(t.fd))

@@ -30,7 +30,8 @@ const (
 const (
 	fdIn    = 3 // job, then cancellation; end of file means that the supervisor is gone
 	fdOut   = 4 // events
-	fdFirst = 5 // first of the files handed over
+	fdOwn   = 5 // read-only mount of the program's file
+	fdFirst = 6 // first of the files handed over
 )
 
 // Main runs the helper that this process was started as, and returns its exit status; ok is false
@@ -88,6 +89,11 @@ func Start(spec Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	own, err := ownMount()
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
 	inR, inW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -96,8 +102,8 @@ func Start(spec Spec) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(err, inR.Close(), inW.Close())
 	}
-	cmd := exec.Command("/proc/self/exe", initArg, string(text))
-	cmd.ExtraFiles = append([]*os.File{inR, outW}, spec.Files...)
+	cmd := exec.Command(startPath(own), initArg, string(text))
+	cmd.ExtraFiles = append([]*os.File{inR, outW, own}, spec.Files...)
 	cmd.Stderr = os.Stderr
 	if spec.Errors != nil {
 		cmd.Stderr = spec.Errors
@@ -206,7 +212,7 @@ func workerMain(worker func(in, out *os.File) int) int {
 			handedOver = append(handedOver, os.NewFile(uintptr(fd), fmt.Sprintf("file %d", fd-fdFirst)))
 		}
 	}
-	if err := enterPrivateRoot(spec.Writable); err != nil {
+	if err := enterPrivateRoot(spec.Writable, fdOwn); err != nil {
 		fmt.Fprintln(os.Stderr, SetUpFailed, err)
 		return 1
 	}

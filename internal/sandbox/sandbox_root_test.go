@@ -95,10 +95,13 @@ func runInImage(root, script string) (out string, err error) {
 	if alone {
 		options = append(options, sandbox.NoNetwork)
 	}
-	c := sandbox.Command(root, hostcmd.New("sh", "-c", script), options...)
+	c := hostcmd.New("sh", "-c", script)
 	var b strings.Builder
 	c.Stdout, c.Stderr = &b, &b
-	_ = c.Run(context.Background())
+	left, err := sandbox.Run(context.Background(), root, c, options...)
+	if len(left) > 0 || err != nil {
+		fmt.Fprintln(&b, "left", left, "error", err)
+	}
 	return b.String(), image.Leave()
 }
 
@@ -203,6 +206,8 @@ func TestProgramsInImageAreConfined(t *testing.T) {
 		"mount -t tmpfs x /tmp":                              "denied",
 		"unshare --user --map-root-user true":                "not permitted",
 		"ls /proc/1/root/":                                   "denied",
+		"sleep 4243 & sleep 0.1; echo $$":                    "left [sleep]",
+		"kill -11 $$":                                        "signal: segmentation fault",
 		"chroot / ls /etc /.mic 2>&1; ls -A /etc":            "/.mic",
 		"echo > /dev/tty":                                    "No such device",
 		"ulimit -c":                                          "0",
@@ -236,7 +241,7 @@ func TestOnlyTheImageIsMounted(t *testing.T) {
 // TestViewIsBare: only the image's own filesystems are seen, and not writable.
 func TestViewIsBare(t *testing.T) {
 	t.Parallel()
-	want := "dev 0 true etc 1 false proc 0 true tmp 0 false usr 0 true true"
+	want := "dev 0 true etc 1 false proc 0 false tmp 0 false usr 0 true true"
 	if got := ask(t, sandbox.Spec{}, "view "+emptyImage(t)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -12,6 +12,8 @@ const (
 	dataNr   = 0
 	dataArch = 4
 	dataArg0 = 16
+	dataArg1 = 24
+	dataArg2 = 32
 )
 
 // abi is one table of system calls that a machine's kernel serves, with the numbers in it of those
@@ -32,12 +34,18 @@ type abi struct {
 	// clones take flags as their first argument; a new user namespace, in which a program would get
 	// every capability back, is refused.
 	clones []uint32
+	// ioctls are refused the orders of loop devices: the image's disk is shown to it by one, which its programs
+	// could keep alive, or make another file's.
+	ioctls []uint32
+	// sockets take the protocol family first: the host's hypervisor, hardware and the like are families too.
+	sockets []uint32
 }
 
 const (
 	load    = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 	equal   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 	atLeast = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+	above   = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
 	bits    = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
 	ret     = unix.BPF_RET | unix.BPF_K
 
@@ -45,7 +53,17 @@ const (
 	succeed = unix.SECCOMP_RET_ERRNO // with errno 0
 	refuse  = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	unknown = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+	foreign = unix.SECCOMP_RET_ERRNO | uint32(unix.EAFNOSUPPORT)
 )
+
+// Orders of loop devices (linux/loop.h); those of /dev/loop-control follow, which no image has.
+const (
+	firstLoopOrder = 0x4C00
+	lastLoopOrder  = 0x4C7F
+)
+
+// families are the kinds of sockets that programs of an image may have.
+var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 
 // filter is the program for some tables of this machine; other answers the calls of all other tables.
 func filter(tables []abi, other uint32) (prog []unix.SockFilter) {
@@ -72,13 +90,41 @@ func (a abi) filter() (prog []unix.SockFilter) {
 			prog = append(prog, unix.SockFilter{Code: equal, K: nr, Jf: 1}, unix.SockFilter{Code: ret, K: rule.answer})
 		}
 	}
-	for i, nr := range a.clones {
-		prog = append(prog, unix.SockFilter{Code: equal, K: nr, Jt: uint8(len(a.clones) - i)})
+	for _, rule := range []struct {
+		numbers []uint32
+		decide  []unix.SockFilter
+	}{{a.clones, aboutClones}, {a.ioctls, aboutOrders}, {a.sockets, aboutSockets()}} {
+		for _, nr := range rule.numbers {
+			prog = append(prog, unix.SockFilter{Code: equal, K: nr, Jf: uint8(len(rule.decide))})
+			prog = append(prog, rule.decide...)
+		}
+	}
+	return append(prog, unix.SockFilter{Code: ret, K: allow})
+}
+
+// Parts of a filter that decide about a call by its arguments. None falls through.
+var (
+	aboutClones = []unix.SockFilter{
+		{Code: load, K: dataArg0}, {Code: bits, K: unix.CLONE_NEWUSER, Jf: 1},
+		{Code: ret, K: refuse}, {Code: ret, K: allow},
+	}
+	aboutOrders = []unix.SockFilter{
+		{Code: load, K: dataArg1}, {Code: atLeast, K: firstLoopOrder, Jf: 2}, {Code: above, K: lastLoopOrder, Jt: 1},
+		{Code: ret, K: refuse}, {Code: ret, K: allow},
+	}
+)
+
+func aboutSockets() []unix.SockFilter {
+	prog := []unix.SockFilter{{Code: load, K: dataArg0}}
+	for _, f := range families {
+		if f != unix.AF_NETLINK {
+			prog = append(prog, unix.SockFilter{Code: equal, K: f, Jf: 1}, unix.SockFilter{Code: ret, K: allow})
+		}
 	}
 	return append(prog,
-		unix.SockFilter{Code: ret, K: allow},
-		unix.SockFilter{Code: load, K: dataArg0}, unix.SockFilter{Code: bits, K: unix.CLONE_NEWUSER, Jf: 1},
-		unix.SockFilter{Code: ret, K: refuse}, unix.SockFilter{Code: ret, K: allow})
+		unix.SockFilter{Code: equal, K: unix.AF_NETLINK, Jf: 3}, unix.SockFilter{Code: load, K: dataArg2},
+		unix.SockFilter{Code: equal, K: unix.NETLINK_AUDIT, Jt: 1}, unix.SockFilter{Code: ret, K: allow},
+		unix.SockFilter{Code: ret, K: foreign})
 }
 
 // native is the table this program itself was built for.
@@ -89,16 +135,17 @@ func native(arch, first uint32) abi {
 		refused: []uint32{
 			unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
 			unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE,
-			unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD,
+			unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD, unix.SYS_SYSLOG,
 		},
 		absent: []uint32{unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER},
 		clones: []uint32{unix.SYS_CLONE, unix.SYS_UNSHARE},
+		ioctls: []uint32{unix.SYS_IOCTL}, sockets: []uint32{unix.SYS_SOCKET, unix.SYS_SOCKETPAIR},
 	}
 }
 
-// confineCalls filters the calls of this thread, and of what it becomes. A table that is not known here
+// confineCalls filters the calls of this process, and of what it starts. A table that is not known here
 // is said to be empty.
-func confineCalls() error { return install(filter(abis, unknown), 0) }
+func confineCalls() error { return install(filter(abis, unknown), unix.SECCOMP_FILTER_FLAG_TSYNC) }
 
 // IgnoreSyncs has this process, and every program it starts from now on, not wait for files to reach the
 // disk. What the worker writes has no name yet and is synced once, when it gets one, but mkfs and fsck

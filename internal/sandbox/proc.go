@@ -1,0 +1,85 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// hidden are the paths below the kernel's own filesystems that can act on the host's kernel, or tell of it, even
+// for a process that lacks capabilities. The list is that of the OCI runtime specification, with what
+// talks to the host's firmware and what shows the kernel's memory.
+var hidden = map[string][]string{
+	"proc": {
+		"acpi", "asound", "interrupts", "kallsyms", "kcore", "keys", "kmsg", "kpagecgroup", "kpagecount",
+		"kpageflags", "latency_stats", "pagetypeinfo", "sched_debug", "scsi", "slabinfo", "sysrq-trigger",
+		"timer_list", "timer_stats", "vmallocinfo",
+	},
+	"sys": {"firmware", "devices/virtual/powercap", "kernel/debug", "kernel/security", "kernel/tracing", "fs/bpf", "fs/pstore"},
+}
+
+// mountProc mounts the /proc of this process's PID namespace below root, prepare it by f, and covers what does
+// not belong to a process: the dangerous is hidden, and all else can be read only.
+func mountProc(root string, prepare func(proc string) error) error {
+	proc := filepath.Join(root, "proc")
+	if fi, err := os.Lstat(proc); err != nil || !fi.IsDir() {
+		return fmt.Errorf("the image has no folder /proc to mount on: %w", err)
+	}
+	if err := unix.Mount("proc", proc, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount /proc in the image: %w", err)
+	}
+	if err := prepare(proc); err != nil {
+		return err
+	}
+	if err := hide(proc, hidden["proc"]); err != nil {
+		return err
+	}
+	return protectProc(proc)
+}
+
+// hide covers paths below a folder, where they exist.
+func hide(dir string, paths []string) error {
+	for _, p := range paths {
+		path := filepath.Join(dir, p)
+		fi, err := os.Lstat(path)
+		switch {
+		case err != nil:
+			continue
+		case fi.IsDir():
+			err = unix.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "size=0")
+		default:
+			err = unix.Mount("/dev/null", path, "", unix.MS_BIND, "")
+		}
+		if err != nil {
+			return fmt.Errorf("hide %s from the image: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// protectProc makes read-only what belongs to no process and could be written.
+func protectProc(proc string) error {
+	entries, err := os.ReadDir(proc)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		_, notProcess := strconv.Atoi(e.Name())
+		fi, err := e.Info()
+		if err != nil || notProcess == nil || fi.Mode()&os.ModeType&^os.ModeDir != 0 || !fi.IsDir() && fi.Mode()&0o222 == 0 {
+			continue // a process, gone, a link, a device that hides something, or never written
+		}
+		path := filepath.Join(proc, e.Name())
+		fd, err := CloneReadOnly(path)
+		if err == nil {
+			err = AttachAt(fd, path)
+		}
+		if err != nil {
+			return fmt.Errorf("make %s read-only in the image: %w", path, err)
+		}
+	}
+	return nil
+}
