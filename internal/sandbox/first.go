@@ -38,8 +38,19 @@ func execMain() int {
 		return execFailed(err)
 	}
 	shedCapabilities()
-	go countProcesses()
-	ws := reap(pid)
+	ended, many := make(chan unix.WaitStatus, 1), make(chan error, 1)
+	go func() { ended <- reap(pid) }()
+	go countProcesses(many)
+	select {
+	case err := <-many:
+		return execFailed(err)
+	case ws := <-ended:
+		return tell(to, ws)
+	}
+}
+
+// tell reports how the program ended, and returns the exit status that says so too.
+func tell(to *os.File, ws unix.WaitStatus) int {
 	said := report{Left: leftovers()}
 	status := ws.ExitStatus()
 	if ws.Signaled() {
@@ -119,9 +130,8 @@ func leftovers() (names []string) {
 	return names
 }
 
-// countProcesses ends the namespaces when there are too many processes in them, where the kernel does not bound
-// their number.
-func countProcesses() {
+// countProcesses tells when too many processes run, where the kernel does not bound their number.
+func countProcesses(many chan<- error) {
 	if pidLimitIsOurs() {
 		return
 	}
@@ -135,7 +145,8 @@ func countProcesses() {
 			}
 		}
 		if n > maxProcesses {
-			os.Exit(execFailed(fmt.Errorf("more than %d processes run at once", maxProcesses)))
+			many <- fmt.Errorf("more than %d processes run at once", maxProcesses)
+			return
 		}
 	}
 }
