@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -108,32 +109,30 @@ func entryCarrier(grub bool) carrier {
 	return plain
 }
 
-// readEntries reads the entries of a folder but those for rescue.
+// readEntries reads the entries of a folder that boot a kernel of this system, but those for rescue. Several may
+// boot the same one: with debugging, from a snapshot, left by another machine identifier.
 func readEntries(files Files, dir string) (found []entry, err error) {
-	kernels := map[string]string{}
+	programs := ""
 	for _, f := range list(files, dir, ".conf") {
 		text, err := files.ReadFile(f)
 		if err != nil {
 			return nil, err
 		}
 		e := parseEntry(f, string(text))
-		if strings.Contains(strings.ToLower(strings.Join(e.values("title"), " ")), "rescue") {
-			continue
+		switch {
+		case strings.Contains(strings.ToLower(strings.Join(e.values("title"), " ")), "rescue"):
+		case len(e.find("linux")) > 0:
+			found = append(found, e)
+		case len(e.find("uki")) > 0 || len(e.find("uki-url")) > 0 || strings.Contains(strings.Join(e.values("efi"), " "), "/EFI/Linux/"):
+			return nil, fmt.Errorf("%s boots a unified kernel image, whose arguments cannot be edited", f)
+		default:
+			programs = f
 		}
-		for _, key := range []string{"efi", "uki", "uki-url"} {
-			if len(e.find(key)) > 0 {
-				return nil, fmt.Errorf("%s boots an EFI program (key %q), whose arguments cannot be edited", f, key)
-			}
-		}
-		for _, k := range e.values("linux") {
-			if other := kernels[k]; other != "" {
-				return nil, fmt.Errorf("%s and %s are for the same kernel, %s: remove one of them", other, f, k)
-			}
-			kernels[k] = f
-		}
-		found = append(found, e)
 	}
-	return found, nil
+	if len(found) == 0 && programs != "" {
+		return nil, fmt.Errorf("%s boots an EFI program, whose arguments cannot be edited, and no other entry boots Linux", programs)
+	}
+	return ownOf(files, found, func(e entry) string { return e.values("linux")[0] }), nil
 }
 
 const kernelCmdline = "/etc/kernel/cmdline"
@@ -145,8 +144,22 @@ func entryEdits(files Files, s Scheme, args, drop []string) (edits []edit, err e
 	if err != nil {
 		return nil, err
 	}
+	shared := ""
+	if s.grub() && slices.ContainsFunc(found, entry.shares) {
+		if edits, shared, err = sharedEdits(files, s.Config, addShared(args)); err != nil {
+			return nil, err
+		}
+	}
 	for _, e := range found {
-		changed, err := e.add(args, s.grub())
+		own := args
+		if shared != "" && e.shares() {
+			have, err := entryArgs(e, map[string]string{sharedName: shared}, true)
+			if err != nil {
+				return nil, err
+			}
+			own = have.missing(args)
+		}
+		changed, err := e.add(own, s.grub())
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,8 @@
 package boot
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -86,7 +88,7 @@ func TestOptionsThatGRUBIgnores(t *testing.T) {
 func TestEntriesThatCannotBeEdited(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"the same kernel": "title b\nlinux /vmlinuz-1\n", "EFI program": "title b\nefi /x.efi\n", "UKI": "uki /x.efi\n", "UKI by address": "uki-url http://x\n",
+		"UKI by path": "title b\nefi /EFI/Linux/x.efi\n", "UKI": "uki /x.efi\n", "UKI by address": "uki-url http://x\n",
 		"open quote": "linux /y\noptions \"a\n",
 	} {
 		files := blsFiles()
@@ -99,6 +101,129 @@ func TestEntriesThatCannotBeEdited(t *testing.T) {
 	files := blsFiles()
 	if change, err := Edit(files, files.scheme(t), []string{"memmap=1G$2G"}); err == nil || !strings.Contains(err.Error(), "variable") || change.Files != nil {
 		t.Errorf("GRUB would expand the argument, which passes: %v", err)
+	}
+}
+
+// TestSeveralEntriesOfAKernel: debugging entries, copies and snapshots get the arguments like others, and what boots
+// something else is left alone.
+func TestSeveralEntriesOfAKernel(t *testing.T) {
+	t.Parallel()
+	files := blsFiles()
+	left := map[string]string{
+		"installer.conf": "title Install\nlinux /di/linux\noptions quiet\n", "shell.conf": "title b\nefi /shellx64.efi\n",
+		"live.conf": "title Live\nlinux (loop)/casper/vmlinuz\noptions x\n", "other.conf": "title Other\nlinux /vmlinuz-99\noptions ro\n",
+	}
+	same := map[string]string{
+		"1~debug.conf": "title Fedora with debugging\nlinux /vmlinuz-1\noptions root=UUID=1 debug\n",
+		"snap.conf":    "title Snapshot\nlinux /boot/vmlinuz-1\noptions root=UUID=1 rootflags=subvol=s\n",
+		"old-id.conf":  "title Old\nlinux /0123/1/linux\noptions root=UUID=1\n",
+	}
+	for v := range 4 {
+		_ = files.WriteFile(fmt.Sprintf("/boot/vmlinuz-%d", v), nil, 0o644)
+	}
+	for name, text := range left {
+		_ = files.WriteFile("/boot/loader/entries/"+name, []byte(text), 0o644)
+	}
+	for name, text := range same {
+		_ = files.WriteFile("/boot/loader/entries/"+name, []byte(text), 0o644)
+	}
+	s := files.scheme(t)
+	if _, err := Edit(files, s, []string{"x=1"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range left {
+		if got := files.text(t, "/boot/loader/entries/"+name); got != text {
+			t.Errorf("%s became %q", name, got)
+		}
+	}
+	for name := range same {
+		if got := files.text(t, "/boot/loader/entries/"+name); !strings.HasSuffix(got, " x=1\n") {
+			t.Errorf("%s is %q", name, got)
+		}
+	}
+	if err := Verify(files, s, []string{"x=1"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// el8Files is the layout of EL 8: arguments of all entries in the environment block, on the EFI system partition or
+// not.
+func el8Files(dir, env string) memory {
+	files := image(map[string]string{
+		dir + "/grub.cfg":               "set default=x\nif [ -z \"${kernelopts}\" ]; then\n  set kernelopts=\"root=UUID=1 ro fallback \"\nfi\nblscfg\n",
+		"/boot/loader/entries/a-1.conf": "title EL (1) 8\nlinux /vmlinuz-1\noptions $kernelopts $tuned_params\n",
+		"/boot/loader/entries/a-2.conf": "title EL (2) 8\nlinux /vmlinuz-2\noptions ${kernelopts} own\n",
+		"/etc/default/grub":             "GRUB_CMDLINE_LINUX=\"ro\"\nGRUB_ENABLE_BLSCFG=true\n",
+	})
+	if env != "" {
+		block := envHeader + "saved_entry=a-1\nkernelopts=" + env + "\n"
+		_ = files.WriteFile(dir+"/grubenv", []byte(block+strings.Repeat("#", envSize-len(block))), 0o644)
+	}
+	return files
+}
+
+func TestSharedArguments(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"/boot/grub2", "/boot/efi/EFI/redhat"} {
+		for _, env := range []string{"root=UUID=1 ro quiet ", ""} {
+			files := el8Files(dir, env)
+			s := files.scheme(t)
+			if s.Kind != BLS || s.Config != dir+"/grub.cfg" {
+				t.Fatalf("%s: %v, %q", dir, s, s.Trail)
+			}
+			args := []string{"x=1", "net.ifnames=0"}
+			if _, err := Edit(files, s, args); err != nil {
+				t.Fatal(err)
+			}
+			if err := Verify(files, s, args); err != nil {
+				t.Error(err)
+			}
+			if got := files.text(t, "/boot/loader/entries/a-1.conf"); !strings.HasSuffix(got, "options $kernelopts $tuned_params\n") {
+				t.Errorf("%s: the entry is %q", dir, got)
+			}
+			if got := files.text(t, dir+"/grub.cfg"); !strings.Contains(got, `set kernelopts="root=UUID=1 ro fallback x=1 net.ifnames=0 "`) {
+				t.Errorf("%s: %s", dir, got)
+			}
+			if env != "" {
+				block := files.text(t, dir+"/grubenv")
+				if !strings.Contains(block, "\nkernelopts=root=UUID=1 ro quiet x=1 net.ifnames=0 \n") || len(block) != envSize {
+					t.Errorf("%s: %q", dir, block)
+				}
+			}
+			if got := files.text(t, "/etc/default/grub"); !strings.Contains(got, "x=1") {
+				t.Errorf("%s: %s", dir, got)
+			}
+			before := maps.Clone(files.MapFS)
+			if change, err := Edit(files, s, args); err != nil || len(change.Files) > 0 || !maps.Equal(before, files.MapFS) {
+				t.Errorf("%s: a second run changes %q, %v", dir, change.Files, err)
+			}
+			if err := Replace(files, s, Replacement{Root: "/dev/mapper/root", Drop: []string{"quiet"}, Add: []string{"x=2"}}); err != nil {
+				t.Fatal(err)
+			}
+			got, err := Args(files, s)
+			if want := Cmdline(got); err != nil || !want.Has("ro") || want.Has("quiet") || !slices.Contains(got, "x=2") ||
+				slices.Contains(got, "x=1") || !slices.Contains(got, "root=/dev/mapper/root") || slices.Contains(got, "root=UUID=1") {
+				t.Errorf("%s: %q, %v", dir, got, err)
+			}
+		}
+	}
+}
+
+// TestSharedArgumentsOverruled: what an entry says behind the shared arguments overrules them.
+func TestSharedArgumentsOverruled(t *testing.T) {
+	t.Parallel()
+	files := el8Files("/boot/grub2", "root=UUID=1 ro")
+	_ = files.WriteFile("/boot/loader/entries/a-2.conf", []byte("title EL\nlinux /vmlinuz-2\noptions $kernelopts x=0\n"), 0o644)
+	s := files.scheme(t)
+	if _, err := Edit(files, s, []string{"x=1"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := files.text(t, "/boot/loader/entries/a-2.conf"); !strings.HasSuffix(got, "options $kernelopts x=0 x=1\n") {
+		t.Errorf("%q", got)
+	}
+	files = el8Files("/boot/grub2", "root=UUID=1 "+strings.Repeat("a", 900))
+	if _, err := Edit(files, files.scheme(t), []string{strings.Repeat("b", 200)}); err == nil || !strings.Contains(err.Error(), "1024 bytes") {
+		t.Errorf("a block that is full: %v", err)
 	}
 }
 

@@ -280,3 +280,21 @@ func FuzzDefaults(f *testing.F) {
 		}
 	})
 }
+
+func TestForceRoot(t *testing.T) {
+	t.Parallel()
+	files := image(map[string]string{
+		"/etc/default/grub": "GRUB_TIMEOUT=0\n", "/usr/sbin/grub-mkconfig": "for f in ${sysconfdir}/default/grub.d/*.cfg",
+		"/etc/default/grub.d/40-force-partuuid.cfg": "# Ubuntu\nGRUB_FORCE_PARTUUID=\"old\"\nexport X\n", "/etc/default/grub.d/50-off.cfg": "GRUB_FORCE_PARTUUID=\n",
+		"/boot/grub/grub.cfg": "",
+	})
+	if err := ForceRoot(files, files.scheme(t), "new-1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := files.text(t, "/etc/default/grub.d/40-force-partuuid.cfg"); got != "# Ubuntu\nGRUB_FORCE_PARTUUID=new-1\nexport X\n" {
+		t.Errorf("%q", got)
+	}
+	if files.text(t, "/etc/default/grub") != "GRUB_TIMEOUT=0\n" || files.text(t, "/etc/default/grub.d/50-off.cfg") != "GRUB_FORCE_PARTUUID=\n" {
+		t.Error("what forces no root is changed")
+	}
+}

@@ -103,7 +103,7 @@ func configEdits(files Files, config string, args []string) ([]edit, error) {
 		return nil, fmt.Errorf("%s: %w", config, err)
 	}
 	text := script.Text
-	kernels := script.kernels()
+	kernels := script.kernels(files, variables(files, config, script))
 	for i := len(kernels) - 1; i >= 0; i-- { // from the end, so that places stay right
 		if text, err = kernels[i].insertArgs(text, args); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", config, kernels[i].Line, err)
@@ -181,11 +181,11 @@ func bootLines(files Files, s Scheme) ([]bootLine, error) {
 	if s.Kind == BLS {
 		return entryLines(files, s, variables)
 	}
-	return configLines(s.Config, script, variables)
+	return configLines(files, s.Config, script, variables)
 }
 
-func configLines(config string, script *Script, variables map[string]string) (lines []bootLine, err error) {
-	for _, c := range script.kernels() {
+func configLines(files Files, config string, script *Script, variables map[string]string) (lines []bootLine, err error) {
+	for _, c := range script.kernels(files, variables) {
 		l, err := configLine(config, script.Text, c, variables)
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", config, c.Line, err)

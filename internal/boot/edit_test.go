@@ -80,3 +80,30 @@ func TestArgs(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// TestOtherSystemsInTheMenu: what loads no kernel of this system neither gets arguments nor must have them.
+func TestOtherSystemsInTheMenu(t *testing.T) {
+	t.Parallel()
+	const own = "menuentry 'Own' {\n\tlinux /boot/vmlinuz-6.1 root=UUID=1 ro\n}\n"
+	const link = "menuentry 'Link' {\n\tlinux /vmlinuz root=UUID=1 ro\n}\n"
+	const others = "menuentry iPXE {\n\tlinux16 /boot/ipxe.lkrn\n}\nmenuentry Installer {\n\tlinux /boot/di/linux quiet\n}\n" +
+		"menuentry Live {\n\tloopback loop /live.iso\n\tlinux (loop)/casper/vmlinuz boot=casper\n}\n" +
+		"menuentry Disk {\n\tlinux16 /boot/memdisk iso\n}\nmenuentry Other {\n\tlinux /boot/vmlinuz-5.10 root=UUID=2\n}\n"
+	files := image(map[string]string{
+		"/boot/grub/grub.cfg": own + link + others, "/boot/vmlinuz-6.1": "", "/vmlinuz": "", "/lib/modules/6.1/modules.dep": "",
+	})
+	s := files.scheme(t)
+	if err := Verify(files, s, []string{"x=1"}); err == nil || !strings.Contains(err.Error(), "grub.cfg:2:") {
+		t.Fatalf("the own entry is not looked at: %v", err)
+	}
+	if _, err := Edit(files, s, []string{"x=1"}); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.ReplaceAll(own+link, " ro\n", " ro x=1\n") + others
+	if got := files.text(t, "/boot/grub/grub.cfg"); got != want {
+		t.Errorf("got %s", got)
+	}
+	if err := Verify(files, s, []string{"x=1"}); err != nil {
+		t.Error(err)
+	}
+}

@@ -87,14 +87,14 @@ func (s *Script) Find(names ...string) (found []*Command) {
 	return found
 }
 
-// kernels returns the commands that load the Linux kernel of a normal entry.
-func (s *Script) kernels() (found []*Command) {
-	for _, c := range s.Find("linux", "linuxefi", "linux16") {
-		if len(c.Words) > 1 && !strings.Contains(c.Words[1].Value(), "memtest") && !c.recovery() {
+// kernels returns the commands that load a kernel of this system in a normal entry.
+func (s *Script) kernels(files Files, variables map[string]string) (found []*Command) {
+	for _, c := range s.linux() {
+		if !c.recovery() {
 			found = append(found, c)
 		}
 	}
-	return found
+	return ownOf(files, found, func(c *Command) string { return c.Words[1].Expand(variables) })
 }
 
 // recovery tells whether a command stands in an entry for mending a system, which keeps its own

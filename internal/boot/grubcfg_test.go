@@ -100,7 +100,7 @@ func FuzzParseScript(f *testing.F) {
 		if err != nil || len(again.Commands) != len(s.Commands) {
 			t.Fatalf("%q: %q: %v", text, edits[0].text, err)
 		}
-		for _, c := range again.kernels() {
+		for _, c := range again.kernels(memory{}, nil) {
 			if got := literalArgs(c.args()); len(got.missing([]string{"new=1", "two words"})) > 0 && !got.Has("new") {
 				t.Errorf("%q: %q lacks them", text, edits[0].text)
 			}

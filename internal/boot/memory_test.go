@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path"
-	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -16,7 +15,7 @@ import (
 // memory is an image in memory.
 type memory struct{ fstest.MapFS }
 
-func (m memory) key(name string) string { return strings.TrimPrefix(path.Clean(name), "/") }
+func (m memory) key(name string) string { return path.Clean("./" + name) }
 
 func (m memory) ReadFile(name string) ([]byte, error) { return m.MapFS.ReadFile(m.key(name)) }
 

@@ -107,7 +107,7 @@ func entryArgs(e entry, known map[string]string, grub bool) (args Cmdline, err e
 	}
 	for _, a := range raw {
 		expanded := []string{a}
-		if value, ok := known[strings.TrimPrefix(a, "$")]; ok && strings.HasPrefix(a, "$") {
+		if value, ok := known[variableOf(a)]; ok {
 			if expanded, err = SplitArgs(value); err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", e.file, a, err)
 			}
@@ -115,6 +115,18 @@ func entryArgs(e entry, known map[string]string, grub bool) (args Cmdline, err e
 		args = append(args, expanded...)
 	}
 	return args, nil
+}
+
+// variableOf is the name in $NAME or ${NAME}; "" for other text.
+func variableOf(word string) string {
+	name, ok := strings.CutPrefix(word, "$")
+	if !ok {
+		return ""
+	}
+	if inner, ok := strings.CutPrefix(name, "{"); ok && strings.HasSuffix(inner, "}") {
+		return strings.TrimSuffix(inner, "}")
+	}
+	return name
 }
 
 // follower goes through a GRUB script as GRUB would, but takes every branch of a condition: what it

@@ -161,16 +161,24 @@ func (r Replacement) entryEdits(files Files, s Scheme) (edits []edit, err error)
 	if err != nil {
 		return nil, err
 	}
+	shared := ""
 	for _, name := range list(files, s.Entries, ".conf") {
 		text, err := files.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
 		e := parseEntry(name, string(text))
+		if s.grub() && e.shares() && shared == "" {
+			more, value, err := sharedEdits(files, s.Config, r.inShared)
+			if err != nil {
+				return nil, err
+			}
+			edits, shared = append(edits, more...), value
+		}
 		for _, i := range e.find("options") {
 			_, value := keyValue(e.lines[i])
 			kept := r.keep(value)
-			if i == e.options(s.grub()) {
+			if i == e.options(s.grub()) && (shared == "" || !e.shares()) {
 				kept = append(kept, more)
 			}
 			e.lines[i] = "options " + strings.Join(kept, " ") + "\n"

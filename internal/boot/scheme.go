@@ -71,7 +71,8 @@ var (
 	// espDirs are the usual mount points of the EFI system partition, and /boot itself.
 	espDirs = []string{"/boot", "/boot/efi", "/efi"}
 
-	blscfg = regexp.MustCompile(`(?m)^[ \t]*blscfg\b`)
+	blscfg    = regexp.MustCompile(`(?m)^[ \t]*blscfg\b`)
+	wholeMenu = regexp.MustCompile(`(?m)^[ \t]*(?:blscfg|menuentry)\b`)
 )
 
 // Detect tells how the image's boot loader is configured.
@@ -90,8 +91,28 @@ func Detect(files Files) (Scheme, error) {
 		s.byConfig(files, string(text))
 		return s, nil
 	}
+	if s.onESP(files) {
+		return s, nil
+	}
 	s.withoutGRUB(files)
 	return s, nil
+}
+
+// onESP looks for a whole menu on the EFI system partition, where EL 8 has it. What leads to another file is none.
+func (s *Scheme) onESP(files Files) bool {
+	for _, esp := range espDirs {
+		vendors, _ := files.ReadDir(esp + "/EFI")
+		for _, v := range vendors {
+			name := path.Join(esp, "EFI", v.Name(), "grub.cfg")
+			text, err := files.ReadFile(name)
+			if err == nil && wholeMenu.Match(text) {
+				s.Config = name
+				s.byConfig(files, string(text))
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (s *Scheme) note(format string, args ...any) {

@@ -340,6 +340,13 @@ func (l loader) configure(ctx context.Context, args []string) error {
 		return err
 	}
 	scheme := boot.Scheme{Kind: boot.Mkconfig, Config: config}
+	for _, v := range l.Facts.Volumes {
+		if v.Number == l.root.Partition {
+			if err := boot.ForceRoot(l.Root, scheme, v.Partition.UUID); err != nil {
+				return err
+			}
+		}
+	}
 	if l.Facts.Boot.Kind == boot.BLS {
 		scheme = l.Facts.Boot
 		root := append([]string{"root=" + l.rootArgument(), "ro"}, l.rootFlags()...)

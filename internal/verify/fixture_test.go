@@ -124,7 +124,7 @@ func makeTree(t *testing.T, files map[string]string) *rootfs.Root {
 		case strings.HasSuffix(name, "/"):
 			err = os.MkdirAll(path, 0o755)
 		default:
-			err = os.WriteFile(path, []byte(text), 0o644)
+			err = os.WriteFile(path, []byte(text), 0o755)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ var instance = regexp.MustCompile(`@.+\.`)
 // units checks that systemd finds the target that it starts, and warns of enabled units that are not there.
 func units(s *system) []Finding {
 	var found list
-	if !s.Root.Exists("/usr/lib/systemd/systemd") && !s.Root.Exists("/lib/systemd/systemd") {
+	if !s.hasSystemd() {
 		return nil
 	}
 	s.defaultTarget(&found)

@@ -1,0 +1,64 @@
+package verify
+
+import (
+	"fmt"
+	"regexp"
+	"testing"
+)
+
+// TestAbsentArguments tries values that are there and values that are not, for every argument that names something.
+func TestAbsentArguments(t *testing.T) {
+	t.Parallel()
+	const cfg = "/boot/grub/grub.cfg"
+	const menu = "search --fs-uuid --set=root " + bootUUID + "\nmenuentry a {\n\tlinux /vmlinuz-6.12 root=UUID=" + rootUUID + " quiet\n\tinitrd /initramfs-6.12.img\n}\n" +
+		"menuentry ipxe {\n\tlinux16 /ipxe.lkrn init=/nowhere\n}\n"
+	luks, pv := part{script: "size=16M"}, part{script: "size=16M"}
+	p := newPatient(t, fixture(t, "gpt", []part{espPart, bootPart, extRoot, luks, pv}, merge(kernelFiles("6.12", "initramfs-6.12.img"), efiFiles("/EFI/debian"), map[string]string{
+		fstabFile: "LABEL=root / ext4 defaults 0 1\nUUID=" + bootUUID + " /boot ext4 defaults 0 2\nUUID=" + espID + " /boot/efi vfat umask=0077 0 2\n",
+		cfg:       menu, "/boot/ipxe.lkrn": someKernel, "/sbin/own-init": "x", "/usr/lib/dracut/modules.d/": "",
+		"/boot/efi/EFI/debian/grub.cfg":           "search.fs_uuid " + bootUUID + " root\nset prefix=($root)/grub\nconfigfile $prefix/grub.cfg\n",
+		"/usr/share/initramfs-tools/scripts/live": "x", "/etc/initramfs-tools/scripts/mine": "x",
+		"/usr/lib/systemd/system/rescue.target": "", "/usr/lib/systemd/system/getty@.service": "",
+	})))
+	p.Mounts[0], p.Mounts[2] = p.Mounts[2], p.Mounts[0] // the root is first
+	at := p.Mounts[0].Volume.Start + p.Mounts[0].Volume.Size
+	luksHead := append([]byte("LUKS\xba\xbe\x00\x02"), make([]byte, 200)...)
+	copy(luksHead[168:], "12345678-1234-4000-8000-000000000001")
+	p.poke(at, luksHead...)
+	pvHead := append([]byte("LABELONE"), make([]byte, 200)...)
+	copy(pvHead[20:], []byte{32, 0, 0, 0})
+	copy(pvHead[24:], "LVM2 001aaaaaabbbbccccddddeeeeffffgggggg")
+	p.poke(at+16*mib+512, pvHead...)
+	p.poke(at+16*mib+8192, []byte("vg0 {\nid = \"x\"\nlogical_volumes {\nroot {\n")...)
+	for _, c := range []struct {
+		args, wrong string // a regular expression, "" where all is well
+	}{
+		{"init=/sbin/own-init", ""}, {"init=/sbin/none", "there is no such program"}, {"init=bin/sh", "no absolute path"}, {"init=/etc", "there is no such program"},
+		{"init=/sbin/none init=/sbin/own-init", ""}, {"init=/sbin/own-init init=/sbin/none", "there is no such program"},
+		{"systemd.unit=rescue.target", ""}, {"systemd.unit=getty@tty9.service", ""}, {"systemd.unit=no.target", "no such unit"}, {"systemd.wants=no.service", "no such unit"},
+		{"rootfstype=ext4", ""}, {"rootfstype=xfs,ext4", ""}, {"rootfstype=auto", ""}, {"rootfstype=xfs", "the filesystem of / is ext4"}, {"rootfstype=ext3", "is ext4"},
+		{"rootflags=data=ordered", ""}, {"rootflags=subvol=@", "an option of btrfs"}, {"rootflags=noatime,subvolid=5", "an option of btrfs"},
+		{"rd.luks.uuid=12345678-1234-4000-8000-000000000001", ""}, {"rd.luks.uuid=luks-12345678-1234-4000-8000-000000000001", ""}, {"rd.luks.uuid=12345678", ""},
+		{"rd.luks.name=12345678-1234-4000-8000-000000000001=root", ""}, {"luks.uuid=" + wrongUUID, "no partition of the image is encrypted"},
+		{"rd.luks.uuid=" + wrongUUID + " rd.luks.uuid=12345678-1234-4000-8000-000000000001", "no partition of the image is encrypted"},
+		{"rd.lvm.vg=vg0", ""}, {"rd.lvm.lv=vg0/root", ""}, {"rd.lvm.lv=vg0/usr", "no physical volume"}, {"rd.lvm.vg=vg1", "no physical volume"},
+		{"rd.md.uuid=1:2:3:4", "no partition of the image is a member"},
+		{"boot=UUID=" + bootUUID, ""}, {"boot=UUID=" + wrongUUID, "no partition of the image is that"}, {"boot=UUID=" + espID, "this is partition 1, but the files of /boot lie on partition 2"},
+		{"boot=live", ""}, {"boot=mine", ""}, {"boot=casper", "no script of this name"},
+		{"fips=1 boot=UUID=" + bootUUID, ""}, {"fips=1", "needs boot="}, {"ostree=/etc", ""}, {"ostree=/ostree/boot.1/x/y/0", "no such path"},
+		{"rdinit=/none", ""}, {"nosuchargument=/none", ""},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			p.t, p.undo = t, nil
+			p.edit(cfg, "quiet", c.args)
+			found := Run(p.Image)
+			p.undo[0]()
+			switch {
+			case c.wrong == "" && len(found) > 0:
+				t.Errorf("found %v", found)
+			case c.wrong != "" && (len(found) != 1 || !regexp.MustCompile(`^`+cfg+`:3: .*`+c.wrong).MatchString(found[0].String())):
+				t.Errorf("found %v, want %s", found, fmt.Sprint(c.wrong))
+			}
+		})
+	}
+}
