@@ -37,6 +37,9 @@ func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Write
 	if o.Keep != "" && (o.As == "cd" || o.As == "" && format.Name == "iso") {
 		return &Failure{Code: ExitUsage, Err: errors.New("--keep: a CD is never written; with --as usb the image is a stick, which is")}
 	}
+	if format.Odd {
+		return &Failure{Code: ExitUsage, Err: errors.New("QEMU cannot read a VHDX with sectors of 4096 bytes; convert it to raw and boot that")}
+	}
 	m, err := vm.Start(ctx, vm.Options{
 		Drive: vm.Drive(o.As), Keep: o.Keep,
 		Image: o.ImageFile, Format: format.Name, Firmware: vm.Firmware(o.Firmware),

@@ -3,11 +3,14 @@ package app
 import (
 	"context"
 	"errors"
+	"path/filepath"
 
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
+	"imagecustomizer/internal/tempfile"
 	"imagecustomizer/internal/ui"
 )
 
@@ -60,11 +63,27 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	if err != nil {
 		return err
 	}
+	if err := checkDisk(ctx, o.ImageFile, format, whole); err != nil {
+		return err
+	}
 	space, err := o.checkSpace(ctx, format, parts, whole)
 	if err != nil {
 		return err
 	}
 	return space.explain(o.convert(ctx, before, format, parts, whole, screen))
+}
+
+// checkDisk looks for outputs that cannot hold the disk.
+func checkDisk(ctx context.Context, path string, format image.Format, targets []target) error {
+	var bad usage
+	for _, t := range targets {
+		if !format.Odd {
+			bad.check(t.format.AcceptsDisk(ctx, format.QEMU(path), format.Size))
+		} else if err := t.format.Accepts(format.Size, image.BigSector); err != nil {
+			bad.check(err)
+		}
+	}
+	return bad.err()
 }
 
 // checkSpace looks whether the outputs fit. The working disk that some are made from is gone before the
@@ -178,7 +197,11 @@ func convertTo(ctx context.Context, before witness, format image.Format, t targe
 	defer p.Discard()
 	f := &files{pending: []*output.Pending{p}}
 	if err := engine.Phase(ctx, "convert", "convert to "+t.format.Name, screen.Handle, func(ctx context.Context) error {
-		return output.WriteFrom(ctx, t.format, format.QEMU(before.path), format.Size, p, progress("convert", screen.Handle))
+		report := progress("convert", screen.Handle)
+		if format.Odd {
+			return writeOdd(ctx, before.path, format, t, p, report)
+		}
+		return output.WriteFrom(ctx, t.format, format.QEMU(before.path), format.Size, p, report)
 	}); err != nil {
 		return err
 	}
@@ -186,6 +209,19 @@ func convertTo(ctx context.Context, before witness, format image.Format, t targe
 		return err
 	}
 	return f.publish(ctx, []target{t}, screen)
+}
+
+// writeOdd writes an output from an image that QEMU cannot read, by way of a raw copy in the output's folder.
+func writeOdd(ctx context.Context, path string, format image.Format, t target, p *output.Pending, report func(done, total int64)) error {
+	raw, err := tempfile.Scratch(filepath.Dir(t.path))
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	if err := image.Convert(ctx, path, format, raw, func(done, total int64) { report(done/2, total) }); err != nil {
+		return err
+	}
+	return output.WriteFrom(ctx, t.format, sandbox.Path(raw), format.Size, p, func(done, total int64) { report(total-(total-done)/2, total) })
 }
 
 // progress reports bytes of a long copy.

@@ -226,6 +226,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	if len(w.cfg.Storage.Disks) == 0 {
 		problems = append(problems, w.checkOutputs()...)
 	}
+	problems = append(problems, w.checkFormats(step.FinalSize(p, m.Facts))...)
 	w.seals = step.Seals(p)
 	if err := context.Cause(ctx); err != nil { // which steps may have taken for a problem
 		return nil, err

@@ -43,6 +43,23 @@ func (w *worker) checkOutputs() (problems []plan.Problem) {
 	return problems
 }
 
+// checkFormats looks for outputs that cannot hold the disk as it will be.
+func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
+	if w.shrinksDisk() {
+		size = (size + 1<<20 - 1) >> 20 << 20 // at most, and whole MiB then
+	}
+	for _, o := range w.Outputs {
+		f, err := output.Parse(o.Format)
+		if err != nil || f.Live || f.InParts() {
+			continue
+		}
+		if err := f.Accepts(size, w.disk.Table.SectorSize); err != nil {
+			problems = append(problems, plan.Problem{Step: "output." + o.Format, Text: err.Error()})
+		}
+	}
+	return problems
+}
+
 // inspect collects what a COSI says of the system, while it is mounted.
 func (w *worker) inspect(ctx context.Context, m *machine.Machine) error {
 	if !slices.ContainsFunc(w.Outputs, jobOutput.inParts) {

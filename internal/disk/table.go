@@ -78,6 +78,18 @@ func ReadTable(r io.ReaderAt, size int64) (*Table, error) {
 	return t, t.check(size)
 }
 
+// SectorSize is the size of the sectors that the partition table of a disk counts, in bytes; 512 where no
+// table says.
+func SectorSize(r io.ReaderAt) int {
+	for _, size := range []int{512, 4096} {
+		magic := make([]byte, 8)
+		if _, err := r.ReadAt(magic, int64(size)); err == nil && string(magic) == "EFI PART" {
+			return size
+		}
+	}
+	return 512
+}
+
 // checkProtective looks for the reason why there is no GPT behind a protective MBR, which covers the
 // disk.
 func checkProtective(entries []mbrEntry, size int64) error {

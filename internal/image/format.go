@@ -21,6 +21,7 @@ import (
 type Format struct {
 	Name string // raw, vhd-fixed, vhd, vhdx, qcow2, or iso
 	Size int64  // of the disk, in bytes
+	Odd  bool   // QEMU cannot read the file; Convert can
 }
 
 // footerSize is the size of a VHD footer (Virtual Hard Disk Image Format Specification).
@@ -56,7 +57,7 @@ func Probe(ctx context.Context, path string, allowBacking bool) (Format, error) 
 		return Format{}, err
 	}
 	f, err := probe(file, fi.Size(), allowBacking)
-	if err == nil && !f.plain() {
+	if err == nil && !f.plain() && !f.Odd {
 		f.Size, err = f.check(ctx, path)
 	}
 	if err != nil {
@@ -86,7 +87,8 @@ func probe(r io.ReaderAt, size int64, allowBacking bool) (Format, error) {
 	case string(head[:4]) == "QFI\xfb":
 		return Format{Name: "qcow2"}, checkReferences(r, head, allowBacking)
 	case string(head[:8]) == "vhdxfile":
-		return Format{Name: "vhdx"}, nil
+		odd := OddVHDX(r, size)
+		return Format{Name: "vhdx", Size: odd, Odd: odd > 0}, nil
 	case string(footer[:8]) == vhd:
 		return probeVHD(r, footer, size)
 	case string(head[:8]) == vhd:

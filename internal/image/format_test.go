@@ -160,7 +160,7 @@ func TestDenseFileBecomesSparse(t *testing.T) {
 	if err := os.WriteFile(dense, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := convert(t, dense, Format{"raw", diskSize})
+	out := convert(t, dense, Format{Name: "raw", Size: diskSize})
 	var st unix.Stat_t
 	if err := unix.Stat(out, &st); err != nil || st.Blocks*512 > 12*mib {
 		t.Errorf("%d bytes are used, %v", st.Blocks*512, err)
@@ -301,7 +301,7 @@ func TestVHDFooter(t *testing.T) {
 	} {
 		data := append(bytes.Clone(disk), f...)
 		got, err := probe(bytes.NewReader(data), int64(len(data)), false)
-		if want == "" && (err != nil || got != Format{"vhd-fixed", size}) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if want == "" && (err != nil || got != Format{Name: "vhd-fixed", Size: size}) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("want %q, got %+v, %v", want, got, err)
 		}
 	}

@@ -16,12 +16,13 @@ import (
 // Format). qemu-img reads every hole of one, however large; the table of blocks says where the data
 // is.
 type vhdx struct {
-	r     io.ReaderAt
-	file  int64 // size of the file in bytes
-	size  int64 // size of the disk in bytes
-	block int64 // size of a block in bytes
-	ratio int64 // after so many blocks, the table has an entry of another kind
-	table int64 // where the table lies in the file
+	r      io.ReaderAt
+	file   int64 // size of the file in bytes
+	size   int64 // size of the disk in bytes
+	block  int64 // size of a block in bytes
+	sector int64 // size of a logical sector in bytes
+	ratio  int64 // after so many blocks, the table has an entry of another kind
+	table  int64 // where the table lies in the file
 }
 
 // Places in a VHDX file, in bytes, and sizes of what lies there ([MS-VHDX], 2.1).
@@ -71,6 +72,18 @@ func openVHDX(r io.ReaderAt, file int64) (*vhdx, error) {
 		return nil, fmt.Errorf("%w: its table of blocks is too short", errVHDX)
 	}
 	return v, nil
+}
+
+// BigSector is the size of the sectors of a disk that does not have the usual ones.
+const BigSector = 4096
+
+// OddVHDX is the size of the disk in a VHDX file whose sectors are not of 512 bytes, which no version of QEMU
+// reads; 0 for any other file.
+func OddVHDX(r io.ReaderAt, file int64) int64 {
+	if v, err := openVHDX(r, file); err == nil && v.sector != 512 {
+		return v.size
+	}
+	return 0
 }
 
 // checked reads a structure with a signature and a checksum, or returns nil.
@@ -133,7 +146,7 @@ func (v *vhdx) readMetadata(at int64) error {
 		sector != 512 && sector != 4096, size == 0 || size > 64<<40:
 		return fmt.Errorf("%w: it has blocks of %d bytes, sectors of %d, a disk of %d", errVHDX, v.block, sector, size)
 	}
-	v.size, v.ratio = int64(size), (1<<23)*sector/v.block
+	v.size, v.sector, v.ratio = int64(size), sector, (1<<23)*sector/v.block
 	return nil
 }
 

@@ -102,7 +102,7 @@ func TestVHDXWithManyChunks(t *testing.T) {
 	from := raw(t, size)
 	file := filepath.Join(t.TempDir(), "image")
 	tool(t, "qemu-img", "convert", "-f", "raw", "-O", "vhdx", "-o", "block_size=1048576", from, file)
-	out := convert(t, file, Format{"vhdx", size})
+	out := convert(t, file, Format{Name: "vhdx", Size: size})
 	tool(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", from, out)
 }
 

@@ -13,19 +13,30 @@ type sizes struct{ file, disk int64 }
 // vhdMax is the largest disk a dynamic VHD can hold: 2040 GiB.
 const vhdMax = 2040 << 30
 
-func acceptVHD(size int64) error {
-	if size > vhdMax {
+func acceptVHD(size int64, sector int) error {
+	switch {
+	case size > vhdMax:
 		return fmt.Errorf("a VHD holds at most 2040 GiB and the disk has %d bytes: use vhdx", size)
+	case sector != 512:
+		return fmt.Errorf("the partition table of the disk counts sectors of %d bytes and a VHD has sectors of 512: firmware would find no partitions; use vhdx", sector)
 	}
 	return nil
 }
 
-func acceptFixedVHD(size int64) error {
+// acceptVHDX refuses what has a sector too many to count.
+func acceptVHDX(size int64, sector int) error {
+	if size%int64(sector) != 0 {
+		return fmt.Errorf("the disk has %d bytes, which is no whole number of its sectors of %d bytes", size, sector)
+	}
+	return nil
+}
+
+func acceptFixedVHD(size int64, sector int) error {
 	if size%mib != 0 {
 		return fmt.Errorf("a vhd-fixed disk must be a whole number of MiB and this one has %d bytes (%d MiB and %d bytes): "+
 			"make the disk %d MiB, or write vhd or vhdx", size, size/mib, size%mib, size/mib+1)
 	}
-	return acceptVHD(size)
+	return acceptVHD(size, sector)
 }
 
 func checkRaw(_ io.ReaderAt, s sizes) error {

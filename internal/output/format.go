@@ -32,7 +32,7 @@ type Format struct {
 
 	cosi *COSI // for the formats that are made of partitions, not of the disk as a whole
 
-	accepts func(size int64) error             // limits on the disk's size; may be nil
+	accepts func(size int64, sector int) error // limits on the disk and its sectors; may be nil
 	check   func(r io.ReaderAt, s sizes) error // the written file's own structures; may be nil
 }
 
@@ -65,7 +65,7 @@ var formats = []Format{
 	},
 	{
 		Name: "vhdx", Extensions: []string{".vhdx"}, About: "Hyper-V",
-		driver: "vhdx", pack: writeVHDX, inPlace: folds, options: []string{"block_size=2097152"}, check: checkMagic("vhdxfile"),
+		driver: "vhdx", pack: writeVHDX, inPlace: folds, options: []string{"block_size=2097152"}, accepts: acceptVHDX, check: checkMagic("vhdxfile"),
 	},
 	{
 		Name: "cosi", Extensions: []string{".cosi"}, About: "Composable OS Image: compressed partitions, filesystems shrunk, and a description",
@@ -118,15 +118,16 @@ func (f Format) InPlace(file *os.File) bool { return f.inPlace != nil && f.inPla
 // InParts tells whether the format is made of a disk's partitions, by COSI, and shrinks its filesystems.
 func (f Format) InParts() bool { return f.cosi != nil }
 
-// Accepts tells whether the format can hold a disk of this size in bytes, before anything is written.
-func (f Format) Accepts(size int64) error {
+// Accepts tells whether the format can hold a disk of this size in bytes, with sectors that large, before
+// anything is written.
+func (f Format) Accepts(size int64, sector int) error {
 	if size <= 0 || size%512 != 0 {
 		return fmt.Errorf("a disk of %d bytes is not a whole number of 512-byte sectors", size)
 	}
 	if f.accepts == nil {
 		return nil
 	}
-	return f.accepts(size)
+	return f.accepts(size, sector)
 }
 
 // Parse returns the format of that name. The error lists the formats there are.

@@ -68,12 +68,21 @@ func TestAccepts(t *testing.T) {
 		{"vhd", 3*mib + 512, ""},
 		{"vhd", vhdMax + mib, "at most 2040 GiB"},
 		{"vhdx", vhdMax + mib, ""},
+		{"4096 vhd", 8 * mib, "counts sectors of 4096 bytes and a VHD has sectors of 512"},
+		{"4096 vhd-fixed", 8 * mib, "counts sectors of 4096 bytes"},
+		{"4096 vhdx", 8 * mib, ""},
+		{"4096 vhdx", 8*mib + 512, "no whole number of its sectors"},
+		{"4096 qcow2", 8 * mib, ""},
 	} {
+		sector := 512
+		if name, big := strings.CutPrefix(c.format, "4096 "); big {
+			c.format, sector = name, 4096
+		}
 		f, err := Parse(c.format)
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = f.Accepts(c.size)
+		err = f.Accepts(c.size, sector)
 		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s accepts %d: %v; want %q", c.format, c.size, err, c.err)
 		}

@@ -18,23 +18,22 @@ import (
 // through its log. Blocks of 2 MiB keep small images small.
 const (
 	vhdxBlock    = 2 * mib
-	vhdxRatio    = (1 << 23) * vhdxSector / vhdxBlock // after so many blocks, the table has an entry for a bitmap that is not there
-	vhdxSector   = 512                                // bytes
-	vhdxLog      = 1 * mib                            // place and size
-	vhdxMetadata = 2 * mib                            // place; it takes 1 MiB
-	vhdxTable    = 3 * mib                            // place of the table of blocks
-	vhdxItems    = 64 << 10                           // from the begin of the metadata
+	vhdxLog      = 1 * mib  // place and size
+	vhdxMetadata = 2 * mib  // place; it takes 1 MiB
+	vhdxTable    = 3 * mib  // place of the table of blocks
+	vhdxItems    = 64 << 10 // from the begin of the metadata
 )
 
 // vhdxFile is a VHDX file while it is being written.
 type vhdxFile struct {
 	packer
-	size int64 // of the disk
+	size   int64 // of the disk
+	sector int   // size of its sectors, which are those that its partition table counts
 }
 
 // writeVHDX writes a disk as dynamic VHDX.
 func writeVHDX(ctx context.Context, in *os.File, size int64, out *os.File, progress func(done, total int64)) error {
-	v := &vhdxFile{packer: packer{block: vhdxBlock}, size: size}
+	v := &vhdxFile{packer: packer{block: vhdxBlock}, size: size, sector: disk.SectorSize(in)}
 	v.first = vhdxTable + (v.entries()*8+mib-1)/mib*mib
 	if err := v.pack(ctx, out, in, size, progress); err != nil {
 		return err
@@ -65,14 +64,17 @@ func writeVHDX(ctx context.Context, in *os.File, size int64, out *os.File, progr
 // entries is how many the table of blocks has.
 func (v *vhdxFile) entries() int64 {
 	blocks := (v.size + vhdxBlock - 1) / vhdxBlock
-	return blocks + (blocks-1)/vhdxRatio
+	return blocks + (blocks-1)/v.ratio()
 }
+
+// ratio is after how many blocks the table has an entry for a bitmap that is not there.
+func (v *vhdxFile) ratio() int64 { return (1 << 23) * int64(v.sector) / vhdxBlock }
 
 // table says where the blocks lie, in units of 1 MiB.
 func (v *vhdxFile) table() []byte {
 	b := make([]byte, v.entries()*8)
 	for i, n := range v.blocks {
-		binary.LittleEndian.PutUint64(b[(n+n/vhdxRatio)*8:], uint64(v.at(i))|image.VHDXPresent)
+		binary.LittleEndian.PutUint64(b[(n+n/v.ratio())*8:], uint64(v.at(i))|image.VHDXPresent)
 	}
 	return b
 }
@@ -140,8 +142,8 @@ func (v *vhdxFile) metadata() []byte {
 		{image.VHDXParameters, vhdxRequired, u32(u32(nil, vhdxBlock), 0)}, // no parent
 		{image.VHDXDiskSize, vhdxRequired | vhdxOfDisk, u64(nil, uint64(v.size))},
 		{"beca12ab-b2e6-4523-93ef-c309e000c746", vhdxRequired | vhdxOfDisk, id},
-		{image.VHDXSectorSize, vhdxRequired | vhdxOfDisk, u32(nil, vhdxSector)},
-		{"cda348c7-445d-4471-9cc9-e9885251c556", vhdxRequired | vhdxOfDisk, u32(nil, vhdxSector)}, // physical
+		{image.VHDXSectorSize, vhdxRequired | vhdxOfDisk, u32(nil, uint32(v.sector))},
+		{"cda348c7-445d-4471-9cc9-e9885251c556", vhdxRequired | vhdxOfDisk, u32(nil, uint32(v.sector))}, // physical
 	}
 	b := make([]byte, vhdxItems)
 	copy(b, "metadata")

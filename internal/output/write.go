@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	imagedisk "imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/tempfile"
 )
@@ -34,7 +36,7 @@ func Write(ctx context.Context, f Format, disk string, size int64, out string, p
 	if f.Live {
 		return fmt.Errorf("%s is made from the files of an image, not from its disk", f)
 	}
-	if err := f.Accepts(size); err != nil {
+	if err := f.AcceptsDisk(ctx, disk, size); err != nil {
 		return err
 	}
 	progress = paced(progress)
@@ -48,10 +50,47 @@ func Write(ctx context.Context, f Format, disk string, size int64, out string, p
 // Become makes the file of a raw disk of size bytes an output of another format, which Format.InPlace must
 // have allowed when the file was empty. Where it fails, the disk is lost.
 func Become(ctx context.Context, f Format, disk *os.File, size int64, progress func(done, total int64)) error {
-	if err := f.Accepts(size); err != nil {
+	if err := f.Accepts(size, imagedisk.SectorSize(disk)); err != nil {
 		return err
 	}
 	return f.checked(ctx, size, sandbox.Path(disk), f.pack(ctx, disk, size, disk, paced(progress)))
+}
+
+// AcceptsDisk is Accepts for a disk that is given as for Write.
+func (f Format) AcceptsDisk(ctx context.Context, disk string, size int64) error {
+	sector := 512
+	if f.accepts != nil {
+		var err error
+		if sector, err = sectorSize(ctx, disk); err != nil {
+			return err
+		}
+	}
+	return f.Accepts(size, sector)
+}
+
+// sectorSize is that of a disk that is given as for Write.
+func sectorSize(ctx context.Context, disk string) (int, error) {
+	const head = 8 << 10 // the partition table begins in the second sector
+	plain := plainFile(disk)
+	if plain == "" {
+		raw, err := tempfile.Scratch(os.TempDir())
+		if err != nil {
+			return 0, err
+		}
+		defer raw.Close()
+		plain = sandbox.Path(raw)
+		c := hostcmd.New("qemu-img", "dd", "-O", "raw", fmt.Sprintf("bs=%d", head), "count=1", "if="+disk, "of="+plain)
+		c.Quiet = true
+		if err := c.Run(ctx); err != nil {
+			return 0, err
+		}
+	}
+	file, err := os.Open(plain)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	return imagedisk.SectorSize(file), nil
 }
 
 // WriteFrom is Write to p from a disk in any format, given as a path, which is of a raw disk, or as a
@@ -62,7 +101,11 @@ func WriteFrom(ctx context.Context, f Format, source string, size int64, p *Pend
 	if plain := plainFile(source); plain != "" && (f.driver == "" || f.pack != nil) {
 		return Write(ctx, f, plain, size, out, progress)
 	}
-	if f.driver != "" {
+	sector, err := sectorSize(ctx, source)
+	if err != nil {
+		return err
+	}
+	if f.driver != "" && (sector == 512 || f.accepts == nil) { // qemu-img knows no others
 		return Write(ctx, f, source, size, out, progress)
 	}
 	progress = paced(progress)
@@ -138,7 +181,10 @@ func (f Format) verify(ctx context.Context, size int64, out string) error {
 	if f.driver == "" {
 		return nil
 	}
-	got, err := virtualSize(ctx, f.driver, out)
+	got := image.OddVHDX(file, fi.Size())
+	if got == 0 {
+		got, err = virtualSize(ctx, f.driver, out)
+	}
 	if err == nil && got != size {
 		err = fmt.Errorf("what was written is damaged: qemu-img sees a disk of %d bytes, not %d", got, size)
 	}

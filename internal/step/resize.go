@@ -143,6 +143,24 @@ func (s GrowDisk) Run(ctx context.Context, m *machine.Machine) error {
 	return errors.New("the filesystem does not get as much free space as it is given")
 }
 
+// FinalSize is the size of the disk, in bytes, after a plan; what grows on demand does by whole MiB.
+func FinalSize(p plan.Plan, f *machine.Facts) int64 {
+	size := f.DiskSize
+	for _, s := range p {
+		switch s := s.(type) {
+		case NewDisk:
+			size = s.Layout.Size
+		case ExtendDisk:
+			size = s.Layout.Size
+		case GrowDisk:
+			if s.Size > 0 {
+				size += wholeMiB(s.Size) - wholeMiB(size)
+			}
+		}
+	}
+	return size
+}
+
 // withTables is what has to be added so that that much is free: inode tables take some 2 % of an ext4.
 func withTables(missing int64) int64 { return wholeMiB(missing + missing/32 + 1<<20) }
 
