@@ -104,7 +104,7 @@ func (r *Root) openat2(name string, flags int) (*os.File, error) {
 			return os.NewFile(uintptr(fd), name), nil
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN): // EAGAIN: a rename raced with the walk
 		default:
-			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+			return nil, &fs.PathError{Op: "open", Path: name, Err: r.explain(name, err)}
 		}
 	}
 }
@@ -232,7 +232,7 @@ func (r *Root) at(name string, f func(dir int, base string) error) error {
 	}
 	defer dir.Close()
 	if err := f(int(dir.Fd()), base); err != nil {
-		return &fs.PathError{Op: "access", Path: name, Err: err}
+		return &fs.PathError{Op: "access", Path: name, Err: r.explain(name, err)}
 	}
 	return nil
 }
@@ -303,7 +303,13 @@ func (r *Root) SetLabel(name, label string) error {
 		return err
 	}
 	defer f.Close()
-	err = unix.Setxattr(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), "security.selinux", append([]byte(label), 0), 0)
+	set := func() error {
+		return unix.Setxattr(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), "security.selinux", append([]byte(label), 0), 0)
+	}
+	if err = set(); errors.Is(err, unix.EPERM) { // the label of an immutable file too must be right
+		flags, _ := r.Lift(name)
+		err = errors.Join(set(), r.Fix(name, flags))
+	}
 	if err != nil {
 		return &fs.PathError{Op: "label", Path: name, Err: err}
 	}

@@ -47,7 +47,8 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	post := planScripts(c.Scripts.PostCustomization, "postCustomization", in)
 	checkLive, prepareLive := planLive(c, f, in)
 	record := c.recordable(planRecord(c, in), f)
-	override, restore := planDNS(len(packages)+len(post) > 0 && (len(newDisk) > 0 || !f.FilesystemOf(resolvConf).Kept))
+	writable := len(newDisk) > 0 || !f.FilesystemOf(resolvConf).Kept
+	override, refresh, restore := planDNS(writable && len(packages) > 0, writable && len(post) > 0)
 	selinux, relabel := planSELinux(c, f)
 
 	var p plan.Plan
@@ -71,6 +72,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 		planOverlays(c, f),        // after packages, which bring fstab and semanage
 		sealing,                   // after packages and files, which bring fstab and what is needed
 		planInitramfs(c, newDisk), // once, with the settings of what it stands behind
+		refresh,                   // packages may have taken away what scripts need
 		post,                      // sees everything above
 		restore,                   // the image's own resolv.conf must be there at the end
 		relabel,                   // after all that makes files

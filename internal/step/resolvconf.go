@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path"
 	"strings"
+	"time"
 
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
@@ -14,20 +16,24 @@ import (
 
 const resolvConf = "/etc/resolv.conf"
 
-// OverrideDNS gives the image the build host's name servers for the time of the run. The file is
-// replaced, not bind mounted over, because packages may replace it too.
+// savedConf is what the image's own file is called while ours is in its place.
+const savedConf = "/etc/.resolv.conf.imagecustomizer"
+
+// OverrideDNS gives the image the build host's name servers for the time of the run. The image's own file is
+// moved aside, not bind mounted over, because packages and scripts may replace it too.
 type OverrideDNS struct{ Saved *savedDNS }
 
-// savedDNS is the image's own resolv.conf; the restoring step reads what the overriding one wrote.
+// savedDNS is what the restoring step must know of what the overriding one did.
 type savedDNS struct {
-	kind    string // none, link or file
-	target  string
-	content []byte
-	mode    fs.FileMode
+	had     bool // the image has a file or link of its own
+	flags   int  // by which it was immutable
 	written string
+	made    fs.FileInfo // of our file
+	since   time.Time   // when there first was one
+	own     []byte      // content of the file that the image had before the run; nil where it had none
 }
 
-// RestoreDNS puts the image's own resolv.conf back.
+// RestoreDNS puts the image's own resolv.conf back, unless the run has made another.
 type RestoreDNS struct{ Saved *savedDNS }
 
 // Name identifies the step.
@@ -40,33 +46,28 @@ func (OverrideDNS) String() string { return "use the build host's name servers i
 
 func (RestoreDNS) String() string { return "put the image's own " + resolvConf + " back" }
 
-// Run saves and replaces the file.
-func (s OverrideDNS) Run(_ context.Context, m *machine.Machine) error {
-	if err := s.Saved.save(m.Root); err != nil {
+// Run moves the file aside and writes ours.
+func (s OverrideDNS) Run(_ context.Context, m *machine.Machine) (err error) {
+	if s.Saved.flags, err = m.Root.Lift(resolvConf); err != nil {
 		return err
 	}
-	if err := m.Root.Remove(resolvConf); err != nil {
+	if _, err = m.Root.Lstat(resolvConf); err == nil {
+		s.Saved.had = true
+		err = m.Root.Rename(resolvConf, savedConf)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
 		return err
 	}
 	s.Saved.written = HostNameServers()
-	return m.Root.WriteFile(resolvConf, []byte(s.Saved.written), 0o644)
-}
-
-func (s *savedDNS) save(root *rootfs.Root) error {
-	fi, err := root.Lstat(resolvConf)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		s.kind = "none"
-		return nil
-	case err != nil:
-		return err
-	case fi.Mode()&fs.ModeSymlink != 0:
-		s.kind = "link"
-		s.target, err = root.Readlink(resolvConf)
+	if err := m.Root.WriteFile(resolvConf, []byte(s.Saved.written), 0o644); err != nil {
 		return err
 	}
-	s.kind, s.mode = "file", fi.Mode().Perm()
-	s.content, err = root.ReadFile(resolvConf)
+	if s.Saved.made, err = m.Root.Lstat(resolvConf); err == nil && s.Saved.since.IsZero() {
+		s.Saved.since = s.Saved.made.ModTime()
+		s.Saved.own, _ = m.Root.ReadFile(savedConf)
+	}
 	return err
 }
 
@@ -83,34 +84,117 @@ func HostNameServers() string {
 	return string(own)
 }
 
-// Run restores the file, unless a package or script of the run has made another. An image that had
-// none but has systemd-resolved enabled gets the usual link to it.
+// Run restores the file where ours is still what the run before it left.
 func (s RestoreDNS) Run(_ context.Context, m *machine.Machine) error {
-	if now, err := m.Root.ReadFile(resolvConf); err == nil && string(now) != s.Saved.written && s.Saved.kind == "none" {
-		return nil
+	if err := s.mendCopies(m.Root); err != nil {
+		return err
+	}
+	if !s.untouched(m.Root) {
+		s.warn(m)
+		return m.Root.Remove(savedConf)
+	}
+	if s.Saved.had {
+		if err := m.Root.Rename(savedConf, resolvConf); err != nil {
+			return err
+		}
+		return m.Root.Fix(resolvConf, s.Saved.flags)
 	}
 	if err := m.Root.Remove(resolvConf); err != nil {
 		return err
 	}
-	switch s.Saved.kind {
-	case "link":
-		return m.Root.Symlink(s.Saved.target, resolvConf)
-	case "file":
-		return m.Root.WriteFile(resolvConf, s.Saved.content, s.Saved.mode)
-	}
-	if _, err := m.Root.Lstat("/etc/systemd/system/multi-user.target.wants/systemd-resolved.service"); err == nil {
-		return m.Root.Symlink("../run/systemd/resolve/stub-resolv.conf", resolvConf)
-	}
-	if _, err := m.Root.Lstat("/etc/systemd/system/sysinit.target.wants/systemd-resolved.service"); err == nil {
-		return m.Root.Symlink("../run/systemd/resolve/stub-resolv.conf", resolvConf)
+	for _, target := range []string{"multi-user", "sysinit"} {
+		if _, err := m.Root.Lstat("/etc/systemd/system/" + target + ".target.wants/systemd-resolved.service"); err == nil {
+			return m.Root.Symlink("../run/systemd/resolve/stub-resolv.conf", resolvConf)
+		}
 	}
 	return nil
 }
 
-func planDNS(needed bool) (override, restore plan.Plan) {
-	if !needed {
-		return nil, nil
+// untouched tells whether resolv.conf is the file that we wrote, which nobody has written since.
+func (s RestoreDNS) untouched(root *rootfs.Root) bool {
+	is, err := root.Lstat(resolvConf)
+	if err != nil || s.Saved.made == nil || !is.Mode().IsRegular() || !is.ModTime().Equal(s.Saved.made.ModTime()) {
+		return false
+	}
+	text, err := root.ReadFile(resolvConf)
+	return err == nil && string(text) == s.Saved.written
+}
+
+// warn warns of what the run made of ours, and which so names the build host's servers.
+func (s RestoreDNS) warn(m *machine.Machine) {
+	if fi, err := m.Root.Lstat(resolvConf); err != nil || !fi.Mode().IsRegular() {
+		return
+	}
+	text, err := m.Root.ReadFile(resolvConf)
+	for line := range strings.Lines(string(text)) {
+		if err == nil && strings.HasPrefix(line, "nameserver") && strings.Contains(s.Saved.written, line) {
+			m.Log.Warn("the run has changed "+resolvConf+", which now names a server of the build host; write the whole file instead", "line", strings.TrimSpace(line))
+			return
+		}
+	}
+}
+
+// copyDirs are folders in which packages put copies of the resolv.conf that they find.
+var copyDirs = []string{"/etc", "/etc/resolvconf/resolv.conf.d"}
+
+// mendCopies gives copies of our file, such as systemd-resolved's package makes when it is installed, the
+// image's own content, or removes them where it has none.
+func (s RestoreDNS) mendCopies(root *rootfs.Root) error {
+	for _, dir := range copyDirs {
+		entries, _ := root.ReadDir(dir)
+		for _, e := range entries {
+			name := path.Join(dir, e.Name())
+			if name == resolvConf || name == savedConf || dir == "/etc" && !strings.Contains(e.Name(), "resolv") || !s.copied(root, name, e) {
+				continue
+			}
+			mend := func() error { return root.WriteFile(name, s.Saved.own, 0o644) }
+			if s.Saved.own == nil {
+				mend = func() error { return root.Remove(name) }
+			}
+			if err := mend(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// copied tells whether a file is a copy of ours that the run has made.
+func (s RestoreDNS) copied(root *rootfs.Root, name string, e fs.DirEntry) bool {
+	fi, err := e.Info()
+	if err != nil || !fi.Mode().IsRegular() || fi.ModTime().Before(s.Saved.since) {
+		return false
+	}
+	text, err := root.ReadFile(name)
+	return err == nil && string(text) == s.Saved.written
+}
+
+// RefreshDNS does OverrideDNS again where packages have put a link there that leads nowhere yet, as that of
+// systemd-resolved: scripts need name servers too. That link is the image's own file from then on.
+type RefreshDNS struct{ Saved *savedDNS }
+
+// Name identifies the step.
+func (RefreshDNS) Name() string { return "dns.refresh" }
+
+func (RefreshDNS) String() string { return "see that scripts have name servers" }
+
+// Run looks for the link.
+func (s RefreshDNS) Run(ctx context.Context, m *machine.Machine) error {
+	fi, err := m.Root.Lstat(resolvConf)
+	if err != nil || fi.Mode()&fs.ModeSymlink == 0 || m.Root.Exists(resolvConf) {
+		return nil
+	}
+	return OverrideDNS(s).Run(ctx, m)
+}
+
+// planDNS is what stands before packages, before scripts, and behind them.
+func planDNS(packages, scripts bool) (override, refresh, restore plan.Plan) {
+	if !packages && !scripts {
+		return nil, nil, nil
 	}
 	saved := &savedDNS{}
-	return plan.Plan{OverrideDNS{saved}}, plan.Plan{RestoreDNS{saved}}
+	if packages && scripts {
+		refresh = plan.Plan{RefreshDNS{saved}}
+	}
+	return plan.Plan{OverrideDNS{saved}}, refresh, plan.Plan{RestoreDNS{saved}}
 }

@@ -3,7 +3,6 @@ package step
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -186,45 +185,6 @@ func TestFilesAndFolders(t *testing.T) {
 	}
 }
 
-func TestDNSIsPutBack(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		files   map[string]string
-		prepare func(*machine.Machine) error
-		check   func(*machine.Machine) string
-	}{
-		"a file": {map[string]string{"etc/resolv.conf": "nameserver 1.2.3.4\n"}, nil, func(m *machine.Machine) string {
-			data, _ := m.Root.ReadFile(resolvConf)
-			return string(data)
-		}},
-		"a dangling link": {map[string]string{"etc/x": ""}, func(m *machine.Machine) error { return m.Root.Symlink("../run/stub", resolvConf) }, func(m *machine.Machine) string {
-			target, _ := m.Root.Readlink(resolvConf)
-			return target
-		}},
-		"nothing": {map[string]string{"etc/x": ""}, nil, func(m *machine.Machine) string {
-			_, err := m.Root.Lstat(resolvConf)
-			return fmt.Sprint(err != nil)
-		}},
-	} {
-		m := tree(t, c.files)
-		if c.prepare != nil {
-			if err := c.prepare(m); err != nil {
-				t.Fatal(err)
-			}
-		}
-		before := c.check(m)
-		override, restore := planDNS(true)
-		mustRun(t, m, override...)
-		if fi, err := m.Root.Lstat(resolvConf); err != nil || !fi.Mode().IsRegular() {
-			t.Errorf("%s: no file during the run: %v", name, err)
-		}
-		mustRun(t, m, restore...)
-		if after := c.check(m); after != before {
-			t.Errorf("%s: %q became %q", name, before, after)
-		}
-	}
-}
-
 // secrets are texts that no description, plan or history may hold.
 var secrets = []string{"hunter2", "ssh-ed25519", "environment-value", "echo inline", "file text"}
 
@@ -269,7 +229,7 @@ func TestPlanOrderAndSecrets(t *testing.T) {
 	for _, s := range p {
 		names = append(names, s.Name())
 	}
-	want := strings.Fields("dns.override packages check.needs hostname groups.add users.change files.write services modules record.release record.history kernel-arguments scripts.postCustomization dns.restore scripts.finalizeCustomization check.kernel check.space")
+	want := strings.Fields("dns.override packages check.needs hostname groups.add users.change files.write services modules record.release record.history kernel-arguments dns.refresh scripts.postCustomization dns.restore scripts.finalizeCustomization check.kernel check.space")
 	if d := cmp.Diff(want, names); d != "" {
 		t.Error(d)
 	}

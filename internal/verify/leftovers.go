@@ -7,7 +7,9 @@ import (
 )
 
 // ours are files and folders that a run makes in an image for a time, and those of tools like this one.
-var ours = []string{"/_imageconfigs", "/_localrpms", "/usr/sbin/policy-rc.d.imagecustomizer", "/tmp/imagecustomizer-script"}
+var ours = []string{
+	"/_imageconfigs", "/_localrpms", "/usr/sbin/policy-rc.d.imagecustomizer", "/tmp/imagecustomizer-script", "/etc/.resolv.conf.imagecustomizer",
+}
 
 // sharedDirs are folders of the image in which a run has files for a time.
 var sharedDirs = []string{

@@ -1,0 +1,77 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// Fixed are the flags of a file by which nobody, root included, can change it (chattr +i), or only by
+// appending (chattr +a).
+const Fixed = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND
+
+// Lift takes the flags of Fixed from a file, not following a link, and returns those that it had. That there
+// is no such file, or none of them, is no error.
+func (r *Root) Lift(name string) (flags int, err error) {
+	err = r.withFlags(name, func(fd, has int) error {
+		if flags = has & Fixed; flags == 0 {
+			return nil
+		}
+		return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, has&^Fixed)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return flags, err
+}
+
+// Fix gives a file flags that Lift returned.
+func (r *Root) Fix(name string, flags int) error {
+	if flags == 0 {
+		return nil
+	}
+	return r.withFlags(name, func(fd, has int) error { return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, has|flags) })
+}
+
+// withFlags calls f with a file or folder and its flags; for anything else, and where the filesystem has no
+// flags, it does nothing.
+func (r *Root) withFlags(name string, f func(fd, flags int) error) error {
+	file, err := r.Open(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, errSpecial) || errors.Is(err, errKernel) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	flags, err := unix.IoctlGetInt(int(file.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return nil
+	}
+	if err := f(int(file.Fd()), flags); err != nil {
+		return &fs.PathError{Op: "set the flags of", Path: name, Err: err}
+	}
+	return nil
+}
+
+// explain says why the kernel does not permit root to change a file of the image.
+func (r *Root) explain(name string, err error) error {
+	if !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	for _, at := range []string{name, path.Dir(path.Clean("/" + name))} {
+		fixed := false
+		_ = r.withFlags(at, func(_, flags int) error {
+			fixed = flags&Fixed != 0
+			return nil
+		})
+		if fixed {
+			return fmt.Errorf("%w: %s is immutable or append-only in the image (\"chattr -i -a %s\" in a script makes it writable)", err, at, at)
+		}
+	}
+	return err
+}
