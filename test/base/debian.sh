@@ -240,7 +240,6 @@ $(each_part table_line)"
   write_fstab >"$root/etc/fstab"
   $loader >&2
   [ ! -e "$root/boot/grub" ] || grub_menu
-  umount "$root"/{proc,sys,dev}
   umount -R "$root"
 }
 
