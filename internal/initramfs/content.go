@@ -33,6 +33,12 @@ func look(ctx context.Context, m *machine.Machine) map[string]machine.Initramfs 
 	return maps.Clone(known)
 }
 
+// Drivers are those in an image in /boot: path below its folder of modules, by name. read tells whether it could be read.
+func Drivers(ctx context.Context, m *machine.Machine, name string) (drivers map[string]string, read bool) {
+	drivers = look(ctx, m)[name].Drivers
+	return drivers, drivers != nil
+}
+
 // module is a kernel module, in an initramfs or below /lib/modules of an image.
 var module = regexp.MustCompile(`(?:^|/)lib/modules/[^/]+/(.+/([^/]+)\.ko)(?:\.(?:gz|xz|zst|lzma|bz2))?$`)
 

@@ -1,6 +1,7 @@
 package liveos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/rootfs"
 )
@@ -244,11 +246,46 @@ func (s *stage) makeESP(ctx context.Context, work *rootfs.Root, size int64, now 
 
 // grubPlaces are the folders where a signed GRUB may look for its configuration.
 func grubPlaces(st *stage) []string {
-	return append(grubFolders[:len(grubFolders):len(grubFolders)], vendorPlaces(st)...)
+	places := append(grubFolders[:len(grubFolders):len(grubFolders)], vendorPlaces(st)...)
+	places = append(places, ownPlaces(st)...)
+	slices.Sort(places)
+	return slices.Compact(places)
 }
 
-// grubFolders are those that known distributions have built into theirs.
-var grubFolders = []string{"EFI/BOOT", "EFI/debian", "EFI/ubuntu", "EFI/fedora", "EFI/azurelinux", "boot/grub", "boot/grub2"}
+// ownPlaces are those where the image's own GRUBs look.
+func ownPlaces(st *stage) (places []string) {
+	for _, program := range []string{st.firmware.grub, st.firmware.net} {
+		if g := readGRUB(st.m.Root, program); g != nil && strings.HasPrefix(g.Prefix, "/") && g.Prefix != "/" {
+			places = append(places, strings.TrimPrefix(path.Clean(g.Prefix), "/"))
+		}
+	}
+	return places
+}
+
+// placesOnCD are those of the medium itself, on which /boot is as in the image.
+func placesOnCD(st *stage) []string {
+	places := slices.DeleteFunc(grubPlaces(st), func(p string) bool { return !strings.HasPrefix(p, "EFI/") })
+	return append(places, ownPlaces(st)...)
+}
+
+// grubFolders are those that known distributions have built into theirs, or that their firmware names.
+var grubFolders = []string{
+	"EFI/BOOT", "EFI/debian", "EFI/ubuntu", "EFI/fedora", "EFI/azurelinux", "EFI/redhat", "EFI/centos", "EFI/almalinux", "EFI/rocky",
+	"EFI/opensuse", "EFI/sles", "EFI/kali", "EFI/devuan", "EFI/amzn", "boot/grub", "boot/grub2",
+}
+
+// readGRUB reads how an EFI program of the image was built; nil where it is no GRUB.
+func readGRUB(root *rootfs.Root, name string) *boot.EFIGRUB {
+	data, err := root.ReadFile(name)
+	if name == "" || err != nil {
+		return nil
+	}
+	p, err := boot.ReadEFIProgram(bytes.NewReader(data))
+	if err != nil {
+		return nil
+	}
+	return p.GRUB
+}
 
 // vendorPlaces are the folders of the image's ESP that no place of ours covers.
 func vendorPlaces(st *stage) (places []string) {

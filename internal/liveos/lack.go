@@ -106,6 +106,7 @@ func (c *lackCheck) kernels(s Spec) {
 	if s.FullOS {
 		return
 	}
+	c.hardware(found, s)
 	for _, k := range found {
 		for _, module := range []string{"overlay", "loop", "isofs", s.Filesystem.Type} {
 			if !hasModule(c.m, k, module) {

@@ -98,8 +98,8 @@ func addArgs(m *medium, root *rootfs.Root, config string, args []string) error {
 	return boot.Verify(root, scheme, args)
 }
 
-// Check looks whether a medium is whole: its menu names only files that are there, and the packed root
-// filesystem is as long as it says.
+// Check looks whether a medium is whole: its menu names only files that are there, its boot loader finds the
+// menu, and the packed root filesystem is as long as it says.
 func Check(ctx context.Context, name string) error {
 	m, err := openMedium(ctx, name)
 	if err != nil {
@@ -122,6 +122,9 @@ func Check(ctx context.Context, name string) error {
 		if _, err := m.find(name); err != nil && m.links[path.Clean("/"+name)] == "" {
 			return fmt.Errorf("%s:%d: %w", saved.GrubConfig, c.Line, err)
 		}
+	}
+	if err := m.checkLoader(ctx); err != nil {
+		return err
 	}
 	if saved.InitramfsType == initramfsType(true) {
 		return nil

@@ -304,7 +304,11 @@ func (s *stage) efi() error {
 	if err := s.programs(s.root, "/efi/boot"); err != nil {
 		return err
 	}
-	return putText(s.root, "/efi/boot/grub.cfg", s.redirect())
+	if err := putText(s.root, "/efi/boot/grub.cfg", s.redirect()); err != nil {
+		return err
+	}
+	// GRUB 2.12 takes the medium itself for where it was started from, if that was a CD.
+	return s.redirects(s.root, placesOnCD(s), grubDir(s.m))
 }
 
 // netEFI puts the EFI programs at the top, where a TFTP server offers them.

@@ -117,7 +117,7 @@ func (u unpacker) unpack(ctx context.Context, at int64) error {
 // boot copies the kernels and the boot loader's files back.
 func (u unpacker) boot() error {
 	for name := range u.medium.files {
-		if !strings.HasPrefix(name, "/boot/") || name == "/boot/boot.cat" || path.Base(name) == "eltorito.img" {
+		if !strings.HasPrefix(name, "/boot/") || name == "/boot/boot.cat" || path.Base(name) == "eltorito.img" || u.redirects(name) {
 			continue
 		}
 		if err := u.copy(name, name); err != nil {
@@ -131,6 +131,11 @@ func (u unpacker) boot() error {
 		}
 	}
 	return addLinks(u.root, links)
+}
+
+// redirects tells whether a file does nothing but lead to the menu, which a disk needs elsewhere.
+func (u unpacker) redirects(name string) bool {
+	return path.Base(name) == "grub.cfg" && name != path.Clean("/"+u.saved.GrubConfig)
 }
 
 // copy copies a file of the medium to the disk.

@@ -79,6 +79,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 		planScripts(c.Scripts.FinalizeCustomization, "finalizeCustomization", in), // has the last word
 		{CheckKernel{}},  // an image without a kernel does not boot
 		prepareLive,      // its initramfs holds what everything above has left
+		planTargets(in),  // when no kernel comes or goes any more
 		{WarnLowSpace{}}, // measured when everything is written
 	} {
 		p = append(p, part...)
