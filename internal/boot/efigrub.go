@@ -52,7 +52,7 @@ func ReadEFIProgram(r io.ReaderAt) (*EFIProgram, error) {
 		case ".uname":
 			p.Version = strings.TrimSpace(sectionText(s))
 		case ".linux":
-			p.Kernel = io.NewSectionReader(r, int64(s.Offset), int64(min(s.Size, s.VirtualSize)))
+			p.Kernel = io.NewSectionReader(r, int64(s.Offset), sectionSize(s))
 		case ".initrd":
 			p.HasInitrd = true
 		}
@@ -70,6 +70,14 @@ func sectionText(s *pe.Section) string {
 	}
 	text, _, _ := strings.Cut(string(data), "\x00")
 	return text
+}
+
+// sectionSize is that of what a section holds, without padding.
+func sectionSize(s *pe.Section) int64 {
+	if s.VirtualSize > 0 {
+		return int64(min(s.Size, s.VirtualSize))
+	}
+	return int64(s.Size)
 }
 
 func parseSBAT(text string) (found []SBAT) {

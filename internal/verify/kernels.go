@@ -78,7 +78,10 @@ func (s *system) copyOf(found *list, initramfs string, entries []boot.Entry) {
 		for _, r := range e.Initrds {
 			file, err := s.find(r)
 			if err == nil && path.Base(file) == path.Base(initramfs) && !s.sameFile(file, initramfs) {
-				found.warn(file, 0, "is another initramfs than %s, of which the boot loader should have a copy", initramfs)
+				found.add(Finding{
+					File: file, Text: "is another initramfs than " + initramfs + ", of which the boot loader should have a copy",
+					Warning: true, Lags: true,
+				})
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"io"
 	"path"
 	"strings"
 
@@ -48,7 +49,7 @@ func (s *system) unifiedKernel(name string) {
 	}
 	s.menu.Entries = append(s.menu.Entries, e)
 	for _, k := range s.kernels {
-		if p.Version == k.Version || p.Version == "" && s.sameBytes(p.Kernel, k.Image) {
+		if p.Version == k.Version || p.Version == "" && s.sameBytes(io.NewSectionReader(p.Kernel, 0, p.Kernel.Size()), k.Image) {
 			s.sealedIn[k.Version] = append(s.sealedIn[k.Version], e)
 		}
 	}

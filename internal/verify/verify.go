@@ -39,6 +39,7 @@ type Finding struct {
 	Text    string `json:"text"`
 	Hint    string `json:"hint,omitempty"`
 	Warning bool   `json:"warning,omitempty"` // the system boots all the same
+	Lags    bool   `json:"-"`                 // it boots what was there before: no run may leave it so
 }
 
 // String is the finding in one line, with its place.
@@ -81,6 +82,8 @@ func New(before, after []Finding) (wrong, known []Finding) {
 	for _, f := range after {
 		old := slices.ContainsFunc(before, func(b Finding) bool { return b.key() == f.key() })
 		switch {
+		case f.Lags && !old:
+			wrong = append(wrong, f)
 		case f.Warning && old: // nobody need hear of it again
 		case f.Warning || old:
 			known = append(known, f)
