@@ -19,7 +19,9 @@ const generated = "<!-- Made from the code by \"make generate\"; do not edit. --
 // Pages makes the generated documents, by their path in the repository.
 func Pages() (map[string][]byte, error) {
 	var schema bytes.Buffer
-	if err := docgen.Schema(&schema, "imagecustomizer config", step.Root, reflect.TypeFor[legacy.Config]()); err != nil {
+	if err := docgen.Schema(&schema, "urn:imagecustomizer:config", "imagecustomizer config",
+		docgen.Root{Type: reflect.TypeFor[legacy.Config](), Told: legacy.TopKeys},
+		docgen.Root{Type: step.Root, Unsupported: step.Unsupported}); err != nil {
 		return nil, err
 	}
 	cliPage, err := commandPage()

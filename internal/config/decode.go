@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -74,6 +73,10 @@ func (n *Node) Pairs() []Pair {
 
 // Decode decodes the node strictly into what into points to, and validates it.
 func (n *Node) Decode(into any) {
+	if n.Kind() == Null {
+		n.at.Errorf("this item is empty").Hint("remove it, or write its value")
+		return
+	}
 	d := decoder{}
 	d.value(n.at, reflect.ValueOf(into).Elem())
 	d.validate()
@@ -146,7 +149,8 @@ func (d *decoder) value(at *At, v reflect.Value) {
 		v = v.Elem()
 	}
 	decoded := false
-	if c, ok := v.Addr().Interface().(Validator); ok && kindOf(n) != Null {
+	_, formed := v.Addr().Interface().(Formed)
+	if c, ok := v.Addr().Interface().(Validator); ok && kindOf(n) != Null && (formed || !at.doc.opts.FormOnly) {
 		d.checks = append(d.checks, func() {
 			if decoded { // what could not be decoded has its problem already
 				c.Validate(at)
@@ -160,6 +164,9 @@ func (d *decoder) value(at *At, v reflect.Value) {
 func (d *decoder) into(at *At, n *yaml.Node, v reflect.Value) bool {
 	switch x := v.Addr().Interface().(type) {
 	case Unmarshaler:
+		if kindOf(n) == Null {
+			return d.want(at, Text, "a value")
+		}
 		x.UnmarshalConfig(&Node{at})
 		return true
 	case Scalar:
@@ -193,7 +200,7 @@ func (d *decoder) compound(at *At, n *yaml.Node, v reflect.Value, k Kind, what s
 // want reports a node of another kind than expected.
 func (d *decoder) want(at *At, k Kind, what string) bool {
 	got := kindOf(resolve(at.node))
-	if got == k || k == Text && got == Null && at.node != nil && resolve(at.node).Value != "" {
+	if got == k {
 		return true
 	}
 	if delicate.MatchString(at.path) { // what was meant for another key may be a secret
@@ -233,6 +240,9 @@ func (d *decoder) entries(at *At, n *yaml.Node, v reflect.Value) {
 		d.value(at.Field(f), e)
 		v.SetMapIndex(reflect.ValueOf(f).Convert(v.Type().Key()), e)
 	}
+	for _, k := range at.unsetKeys() {
+		d.noWrongEmpty(at, k, v.Type().Elem())
+	}
 }
 
 // pairs lists the keys of a mapping and reports those that are there twice.
@@ -262,6 +272,7 @@ type Field struct {
 	Default  string
 	Example  string
 	Type     reflect.Type
+	Min, Max int64 // of a number; both 0 for any
 }
 
 // Fields lists the keys of a struct type, those of embedded structs among them.
@@ -275,6 +286,7 @@ func Fields(t reflect.Type) []Field {
 		list = append(list, Field{
 			Key: key, Index: f.Index, Required: f.Tag.Get("required") == "true", Doc: f.Tag.Get("doc"),
 			Default: f.Tag.Get("default"), Example: f.Tag.Get("example"), Type: f.Type,
+			Min: tagNumber(f.Tag, "min"), Max: tagNumber(f.Tag, "max"),
 		})
 	}
 	return list
@@ -290,17 +302,75 @@ func (d *decoder) fields(at *At, n *yaml.Node, v reflect.Value) {
 	}
 	keys := d.pairs(at, n)
 	for _, k := range keys {
-		if f, ok := known[k]; ok {
-			d.value(at.Field(k), v.FieldByIndex(f.Index))
-			continue
+		switch f, ok := known[k]; {
+		case !ok:
+			d.unknown(at, k, names)
+		case f.Required || !emptyEnum(at.Field(k), f.Type):
+			before := len(at.doc.report.problems)
+			if d.value(at.Field(k), v.FieldByIndex(f.Index)); len(at.doc.report.problems) == before {
+				f.bounds(at.Field(k), v.FieldByIndex(f.Index))
+			}
 		}
-		d.unknown(at, k, names)
 	}
+	unset := d.unset(at, known, names, keys)
 	for _, f := range fields {
-		if f.Required && !slices.Contains(keys, f.Key) && !misspelled(f.Key, keys, names) {
+		if f.Required && !slices.Contains(keys, f.Key) && !slices.Contains(unset, f.Key) && !misspelled(f.Key, keys, names) {
 			at.Errorf("%s is missing", f.Key).Hint("add \"%s:\" here", f.Key)
 		}
 	}
+}
+
+// unset reports, of the keys without a value, those that need one, are unknown or here twice.
+func (d *decoder) unset(at *At, known map[string]Field, names, keys []string) (unset []string) {
+	for _, k := range at.unsetKeys() {
+		place := &At{doc: at.doc, node: k, path: join(at.path, k.Value), parent: at}
+		_, unsupported := at.doc.opts.Unsupported[generic(place.path)]
+		switch f, ok := known[k.Value]; {
+		case slices.Contains(keys, k.Value), slices.Contains(unset, k.Value):
+			place.Errorf("%q is here twice", k.Value).Hint("merge both into one")
+		case !ok && !unsupported:
+			d.unknown(at, k.Value, names)
+		case ok && !d.noWrongEmpty(at, k, f.Type):
+		case ok && f.Required:
+			place.Errorf("%s has no value", k.Value).Hint("write one behind the \":\"")
+		}
+		unset = append(unset, k.Value)
+	}
+	return unset
+}
+
+// noWrongEmpty reports an empty list or section in the place of something else.
+func (d *decoder) noWrongEmpty(at *At, key *yaml.Node, t reflect.Type) bool {
+	value := at.doc.valueOf(resolve(at.node), key)
+	if takesEmpty(t, value) {
+		return true
+	}
+	what := map[yaml.Kind]string{yaml.SequenceNode: "list", yaml.MappingNode: "section"}[value.Kind]
+	(&At{doc: at.doc, node: value, path: join(at.path, key.Value), parent: at}).Errorf("%s: an empty %s cannot stand here", key.Value, what)
+	return false
+}
+
+// takesEmpty tells whether a field may be written as this value, which is null or empty.
+func takesEmpty(t reflect.Type, v *yaml.Node) bool {
+	if kindOf(v) == Null {
+		return true
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[Scalar]()) {
+		return false
+	}
+	if t.Kind() == reflect.Slice {
+		return v.Kind == yaml.SequenceNode
+	}
+	return v.Kind == yaml.MappingNode && (t.Kind() == reflect.Struct || t.Kind() == reflect.Map)
+}
+
+// emptyEnum tells whether a choice is left open by an empty text.
+func emptyEnum(at *At, t reflect.Type) bool {
+	n := resolve(at.node)
+	return kindOf(n) == Text && n.Value == "" && t.Implements(reflect.TypeFor[Enum]())
 }
 
 // misspelled tells whether an unknown key was reported as meaning this one.
@@ -356,14 +426,18 @@ func (d *decoder) scalar(at *At, n *yaml.Node, v reflect.Value) bool {
 		v.SetString(n.Value)
 		return d.enum(at, n.Value, v)
 	case reflect.Bool:
-		v.SetBool(n.Value == "true")
-		if n.Value != "true" && n.Value != "false" {
+		word := n.Value
+		if n.Tag == "!!bool" {
+			word = strings.ToLower(word)
+		}
+		v.SetBool(word == "true")
+		if word != "true" && word != "false" {
 			at.Errorf("%s: %q is neither true nor false", last(at.path), n.Value).Hint("write true or false")
 			return false
 		}
 	case reflect.Int, reflect.Int64:
-		i, err := strconv.ParseInt(n.Value, 10, 64)
-		if err != nil {
+		i, ok := wholeNumber(n)
+		if !ok {
 			at.Errorf("%s: %q is not a whole number", last(at.path), n.Value)
 			return false
 		}

@@ -22,6 +22,8 @@ type Document struct {
 	report *Report
 	opts   Options
 	schema reflect.Type // of the value decoded into
+
+	unset map[*yaml.Node][]*yaml.Node // entries of a mapping that have no value
 }
 
 // maxSize bounds a config file; the largest real ones have some hundred lines.
@@ -87,6 +89,7 @@ func (d *Document) parse(data []byte) {
 	} else if !errors.Is(err, io.EOF) {
 		d.syntax(err)
 	}
+	d.normalize()
 }
 
 func invalidUTF8(data []byte) (line, column int, ok bool) {
@@ -150,6 +153,9 @@ func (d *Document) Keys() []string {
 			keys = append(keys, d.root.Content[i].Value)
 		}
 	}
+	for _, k := range d.At().unsetKeys() {
+		keys = append(keys, k.Value)
+	}
 	return keys
 }
 
@@ -161,6 +167,9 @@ type Options struct {
 	CheckFiles bool // files that the config names must exist
 	// Unsupported maps a config path, such as "os.uki", to the reason why it is refused.
 	Unsupported map[string]string
+	// FormOnly leaves out the rules between fields and on files, which a JSON schema cannot have: the test of
+	// the schema compares what is left.
+	FormOnly bool
 }
 
 // At is a place in a document. Problems are reported through it.
@@ -225,7 +234,7 @@ func (a *At) place() (line, column, end int) {
 func (a *At) Field(name string) *At {
 	k, v := a.find(name)
 	if v == nil {
-		return &At{doc: a.doc, path: join(a.path, name), parent: a}
+		return &At{doc: a.doc, key: k, path: join(a.path, name), parent: a}
 	}
 	return &At{doc: a.doc, node: v, key: k, path: join(a.path, name), parent: a}
 }
@@ -245,7 +254,7 @@ func (a *At) Index(i int) *At {
 	return child
 }
 
-// Has tells whether a mapping has the key.
+// Has tells whether a mapping has the key, with a value.
 func (a *At) Has(name string) bool {
 	_, v := a.find(name)
 	return v != nil
@@ -288,13 +297,14 @@ func (a *At) Dir() string {
 // CheckFiles tells whether files that the config names must exist.
 func (a *At) CheckFiles() bool { return a.doc.opts.CheckFiles }
 
+// FormOnly tells whether rules between fields, and on what a text says, are left out.
+func (a *At) FormOnly() bool { return a.doc.opts.FormOnly }
+
 // Include decodes another config file that this place names, with its own places in the same report.
 // A file that is not there is a problem of this place.
 func (a *At) Include(file string, into any) {
 	if _, err := os.ReadFile(file); err != nil {
-		if a.CheckFiles() {
-			a.Errorf("cannot read %s: %s", filepath.Base(file), reason(err)).Hint("relative paths are relative to the config file's folder, %s", a.Dir())
-		}
+		a.Errorf("cannot read %s: %s", filepath.Base(file), reason(err)).Hint("relative paths are relative to the config file's folder, %s", a.Dir())
 		return
 	}
 	d, r := ReadFile(file)
@@ -317,6 +327,11 @@ func (a *At) find(name string) (key, value *yaml.Node) {
 			return n.Content[i], n.Content[i+1]
 		}
 	}
+	for _, k := range a.unsetKeys() {
+		if k.Value == name {
+			return k, nil
+		}
+	}
 	return nil, nil
 }
 
@@ -337,15 +352,3 @@ func resolve(n *yaml.Node) *yaml.Node {
 
 // Empty tells whether the document holds nothing, and nothing is wrong with it.
 func (d *Document) Empty() bool { return kindOf(resolve(d.root)) == Null && !d.report.Failed() }
-
-// Plain is the document as maps, lists and scalars, as a JSON schema's validator takes it.
-func (d *Document) Plain() any {
-	if d.root == nil {
-		return nil
-	}
-	var v any
-	if err := d.root.Load(&v); err != nil {
-		return nil
-	}
-	return v
-}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +18,7 @@ type Permissions struct {
 	Set  bool
 }
 
-var octal = regexp.MustCompile(`^0?[0-7]{3}$`)
+var octal = regexp.MustCompile(`^(0o?)?[0-7]{1,3}$`)
 
 // UnmarshalScalar reads octal digits.
 func (p *Permissions) UnmarshalScalar(text string, at *At) {
@@ -25,7 +26,7 @@ func (p *Permissions) UnmarshalScalar(text string, at *At) {
 		at.Errorf("%s: %q is not three octal digits", last(at.path), text).Hint("write permissions like \"644\" or \"0755\"; setuid, setgid and sticky bits cannot be set")
 		return
 	}
-	n, _ := strconv.ParseUint(text, 8, 32) // matched
+	n, _ := strconv.ParseUint(strings.TrimPrefix(text, "0o"), 8, 32) // matched
 	p.Mode, p.Set = fs.FileMode(n), true
 }
 
@@ -86,6 +87,10 @@ var size = regexp.MustCompile(`^([0-9]+)([KMGT])$`)
 // UnmarshalScalar reads the number and its unit.
 func (s *Size) UnmarshalScalar(text string, at *At) {
 	m := size.FindStringSubmatch(text)
+	if m != nil && strings.Trim(m[1], "0") == "" {
+		at.Errorf("%s: %s is nothing", last(at.path), text)
+		return
+	}
 	if m == nil {
 		at.Errorf("%s: %q is not a size", last(at.path), text).Hint("write a whole number and K, M, G or T, such as 512M")
 		return
@@ -93,10 +98,9 @@ func (s *Size) UnmarshalScalar(text string, at *At) {
 	shift := map[string]uint{"K": 10, "M": 20, "G": 30, "T": 40}[m[2]]
 	n, err := strconv.ParseInt(m[1], 10, 64)
 	switch {
+	case at.FormOnly():
 	case err != nil || n > largestSize>>shift:
 		at.Errorf("%s: %s is too large", last(at.path), text)
-	case n == 0:
-		at.Errorf("%s: %s is nothing", last(at.path), text)
 	case n<<shift%MiB != 0:
 		at.Errorf("%s: %s is not a whole number of MiB", last(at.path), text).Hint("use a multiple of 1024K")
 	default:
@@ -120,8 +124,8 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10)
 }
 
-// Described is a scalar that tells how it is written, for the reference and the editor's schema.
-type Described interface{ Describe() (kind, pattern string) }
-
 // Describe tells how a size is written.
-func (Size) Describe() (kind, pattern string) { return "size", `^[0-9]+[KMGT]$` }
+func (Size) Describe() Form { return Form{Kind: "size", Pattern: `^0*[1-9][0-9]*[KMGT]$`} }
+
+// Describe tells how a path of the build host is written.
+func (Path) Describe() Form { return Form{Kind: "path", Pattern: `[^\x00]`} }

@@ -3,7 +3,6 @@
 package docgen
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"reflect"
@@ -20,14 +19,14 @@ type shape struct {
 	values []string       // of an enumeration
 	item   reflect.Type   // of a list or mapping
 	fields []config.Field // of a section
-	schema map[string]any // of a type that decodes itself
+	forms  []reflect.Type // of what is written in several ways
+	form   config.Form    // of a text
 }
 
 var (
-	enumType        = reflect.TypeFor[config.Enum]()
-	scalarType      = reflect.TypeFor[config.Scalar]()
-	describedType   = reflect.TypeFor[config.Described]()
-	unmarshalerType = reflect.TypeFor[config.Unmarshaler]()
+	enumType         = reflect.TypeFor[config.Enum]()
+	formedType       = reflect.TypeFor[config.Formed]()
+	alternativesType = reflect.TypeFor[config.Alternatives]()
 )
 
 func shapeOf(t reflect.Type) shape {
@@ -36,24 +35,20 @@ func shapeOf(t reflect.Type) shape {
 	}
 	switch {
 	case t == reflect.TypeFor[config.Permissions]():
-		return shape{kind: "octal permissions", schema: map[string]any{"anyOf": []any{
-			map[string]any{"type": "string", "pattern": "^0?[0-7]{3}$"}, map[string]any{"type": "integer", "minimum": 0, "maximum": 777},
-		}}}
-	case t.Implements(describedType):
-		kind, pattern := reflect.Zero(t).Interface().(config.Described).Describe()
-		return shape{kind: kind, schema: map[string]any{"type": "string", "pattern": pattern}}
-	case reflect.PointerTo(t).Implements(unmarshalerType):
-		return shape{kind: "see below", schema: map[string]any{}}
-	case reflect.PointerTo(t).Implements(scalarType):
-		return shape{kind: "path", schema: map[string]any{"type": "string"}}
+		return shape{kind: "octal permissions"}
+	case t.Implements(alternativesType):
+		return shape{kind: "alternatives", forms: reflect.Zero(t).Interface().(config.Alternatives).Forms()}
+	case t.Implements(formedType):
+		f := reflect.Zero(t).Interface().(config.Formed).Describe()
+		return shape{kind: f.Kind, form: f}
 	case t.Implements(enumType):
 		return shape{kind: "one of", values: reflect.Zero(t).Interface().(config.Enum).Values()}
 	}
 	switch t.Kind() {
 	case reflect.Bool:
-		return shape{kind: "true or false", schema: map[string]any{"type": "boolean"}}
+		return shape{kind: "true or false"}
 	case reflect.Int, reflect.Int64:
-		return shape{kind: "number", schema: map[string]any{"type": "integer"}}
+		return shape{kind: "number"}
 	case reflect.Slice:
 		return shape{kind: "list", item: t.Elem()}
 	case reflect.Map:
@@ -61,7 +56,7 @@ func shapeOf(t reflect.Type) shape {
 	case reflect.Struct:
 		return shape{kind: "section", fields: config.Fields(t)}
 	default:
-		return shape{kind: "text", schema: map[string]any{"type": "string"}}
+		return shape{kind: "text"}
 	}
 }
 
@@ -79,6 +74,12 @@ func describe(t reflect.Type) string {
 		return "list of " + describe(s.item)
 	case "mapping":
 		return "mapping of text to " + describe(s.item)
+	case "alternatives":
+		var words []string
+		for _, f := range s.forms {
+			words = append(words, describe(f))
+		}
+		return strings.Join(words, ", or ")
 	}
 	return s.kind
 }
@@ -107,8 +108,12 @@ func section(w io.Writer, t reflect.Type, path string, depth int) {
 	fmt.Fprintln(w)
 	for _, f := range fields {
 		inner, suffix := f.Type, ""
-		for s := shapeOf(inner); s.kind == "list" || s.kind == "mapping"; s = shapeOf(inner) {
-			inner, suffix = s.item, "[]"
+		for s := shapeOf(inner); s.item != nil || s.forms != nil; s = shapeOf(inner) {
+			if s.item != nil {
+				inner, suffix = s.item, "[]"
+				continue
+			}
+			inner = s.forms[len(s.forms)-1] // the longest form is the last
 		}
 		if len(shapeOf(inner).fields) > 0 {
 			section(w, inner, join(path, f.Key)+suffix, depth+1)
@@ -152,6 +157,9 @@ func Undocumented(root reflect.Type) (paths []string) {
 		if s.item != nil {
 			visit(s.item, path+"[]")
 		}
+		for _, f := range s.forms {
+			visit(f, path)
+		}
 		for _, f := range s.fields {
 			if f.Doc == "" {
 				paths = append(paths, join(path, f.Key))
@@ -161,53 +169,6 @@ func Undocumented(root reflect.Type) (paths []string) {
 	}
 	visit(root, "")
 	return paths
-}
-
-// Schema writes a JSON schema (draft 2020-12) for editors: one of the root types, told apart by
-// their keys.
-func Schema(w io.Writer, title string, roots ...reflect.Type) error {
-	var any []any
-	for _, r := range roots {
-		any = append(any, schemaOf(r))
-	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(map[string]interface{}{
-		"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, "anyOf": any,
-	})
-}
-
-func schemaOf(t reflect.Type) map[string]any {
-	s := shapeOf(t)
-	switch s.kind {
-	case "one of":
-		return map[string]any{"enum": s.values}
-	case "list":
-		return map[string]any{"type": "array", "items": schemaOf(s.item)}
-	case "mapping":
-		return map[string]any{"type": "object", "additionalProperties": schemaOf(s.item)}
-	case "section":
-		return sectionSchema(s.fields)
-	}
-	return s.schema
-}
-
-func sectionSchema(fields []config.Field) map[string]any {
-	properties := map[string]any{}
-	var need []string
-	for _, f := range fields {
-		p := schemaOf(f.Type)
-		p["description"] = f.Doc
-		properties[f.Key] = p
-		if f.Required {
-			need = append(need, f.Key)
-		}
-	}
-	s := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
-	if len(need) > 0 {
-		s["required"] = need
-	}
-	return s
 }
 
 // CLI writes a table of flags for every command.

@@ -12,20 +12,12 @@ import (
 // Disk is a new disk. Its numbers are MiB.
 type Disk struct {
 	PartitionTableType step.TableType `yaml:"PartitionTableType" required:"true" doc:"storage.disks[].partitionTableType"`
-	MaxSize            MiB            `yaml:"MaxSize" required:"true" doc:"storage.disks[].maxSize, in MiB."`
+	MaxSize            MiB            `yaml:"MaxSize" min:"0" max:"1073741824" required:"true" doc:"storage.disks[].maxSize, in MiB."`
 	Partitions         []Partition    `yaml:"Partitions" doc:"storage.disks[].partitions"`
 }
 
 // MiB is an amount of storage in MiB.
 type MiB int
-
-// Validate refuses what no disk has.
-func (m *MiB) Validate(at *config.At) {
-	const most = 1 << 30
-	if *m < 0 || *m > most {
-		at.Errorf("%d MiB is out of range", int(*m)).Hint("use a number from 0 to %d", most)
-	}
-}
 
 func (m MiB) size() config.Size { return config.Size(max(0, m)) * config.MiB }
 
@@ -34,9 +26,9 @@ type Partition struct {
 	ID     string `yaml:"ID" required:"true" doc:"storage.disks[].partitions[].id"`
 	FsType FsType `yaml:"FsType" required:"true" doc:"storage.filesystems[].type"`
 	Name   string `yaml:"Name" doc:"storage.disks[].partitions[].label"`
-	Start  MiB    `yaml:"Start" doc:"Where it begins, in MiB."`
-	End    *MiB   `yaml:"End" doc:"Where it ends, in MiB. Either this or Size."`
-	Size   *MiB   `yaml:"Size" doc:"Its size in MiB."`
+	Start  MiB    `yaml:"Start" min:"0" max:"1073741824" doc:"Where it begins, in MiB."`
+	End    *MiB   `yaml:"End" min:"0" max:"1073741824" doc:"Where it ends, in MiB. Either this or Size."`
+	Size   *MiB   `yaml:"Size" min:"0" max:"1073741824" doc:"Its size in MiB."`
 	Flags  []Flag `yaml:"Flags" doc:"esp (or boot) or bios_grub: storage.disks[].partitions[].type"`
 }
 

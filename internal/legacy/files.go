@@ -1,6 +1,8 @@
 package legacy
 
 import (
+	"reflect"
+
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/step"
 )
@@ -15,14 +17,35 @@ type destination struct {
 	Permissions config.Permissions `yaml:"Permissions" doc:"Permission bits in octal. Default: those of the source."`
 }
 
+// destinations is the value of a source: one destination, in either way, or a list of them.
+type destinations struct{}
+
+// Forms are the ways to write it.
+func (destinations) Forms() []reflect.Type {
+	return []reflect.Type{reflect.TypeFor[step.ImagePath](), reflect.TypeFor[destination](), reflect.TypeFor[[]oneDestination]()}
+}
+
+// oneDestination is an item of the list.
+type oneDestination struct{}
+
+// Forms are the ways to write it.
+func (oneDestination) Forms() []reflect.Type {
+	return []reflect.Type{reflect.TypeFor[step.ImagePath](), reflect.TypeFor[destination]()}
+}
+
+// Forms is a mapping.
+func (AdditionalFiles) Forms() []reflect.Type {
+	return []reflect.Type{reflect.TypeFor[map[string]destinations]()}
+}
+
 // UnmarshalConfig takes the four ways to write a destination.
 func (f *AdditionalFiles) UnmarshalConfig(n *config.Node) {
-	if n.Kind() == config.Null {
-		return
-	}
 	if n.Kind() != config.Map {
 		n.At().Errorf("AdditionalFiles: expected a mapping from source files to destinations").Hint("write \"source: /destination\"")
 		return
+	}
+	for _, p := range n.Unset() {
+		p.KeyAt.Errorf("%s has no destination", p.Key).Hint("write a path, or remove the line")
 	}
 	for _, p := range n.Pairs() {
 		var source config.Path
@@ -30,9 +53,7 @@ func (f *AdditionalFiles) UnmarshalConfig(n *config.Node) {
 		source.NeedFile(p.KeyAt)
 		nodes := []*config.Node{p.Value}
 		if p.Value.Kind() == config.List {
-			if nodes = p.Value.Items(); len(nodes) == 0 {
-				p.Value.At().Errorf("%s has no destination", p.Key).Hint("write a path, or remove the line")
-			}
+			nodes = p.Value.Items()
 		}
 		for _, d := range nodes {
 			f.add(source, d)

@@ -5,6 +5,7 @@ package legacy
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,14 +15,14 @@ import (
 	"imagecustomizer/internal/step"
 )
 
-// topKeys are the keys by which the schema of 2023 is told.
-var topKeys = []string{"SystemConfig", "Disks"}
+// TopKeys are the keys by which the schema of 2023 is told.
+var TopKeys = []string{"SystemConfig", "Disks"}
 
 // Load decodes a config of either schema, told apart by its top-level keys.
 func Load(doc *config.Document, o config.Options) *step.Config {
 	var old, today []string
 	for _, k := range doc.Keys() {
-		if slices.Contains(topKeys, k) {
+		if slices.Contains(TopKeys, k) {
 			old = append(old, k)
 		} else {
 			today = append(today, k)
@@ -116,6 +117,11 @@ type KernelCommandLine struct {
 // ExtraCommandLine is a text of kernel arguments.
 type ExtraCommandLine string
 
+// Describe tells how arguments are written.
+func (ExtraCommandLine) Describe() config.Form {
+	return config.Form{Kind: "text", Except: "[\n'\"\\\\$`]"}
+}
+
 // Validate refuses what the schema of 2023 forbade.
 func (e *ExtraCommandLine) Validate(at *config.At) {
 	if i := strings.IndexAny(string(*e), "\n'\"\\$`"); i >= 0 {
@@ -144,17 +150,25 @@ type Service struct{ Name step.UnitName }
 
 func (s Service) String() string { return string(s.Name) }
 
+// named is a service written as a mapping.
+type named struct {
+	Name step.UnitName `yaml:"Name" required:"true" doc:"Name of the service."`
+}
+
+// Forms are the ways to write it.
+func (Service) Forms() []reflect.Type {
+	return []reflect.Type{reflect.TypeFor[step.UnitName](), reflect.TypeFor[named]()}
+}
+
 // UnmarshalConfig takes both forms.
 func (s *Service) UnmarshalConfig(n *config.Node) {
 	if n.Kind() == config.Text {
 		n.Decode(&s.Name)
 		return
 	}
-	var named struct {
-		Name step.UnitName `yaml:"Name" required:"true" doc:"Name of the service."`
-	}
-	n.Decode(&named)
-	s.Name = named.Name
+	var m named
+	n.Decode(&m)
+	s.Name = m.Name
 }
 
 // Modules are kernel modules.
@@ -173,11 +187,11 @@ func (m Module) String() string { return string(m.Name) }
 // User is a user to add or change.
 type User struct {
 	Name                step.AccountName   `yaml:"Name" required:"true" doc:"os.users[].name"`
-	UID                 *int               `yaml:"UID" doc:"os.users[].uid; not looked at where the user exists."`
+	UID                 *int               `yaml:"UID" min:"0" max:"60000" doc:"os.users[].uid; not looked at where the user exists."`
 	PasswordHashed      bool               `yaml:"PasswordHashed" doc:"Whether the password is a hash already."`
 	Password            string             `yaml:"Password" doc:"The password or its hash."`
 	PasswordPath        config.Path        `yaml:"PasswordPath" doc:"File with the password or its hash."`
-	PasswordExpiresDays *int               `yaml:"PasswordExpiresDays" doc:"os.users[].passwordExpiresDays"`
+	PasswordExpiresDays *int               `yaml:"PasswordExpiresDays" min:"-1" max:"99999" doc:"os.users[].passwordExpiresDays"`
 	SSHPubKeyPaths      []config.Path      `yaml:"SSHPubKeyPaths" doc:"os.users[].sshPublicKeyPaths"`
 	SSHPubKeys          []step.SSHKey      `yaml:"SSHPubKeys" doc:"os.users[].sshPublicKeys"`
 	PrimaryGroup        step.AccountRef    `yaml:"PrimaryGroup" doc:"os.users[].primaryGroup"`
@@ -185,7 +199,7 @@ type User struct {
 	StartupCommand      step.Command       `yaml:"StartupCommand" doc:"os.users[].startupCommand"`
 }
 
-// Validate checks ranges, files, and that there is one password at most.
+// Validate checks files, and that there is one password at most.
 func (u *User) Validate(at *config.At) {
 	at.Field("Password").Hide()
 	if u.Password != "" {
@@ -193,12 +207,6 @@ func (u *User) Validate(at *config.At) {
 	}
 	if u.Password != "" && at.Has("PasswordPath") {
 		at.Field("PasswordPath").Errorf("PasswordPath and Password exclude each other").Hint("keep one of them")
-	}
-	if u.UID != nil && (*u.UID < 0 || *u.UID > step.MaxID) {
-		at.Field("UID").Errorf("UID: %d is out of range", *u.UID).Hint("use a number from 0 to %d", step.MaxID)
-	}
-	if d := u.PasswordExpiresDays; d != nil && (*d < -1 || *d > 99999) {
-		at.Field("PasswordExpiresDays").Errorf("PasswordExpiresDays: %d is out of range", *d).Hint("use a number of days from 0 to 99999, or -1 for never")
 	}
 	step.CheckPasswordFile(u.PasswordPath, u.PasswordHashed, at.Field("PasswordPath"))
 	for i, p := range u.SSHPubKeyPaths {

@@ -40,6 +40,11 @@ func (f *AdditionalFile) Validate(at *config.At) {
 // ImagePath is an absolute path inside the image.
 type ImagePath string
 
+// Describe tells how the path is written.
+func (ImagePath) Describe() config.Form {
+	return config.Form{Kind: "path", Pattern: `^/[^\x00]*[^/\x00]$`, Except: `^/+(\.{1,2}/+)*\.{0,2}$`}
+}
+
 // Validate checks that the path is absolute and names a file.
 func (p *ImagePath) Validate(at *config.At) {
 	switch s := string(*p); {
@@ -62,10 +67,13 @@ type AdditionalDir struct {
 // DirPath is the absolute path of a folder inside the image; the root folder is one.
 type DirPath string
 
-// Validate checks that the path is absolute.
+// Describe tells how the path is written.
+func (DirPath) Describe() config.Form { return config.Form{Kind: "path", Pattern: `^[^\x00]+$`} }
+
+// Validate checks that there is a path. A relative one begins at the image's root, as in the reference.
 func (p *DirPath) Validate(at *config.At) {
-	if !strings.HasPrefix(string(*p), "/") || strings.Contains(string(*p), "\x00") {
-		at.Errorf("%q is not an absolute path in the image", string(*p)).Hint("begin it with \"/\"")
+	if !p.Describe().Fits(string(*p)) {
+		at.Errorf("%q is not a path in the image", string(*p)).Hint("begin it with \"/\"")
 	}
 }
 
@@ -74,7 +82,7 @@ func (d *AdditionalDir) Validate(at *config.At) { d.Source.NeedDir(at.Field("sou
 
 func planDirs(c *Config) (p plan.Plan) {
 	for _, d := range c.OS.AdditionalDirs {
-		s := CopyDir{Source: d.Source.Resolved, Destination: string(d.Destination), NewDirs: 0o755, Files: 0o755}
+		s := CopyDir{Source: d.Source.Resolved, Destination: path.Join("/", string(d.Destination)), NewDirs: 0o755, Files: 0o755}
 		if d.NewDirPermissions.Set {
 			s.NewDirs = d.NewDirPermissions.Mode
 		}

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/hostcmd"
@@ -17,37 +16,33 @@ import (
 // Group is a group that must exist.
 type Group struct {
 	Name AccountName `yaml:"name" required:"true" doc:"Name of the group." example:"operators"`
-	GID  *int        `yaml:"gid" doc:"Its number, 0 to 60000. Default: the next free one. A group that exists must have it already."`
+	GID  *int        `yaml:"gid" min:"0" max:"60000" doc:"Its number, 0 to 60000. Default: the next free one. A group that exists must have it already."`
 }
-
-// Validate checks the number's range.
-func (g *Group) Validate(at *config.At) { checkID(at, "gid", g.GID) }
 
 // MaxID is the largest user and group number that configs may ask for.
 const MaxID = 60000
 
-func checkID(at *config.At, key string, id *int) {
-	if id != nil && (*id < 0 || *id > MaxID) {
-		at.Field(key).Errorf("%s: %d is out of range", key, *id).Hint("use a number from 0 to %d", MaxID)
-	}
-}
-
 // AccountName is the name of a user or group.
 type AccountName string
 
-// accountForm is what shadow's programs accept, the newest with the option --badname; digitsOnly is what
-// they take for a number.
+// accountForm is what shadow's programs accept, the newest with the option --badname; numberForm is what
+// they or YAML take for a number.
 var (
 	accountForm = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,30}[A-Za-z0-9_.$-]?$`)
-	digitsOnly  = regexp.MustCompile(`^[0-9]+$`)
+	numberForm  = regexp.MustCompile(`^([0-9.]+([eE][0-9]+)?|0[xo][0-9a-fA-F]+|\.(inf|Inf|INF|nan|NaN|NAN))$`)
 )
+
+// Describe tells how the name is written.
+func (AccountName) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: accountForm.String(), Except: numberForm.String()}
+}
 
 // Validate checks the name's form.
 func (n *AccountName) Validate(at *config.At) {
 	switch s := string(*n); {
-	case digitsOnly.MatchString(s):
+	case numberForm.MatchString(s):
 		at.Errorf("%q is a number, not an account name", s).Hint("write the name; it holds a letter at least")
-	case !accountForm.MatchString(s) || strings.Trim(s, ".") == "":
+	case !accountForm.MatchString(s):
 		at.Errorf("%q is not an account name", s).
 			Hint("begin with a letter, a digit or \"_\", go on with letters, digits, \"_\", \"-\" and \".\"; at most 32 characters")
 	}

@@ -18,6 +18,11 @@ var hostnameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9
 // maxHostname is the longest name that Linux takes, in bytes (HOST_NAME_MAX).
 const maxHostname = 64
 
+// Describe tells how the name is written.
+func (Hostname) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: hostnameForm.String(), Max: maxHostname}
+}
+
 // Validate checks the name's form.
 func (h *Hostname) Validate(at *config.At) {
 	if !hostnameForm.MatchString(string(*h)) || len(*h) > maxHostname {

@@ -37,17 +37,7 @@ type COSI struct {
 
 // Compression is how hard to compress.
 type Compression struct {
-	Level CompressionLevel `yaml:"level" doc:"Level of zstd, 1 to 22. --cosi-compression-level wins over it. Default: 9 for cosi, 22 for baremetal-image." example:"9"`
-}
-
-// CompressionLevel is a level of zstd; 0 means that none is named.
-type CompressionLevel int
-
-// Validate checks the range.
-func (l *CompressionLevel) Validate(at *config.At) {
-	if *l < 1 || *l > 22 {
-		at.Errorf("%d is no level of compression", int(*l)).Hint("write a number from 1 to 22")
-	}
+	Level int `yaml:"level" min:"1" max:"22" doc:"Level of zstd, 1 to 22. --cosi-compression-level wins over it. Default: 9 for cosi, 22 for baremetal-image." example:"9"`
 }
 
 // OutputFormat is the name of an output format.

@@ -85,6 +85,11 @@ func (p *Persistence) Validate(at *config.At) {
 // PersistenceLabel is the label of an ext4 filesystem.
 type PersistenceLabel string
 
+// Describe tells how the label is written.
+func (PersistenceLabel) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: `^[A-Za-z0-9._-]{1,16}$`, Except: "^" + liveos.Label + "$"}
+}
+
 // Validate checks that the label fits and cannot be mistaken.
 func (l *PersistenceLabel) Validate(at *config.At) {
 	const longest = 16

@@ -20,6 +20,11 @@ type KernelCommandLine struct {
 // KernelArgs is one or several kernel arguments, separated by spaces.
 type KernelArgs string
 
+// Describe tells how arguments are written.
+func (KernelArgs) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: `[^ \t\n\r]`, Except: `[\n\r\x00]`}
+}
+
 // Validate checks that the text can be kernel arguments.
 func (a *KernelArgs) Validate(at *config.At) {
 	switch {
@@ -27,7 +32,7 @@ func (a *KernelArgs) Validate(at *config.At) {
 		at.Errorf("the item is empty").Hint("remove it, or write an argument")
 	case strings.ContainsAny(string(*a), "\n\r\x00"):
 		at.Errorf("kernel arguments hold no line break and no null byte").Hint("make each line an item of its own")
-	default:
+	case !at.FormOnly():
 		if _, err := boot.SplitArgs(string(*a)); err != nil {
 			at.Errorf("%q: %v", string(*a), err)
 		}

@@ -31,9 +31,12 @@ func (LoadMode) Values() []string { return []string{"always", "auto", "disable",
 // ModuleName is the name of a kernel module.
 type ModuleName string
 
+// Describe tells how the name is written.
+func (ModuleName) Describe() config.Form { return config.Form{Kind: "text", Pattern: `^[^ \t\n/]+$`} }
+
 // Validate checks that the name is one word.
 func (n *ModuleName) Validate(at *config.At) {
-	if *n == "" || strings.ContainsAny(string(*n), " \t\n/") {
+	if !n.Describe().Fits(string(*n)) {
 		at.Errorf("%q is not the name of a kernel module", string(*n)).Hint("write one word")
 	}
 }

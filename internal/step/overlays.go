@@ -29,6 +29,11 @@ type Overlay struct {
 // OverlayPath is an absolute path that can stand among the options of an overlay.
 type OverlayPath string
 
+// Describe tells how the path is written.
+func (OverlayPath) Describe() config.Form {
+	return config.Form{Kind: "path", Pattern: `^/[^ \t\n:,\\"]*$`, Except: `//|[^/]/$|/\.{1,2}(/|$)`}
+}
+
 // Validate checks the form of the path.
 func (p *OverlayPath) Validate(at *config.At) {
 	s := string(*p)
@@ -50,9 +55,6 @@ func (o *Overlay) Validate(at *config.At) {
 		at.Field("workDir").Errorf("workDir and upperDir are the same folder")
 	case upper != "" && work != "" && (below(upper, work) || below(work, upper)):
 		at.Field("workDir").Errorf("one of workDir and upperDir lies in the other").Hint("use two folders side by side")
-	}
-	if len(o.LowerDirs) == 0 && at.Has("lowerDirs") {
-		at.Field("lowerDirs").Errorf("the list is empty").Hint("name the folder whose files the overlay shows")
 	}
 	if strings.ContainsAny(o.MountOptions, " \t\n") {
 		at.Field("mountOptions").Errorf("mount options hold no blank").Hint("separate them by commas")

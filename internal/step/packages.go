@@ -32,9 +32,14 @@ func (p *Packages) Adds() bool { return p.UpdateExisting || len(p.allInstall())+
 // PackageName names a package, possibly with a version, as the package manager takes it.
 type PackageName string
 
+// Describe tells how the name is written.
+func (PackageName) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: `^[^- \t\n][^ \t\n]*$`}
+}
+
 // Validate refuses what the package manager would take for something else.
 func (n *PackageName) Validate(at *config.At) {
-	if *n == "" || strings.HasPrefix(string(*n), "-") || strings.ContainsAny(string(*n), " \t\n") {
+	if !n.Describe().Fits(string(*n)) {
 		at.Errorf("%q is not the name of a package", string(*n)).Hint("write one name, such as jq or jq-1.6")
 	}
 }
@@ -54,7 +59,7 @@ type packageListFile struct {
 // UnmarshalScalar reads the file, which is a config file of its own.
 func (l *PackageList) UnmarshalScalar(text string, at *config.At) {
 	l.Path.UnmarshalScalar(text, at)
-	if l.Resolved == "" {
+	if l.Resolved == "" || at.FormOnly() {
 		return
 	}
 	var f packageListFile

@@ -24,6 +24,11 @@ type PXE struct {
 // BootURL is where something is downloaded from at boot.
 type BootURL string
 
+// Describe tells how the address is written.
+func (BootURL) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: `^(ftp|http|https|nfs|tftp)://[^ \t\n"'/][^ \t\n"']*$`}
+}
+
 // Validate checks that the initramfs can download from there.
 func (u *BootURL) Validate(at *config.At) {
 	schemes := []string{"ftp", "http", "https", "nfs", "tftp"}

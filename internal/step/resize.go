@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"imagecustomizer/internal/config"
@@ -21,6 +22,20 @@ type ResizeDisk struct {
 	Auto bool `yaml:"-"` // grow the root where packages do not fit
 }
 
+// resizeAuto is what stands in the place of the mapping.
+type resizeAuto string
+
+// Values lists it.
+func (resizeAuto) Values() []string { return []string{"auto"} }
+
+// resizeFields is a ResizeDisk written as a mapping.
+type resizeFields ResizeDisk
+
+// Forms are the ways to write it.
+func (ResizeDisk) Forms() []reflect.Type {
+	return []reflect.Type{reflect.TypeFor[resizeAuto](), reflect.TypeFor[resizeFields]()}
+}
+
 // UnmarshalConfig takes a mapping, or "auto".
 func (r *ResizeDisk) UnmarshalConfig(n *config.Node) {
 	if n.Kind() == config.Text {
@@ -30,9 +45,8 @@ func (r *ResizeDisk) UnmarshalConfig(n *config.Node) {
 		}
 		return
 	}
-	type plain ResizeDisk // without this method
-	n.Decode((*plain)(r))
-	if at := n.At(); n.Kind() == config.Map && at.Has("freeSpace") == at.Has("size") {
+	n.Decode((*resizeFields)(r))
+	if at := n.At(); n.Kind() == config.Map && !at.FormOnly() && at.Has("freeSpace") == at.Has("size") {
 		at.Errorf("resizeDisk needs either freeSpace or size").Hint("write one of them, such as \"freeSpace: 2G\"")
 	}
 }

@@ -22,9 +22,14 @@ type Services struct {
 // UnitName is the name of a systemd unit; without a suffix a service is meant.
 type UnitName string
 
+// Describe tells how the name is written.
+func (UnitName) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: `^[^- \t\n/][^ \t\n/]*$`}
+}
+
 // Validate checks the name's form.
 func (n *UnitName) Validate(at *config.At) {
-	if *n == "" || strings.ContainsAny(string(*n), " \t\n/") || strings.HasPrefix(string(*n), "-") {
+	if !n.Describe().Fits(string(*n)) {
 		at.Errorf("%q is not the name of a service", string(*n)).Hint("write a unit's name, such as sshd or cron.timer")
 	}
 }

@@ -14,6 +14,11 @@ import (
 // SSHKey is a line of an authorized_keys file.
 type SSHKey string
 
+// Describe tells how the key is written.
+func (SSHKey) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: `(ssh|ecdsa|sk)-[-a-z0-9@.]+[ \t]+AAAA`}
+}
+
 // Validate checks that the key is one line that sshd takes, and no private key.
 func (k *SSHKey) Validate(at *config.At) {
 	lines, bad := publicKeys(string(*k))

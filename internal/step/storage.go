@@ -1,6 +1,7 @@
 package step
 
 import (
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -74,16 +75,16 @@ func (s *PartitionSize) UnmarshalScalar(text string, at *config.At) {
 }
 
 // Describe tells how a partition's size is written.
-func (PartitionSize) Describe() (kind, pattern string) {
-	return "size or `grow`", `^([0-9]+[KMGT]|grow)$`
+func (PartitionSize) Describe() config.Form {
+	return config.Form{Kind: "size or `grow`", Pattern: `^(0*[1-9][0-9]*[KMGT]|grow)$`}
 }
 
 // PartitionType is the name or the UUID of a partition type.
 type PartitionType string
 
 // Describe tells how a partition's type is written.
-func (PartitionType) Describe() (kind, pattern string) {
-	return "partition type", "^(" + strings.Join(disk.TypeNames(), "|") + "|" + uuidPattern + ")$"
+func (PartitionType) Describe() config.Form {
+	return config.Form{Kind: "partition type", Pattern: "^(" + strings.Join(disk.TypeNames(), "|") + "|" + uuidPattern + ")$"}
 }
 
 const uuidPattern = `[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}`
@@ -103,7 +104,7 @@ func (t *PartitionType) UnmarshalScalar(text string, at *config.At) {
 type Filesystem struct {
 	DeviceID   string         `yaml:"deviceId" required:"true" doc:"The id of the partition." example:"rootfs"`
 	Type       FilesystemType `yaml:"type" doc:"Kind of filesystem. Without it the partition stays empty."`
-	MountPoint *MountPoint    `yaml:"mountPoint" doc:"Where it is mounted: a path, or a mapping with path, options (of /etc/fstab) and idType (part-uuid, the default, uuid or part-label: how /etc/fstab names it)." example:"/"`
+	MountPoint *MountPoint    `yaml:"mountPoint" doc:"Where it is mounted: a path, or a mapping with its options too." example:"/"`
 	Btrfs      *Btrfs         `yaml:"btrfs" doc:"For btrfs: its subvolumes."`
 }
 
@@ -125,9 +126,9 @@ func (t FilesystemType) kernelName() string {
 
 // MountPoint is where and how a filesystem is mounted.
 type MountPoint struct {
-	Path    string `yaml:"path" required:"true" doc:"Absolute path."`
-	Options string `yaml:"options" doc:"Mount options, separated by commas."`
-	IDType  IDType `yaml:"idType" doc:"How /etc/fstab names the filesystem."`
+	Path    string
+	Options string // separated by commas
+	IDType  IDType // how /etc/fstab names the filesystem
 }
 
 // IDType is a way to name a filesystem in /etc/fstab.
@@ -145,6 +146,26 @@ func (IDType) Values() []string {
 	return []string{string(IDPartUUID), string(IDUUID), string(IDPartLabel)}
 }
 
+// mountPath is a mount point written as its path alone.
+type mountPath string
+
+// Describe tells how the path is written.
+func (mountPath) Describe() config.Form {
+	return config.Form{Kind: "path", Pattern: `^/[^ \t\n:,]*$`, Except: `//|[^/]/$|/\.{1,2}(/|$)`}
+}
+
+// mountFields is a mount point written as a mapping.
+type mountFields struct {
+	Path    mountPath `yaml:"path" required:"true" doc:"Absolute path."`
+	Options string    `yaml:"options" doc:"Mount options of /etc/fstab, separated by commas." example:"noatime,nodev"`
+	IDType  IDType    `yaml:"idType" default:"part-uuid" doc:"How /etc/fstab names the filesystem."`
+}
+
+// Forms are the ways to write it.
+func (MountPoint) Forms() []reflect.Type {
+	return []reflect.Type{reflect.TypeFor[mountPath](), reflect.TypeFor[mountFields]()}
+}
+
 // UnmarshalConfig takes a path, or a mapping.
 func (m *MountPoint) UnmarshalConfig(n *config.Node) {
 	if n.Kind() == config.Text {
@@ -152,9 +173,10 @@ func (m *MountPoint) UnmarshalConfig(n *config.Node) {
 		m.Check(n.At(), n.At())
 		return
 	}
-	type plain MountPoint // without this method
-	n.Decode((*plain)(m))
-	if m.Path != "" {
+	var f mountFields
+	n.Decode(&f)
+	*m = MountPoint{string(f.Path), f.Options, f.IDType}
+	if n.At().Has("path") && n.Kind() == config.Map {
 		m.Check(n.At().Field("path"), n.At().Field("options"))
 	}
 }
@@ -169,7 +191,7 @@ func (m *MountPoint) Check(path, options *config.At) {
 	case !cleanPath(m.Path[1:]) && m.Path != "/":
 		path.Errorf("%q is not the plain form of a path", m.Path).Hint("leave out \"//\", \".\", \"..\" and the last \"/\"")
 	}
-	if strings.ContainsAny(m.Options, " \t\n") {
+	if strings.ContainsAny(m.Options, " \t\n") && !options.FormOnly() {
 		options.Errorf("mount options hold no blank").Hint("separate them by commas")
 	}
 }
@@ -192,6 +214,11 @@ type Subvolume struct {
 
 // SubvolumePath is a path from the top of a btrfs.
 type SubvolumePath string
+
+// Describe tells how the path is written.
+func (SubvolumePath) Describe() config.Form {
+	return config.Form{Kind: "path", Pattern: `^[^/]+(/[^/]+)*$`, Except: `(^|/)\.{1,2}(/|$)`}
+}
 
 // Validate checks the form of the path.
 func (p *SubvolumePath) Validate(at *config.At) {

@@ -16,13 +16,11 @@ func (s *Storage) Validate(at *config.At) {
 	case len(s.Disks) > 1:
 		at.Field("disks").Index(1).Errorf("there is more than one disk").Hint("an image is one disk")
 		return
-	case len(s.Disks) == 0 && at.Has("disks"):
-		at.Field("disks").Errorf("the list of disks is empty").Hint("remove it, or describe the disk")
-	case len(s.Disks) == 0 && at.Has("bootType"):
+	case len(s.Disks) == 0 && s.BootType != "":
 		at.Key("bootType").Errorf("bootType needs disks").Hint("without new partitions the image boots as it did; remove it")
 	case len(s.Disks) == 0 && len(s.Filesystems) > 0:
 		at.Key("filesystems").Errorf("filesystems needs disks").Hint("describe the new partitions in storage.disks")
-	case len(s.Disks) == 1 && !at.Has("bootType"):
+	case len(s.Disks) == 1 && s.BootType == "":
 		at.Key("disks").Errorf("disks needs bootType").Hint("add \"bootType: efi\" or \"bootType: legacy\" beside it")
 	}
 	if len(s.Disks) > 0 && s.ResizeDisk != nil {

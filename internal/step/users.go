@@ -23,9 +23,9 @@ import (
 // User is a user to add, or to change where it exists.
 type User struct {
 	Name                AccountName   `yaml:"name" required:"true" doc:"Name of the account." example:"alice"`
-	UID                 *int          `yaml:"uid" doc:"Its number, 0 to 60000. Default: the next free one. A user that exists must have it already."`
+	UID                 *int          `yaml:"uid" min:"0" max:"60000" doc:"Its number, 0 to 60000. Default: the next free one. A user that exists must have it already."`
 	Password            *Password     `yaml:"password" doc:"How the user logs in with a password. Default: not at all for a new user, unchanged for one that exists."`
-	PasswordExpiresDays *int          `yaml:"passwordExpiresDays" doc:"Days after which the password must be changed, -1 (never) to 99999."`
+	PasswordExpiresDays *int          `yaml:"passwordExpiresDays" min:"-1" max:"99999" doc:"Days after which the password must be changed, -1 (never) to 99999."`
 	SSHPublicKeyPaths   []config.Path `yaml:"sshPublicKeyPaths" doc:"Files with public keys that may log in as this user."`
 	SSHPublicKeys       []SSHKey      `yaml:"sshPublicKeys" doc:"Public keys that may log in as this user."`
 	PrimaryGroup        AccountRef    `yaml:"primaryGroup" doc:"The user's first group. Default: a group of its own name, as the image's useradd does."`
@@ -40,11 +40,17 @@ type User struct {
 // AccountRef is the name of a group; empty for none.
 type AccountRef string
 
+// Describe tells how the name is written.
+func (AccountRef) Describe() config.Form { return AccountName("").Describe() }
+
 // Validate checks the name's form.
 func (r *AccountRef) Validate(at *config.At) { (*AccountName)(r).Validate(at) }
 
 // DirRef is the absolute path of a folder in the image; empty for none.
 type DirRef string
+
+// Describe tells how the path is written.
+func (DirRef) Describe() config.Form { return Command("").Describe() }
 
 // Validate checks that the path is absolute and fits /etc/passwd.
 func (r *DirRef) Validate(at *config.At) { (*Command)(r).Validate(at) }
@@ -52,19 +58,18 @@ func (r *DirRef) Validate(at *config.At) { (*Command)(r).Validate(at) }
 // Command is the path of a program in the image.
 type Command string
 
+// Describe tells how the path is written.
+func (Command) Describe() config.Form { return config.Form{Kind: "path", Pattern: `^/[^:\n]*$`} }
+
 // Validate checks that the text fits /etc/passwd.
 func (c *Command) Validate(at *config.At) {
-	if !strings.HasPrefix(string(*c), "/") || strings.ContainsAny(string(*c), ":\n") {
+	if !c.Describe().Fits(string(*c)) {
 		at.Errorf("%q is not an absolute path in the image", string(*c)).Hint("begin it with \"/\" and use no \":\"")
 	}
 }
 
-// Validate checks ranges and files.
+// Validate checks files.
 func (u *User) Validate(at *config.At) {
-	checkID(at, "uid", u.UID)
-	if d := u.PasswordExpiresDays; d != nil && (*d < -1 || *d > 99999) {
-		at.Field("passwordExpiresDays").Errorf("passwordExpiresDays: %d is out of range", *d).Hint("use a number of days from 0 to 99999, or -1 for never")
-	}
 	for i, p := range u.SSHPublicKeyPaths {
 		CheckKeyFile(p, at.Field("sshPublicKeyPaths").Index(i))
 	}
