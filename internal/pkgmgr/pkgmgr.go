@@ -6,15 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/tempfile"
 )
 
 // SourceKind is what a source of packages is.
@@ -87,8 +83,9 @@ type manager interface {
 	update(ctx context.Context, names []string) error
 	// missing returns those of the names that are not installed.
 	missing(ctx context.Context, names []string) ([]string, error)
-	// packages is the suffix of the package files worth keeping for other runs.
-	packages() string
+	// named calls f for those of the files that an index of this run names, where that index is one that
+	// no program of the image can have written.
+	named(files map[digest]string, f func(digest) error) error
 }
 
 // work is where our files are seen in the image: on its tmpfs /run, so that none can stay.
@@ -99,6 +96,7 @@ type Session struct {
 	m     *machine.Machine
 	mgr   manager
 	guard *guard
+	store *store // what runs share; nil where there is none
 	undo  []func() error
 	dir   string // of this session, on the scratch filesystem
 }
@@ -116,7 +114,7 @@ func Open(ctx context.Context, m *machine.Machine, o Options) (s *Session, err e
 			s = nil
 		}
 	}()
-	for _, d := range []string{"cache", "upper", "work", "lists"} {
+	for _, d := range []string{"cache", "lists", "parsed"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
 			return s, err
 		}
@@ -127,8 +125,11 @@ func Open(ctx context.Context, m *machine.Machine, o Options) (s *Session, err e
 	if s.guard, err = newGuard(m); err != nil {
 		return s, err
 	}
-	if err := s.mountCache(); err != nil {
-		return s, err
+	if m.Cache != "" {
+		if s.store, err = openStore(m.Cache); err != nil {
+			return s, fmt.Errorf("package cache: %w", err)
+		}
+		s.undo = append(s.undo, s.store.close)
 	}
 	switch m.Facts.PackageManager {
 	case "tdnf", "dnf":
@@ -139,27 +140,6 @@ func Open(ctx context.Context, m *machine.Machine, o Options) (s *Session, err e
 		err = errors.New("the image has no package manager that this program knows (tdnf, dnf, apt)")
 	}
 	return s, err
-}
-
-// mountCache makes the session's cache folder: what other runs have downloaded shows through, what
-// this run downloads stays its own. So runs neither wait for nor disturb each other; each package
-// manager checks what it finds there against the hash in its index.
-func (s *Session) mountCache() error {
-	if s.m.Cache == "" {
-		return nil
-	}
-	shared := filepath.Join(s.m.Cache, s.m.Facts.PackageManager)
-	if err := os.MkdirAll(shared, 0o755); err != nil {
-		return err
-	}
-	cache := filepath.Join(s.dir, "cache")
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", shared, filepath.Join(s.dir, "upper"), filepath.Join(s.dir, "work"))
-	if err := unix.Mount("overlay", cache, "overlay", 0, options); err != nil {
-		s.m.Log.Debug("no shared package cache", "error", err)
-		return nil
-	}
-	s.undo = append(s.undo, func() error { return unix.Unmount(cache, 0) })
-	return nil
 }
 
 // bind shows a folder of the worker in the image until the session is closed.
@@ -216,12 +196,10 @@ func (s *Session) ensure(ctx context.Context, names []string, f func(context.Con
 	return err
 }
 
-// Close takes everything of ours out of the image and offers what was downloaded to other runs.
+// Close takes everything of ours out of the image and keeps what was downloaded for other runs.
 func (s *Session) Close(ctx context.Context) error {
 	var errs []error
-	if s.mgr != nil && s.m.Cache != "" {
-		s.share()
-	}
+	s.keep()
 	for i := len(s.undo) - 1; i >= 0; i-- {
 		errs = append(errs, s.undo[i]())
 	}
@@ -230,49 +208,4 @@ func (s *Session) Close(ctx context.Context) error {
 		errs = append(errs, s.guard.restore(ctx))
 	}
 	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
-}
-
-// share moves the packages this run has downloaded into the shared cache, each complete or not at
-// all. That it fails is no reason to fail the run.
-func (s *Session) share() {
-	upper := filepath.Join(s.dir, "upper")
-	shared := filepath.Join(s.m.Cache, s.m.Facts.PackageManager)
-	err := filepath.WalkDir(upper, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !strings.HasSuffix(name, s.mgr.packages()) || filepath.Base(filepath.Dir(name)) == "partial" {
-			return err
-		}
-		rel, err := filepath.Rel(upper, name)
-		if err != nil {
-			return err
-		}
-		return publish(name, filepath.Join(shared, rel))
-	})
-	if err != nil {
-		s.m.Log.Debug("downloads were not shared with other runs", "error", err)
-	}
-}
-
-func publish(src, dst string) error {
-	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
-		return err
-	}
-	in, err := os.Open(src)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	dir, err := os.Open(filepath.Dir(dst))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	out, err := tempfile.Create(dir)
-	if err != nil {
-		return err
-	}
-	defer out.Discard()
-	if _, err := out.ReadFrom(in); err != nil {
-		return err
-	}
-	return out.Publish(filepath.Base(dst))
 }

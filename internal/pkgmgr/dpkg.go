@@ -1,0 +1,61 @@
+package pkgmgr
+
+import (
+	"bufio"
+	"os"
+	"strings"
+
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
+)
+
+// dpkgStatus is the database of what is installed.
+const dpkgStatus = "/var/lib/dpkg/status"
+
+// eachInstalled reads the database of an image.
+func eachInstalled(root *rootfs.Root, use func(*stanza)) error {
+	f, err := root.Open(dpkgStatus, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return eachStanza(f, func(s *stanza) {
+		if s.installed() {
+			use(s)
+		}
+	})
+}
+
+// without returns the wishes that no installed package is.
+func without(root *rootfs.Root, wishes []wish, is func(wish, *stanza) bool) (absent []wish, err error) {
+	found := map[string]bool{}
+	err = eachInstalled(root, func(s *stanza) {
+		for _, w := range wishes {
+			if is(w, s) {
+				found[w.text] = true
+			}
+		}
+	})
+	for _, w := range wishes {
+		if !found[w.text] && !w.open() {
+			absent = append(absent, w)
+		}
+	}
+	return absent, err
+}
+
+// debArchs are dpkg's names of the architectures of an image, its own first.
+func debArchs(m *machine.Machine) (archs []string) {
+	if f, err := m.Root.Open("/var/lib/dpkg/arch", os.O_RDONLY, 0); err == nil {
+		defer f.Close()
+		for lines := bufio.NewScanner(f); lines.Scan() && len(archs) < 16; {
+			if a := strings.TrimSpace(lines.Text()); a != "" {
+				archs = append(archs, a)
+			}
+		}
+	}
+	if len(archs) > 0 {
+		return archs
+	}
+	return []string{map[string]string{"x86_64": "amd64", "aarch64": "arm64", "i686": "i386", "armv7l": "armhf", "riscv64": "riscv64"}[m.Facts.Arch]}
+}

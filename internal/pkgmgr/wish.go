@@ -1,0 +1,75 @@
+package pkgmgr
+
+import (
+	"bytes"
+	"path"
+	"strings"
+)
+
+// wish is a package as a config asks for it, in apt's words: name, name:arch, name=version, name/suite or
+// a pattern of names.
+type wish struct {
+	text    string
+	name    string
+	arch    string
+	version string
+	suite   string
+}
+
+func parseWish(text string) wish {
+	w := wish{text: text}
+	w.name, w.version, _ = strings.Cut(text, "=")
+	if w.version == "" {
+		w.name, w.suite, _ = strings.Cut(text, "/")
+	}
+	w.name, w.arch, _ = strings.Cut(w.name, ":")
+	return w
+}
+
+func parseWishes(texts []string) (list []wish) {
+	for _, t := range texts {
+		list = append(list, parseWish(t))
+	}
+	return list
+}
+
+// pattern tells whether the name stands for several: a pattern of the shell.
+func (w wish) pattern() bool { return strings.ContainsAny(w.name, "*?[") }
+
+// open tells whether nothing but apt knows what is meant: a task, or a regular expression.
+func (w wish) open() bool { return strings.ContainsAny(w.name, "^$()|\\") }
+
+// named tells whether the package is the one that is wished for, by its own name.
+func (w wish) named(s *stanza) bool {
+	if w.version != "" && w.version != string(s.version) || !w.fits(s) {
+		return false
+	}
+	if w.pattern() {
+		ok, _ := path.Match(w.name, string(s.name))
+		return ok
+	}
+	return w.name == string(s.name)
+}
+
+func (w wish) fits(s *stanza) bool {
+	return w.arch == "" || w.arch == "any" || w.arch == "native" || w.arch == string(s.arch) || string(s.arch) == "all"
+}
+
+// provided tells whether the package stands for what is wished for: a virtual package, or one that was
+// renamed. deb-control(5) has the form, a list of "name" and "name (= version)".
+func (w wish) provided(s *stanza) bool {
+	if len(s.provides) == 0 || !bytes.Contains(s.provides, []byte(w.name)) || !w.fits(s) || w.pattern() {
+		return false
+	}
+	for p := range bytes.SplitSeq(s.provides, []byte(",")) {
+		name, version, _ := strings.Cut(string(bytes.TrimSpace(p)), " ")
+		name, _, _ = strings.Cut(name, ":")
+		if name == w.name && (w.version == "" || w.version == strings.Trim(version, "(= )")) {
+			return true
+		}
+	}
+	return false
+}
+
+// satisfied tells whether the package is what is wished for, under whatever name.
+func (w wish) satisfied(s *stanza) bool { return w.named(s) || w.provided(s) }
