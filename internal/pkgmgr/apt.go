@@ -93,7 +93,7 @@ func (a *apt) run(ctx context.Context, args ...string) error {
 func (a *apt) refresh(ctx context.Context) error {
 	if a.s.store != nil && a.index == nil {
 		a.index = fetchApt(ctx, a.s.store, a.plan.entries, debArchs(a.s.m))
-		if err := a.showIndex(); err != nil {
+		if err := a.showIndex(ctx); err != nil {
 			a.s.m.Log.Debug("the indexes are apt's to fetch", "error", err)
 		}
 	}
@@ -104,13 +104,13 @@ func (a *apt) refresh(ctx context.Context) error {
 	return err
 }
 
-func (a *apt) showIndex() error {
+func (a *apt) showIndex(ctx context.Context) error {
 	lists, err := rootfs.New(filepath.Join(a.s.dir, "lists"))
 	if err != nil {
 		return err
 	}
 	defer lists.Close()
-	return a.index.put(lists)
+	return a.index.put(ctx, lists)
 }
 
 func (a *apt) remove(ctx context.Context, names []string) error {

@@ -30,6 +30,7 @@ import (
 // has been checked here.
 type aptIndex struct {
 	store    *store
+	client   *http.Client
 	releases []*release
 	complete bool // every source was read, so that a name that is nowhere does not exist
 }
@@ -66,14 +67,13 @@ const (
 
 // fetchApt reads the indexes of all entries. Sources that it cannot read are apt's to read.
 func fetchApt(ctx context.Context, st *store, entries []aptEntry, archs []string) *aptIndex {
-	x := &aptIndex{store: st, complete: true}
-	client := newClient()
-	defer client.CloseIdleConnections()
+	x := &aptIndex{store: st, client: newClient(), complete: true}
+	defer x.client.CloseIdleConnections()
 	var wg sync.WaitGroup
 	var lock sync.Mutex
 	for _, part := range parts(entries, archs) {
 		wg.Go(func() {
-			r, err := part.fetch(ctx, client, st)
+			r, err := part.fetch(ctx, x.client, st)
 			lock.Lock()
 			defer lock.Unlock()
 			if err != nil {
@@ -282,13 +282,20 @@ func fetchInto(ctx context.Context, c *http.Client, st *store, url string, plain
 }
 
 // put shows the indexes to apt: as those that it has fetched the last time.
-func (x *aptIndex) put(lists *rootfs.Root) error {
+func (x *aptIndex) put(ctx context.Context, lists *rootfs.Root) error {
 	for _, r := range x.releases {
 		if !r.inline {
 			continue
 		}
 		for _, f := range r.indexes {
-			if err := x.store.copyTo(f.sum, lists, aptListName(r.base+f.name)); err != nil {
+			name := aptListName(r.base + f.name)
+			err := x.store.copyTo(f.sum, lists, name)
+			if errors.Is(err, errDamaged) {
+				if err = r.fetchIndex(ctx, x.client, x.store, f.name, f.listed); err == nil {
+					err = x.store.copyTo(f.sum, lists, name)
+				}
+			}
+			if err != nil {
 				return err
 			}
 		}
