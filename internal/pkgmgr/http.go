@@ -16,7 +16,9 @@ const silence = 30 * time.Second
 // httpStatus is an answer other than 200.
 type httpStatus int
 
-func (s httpStatus) Error() string { return fmt.Sprintf("the server answered %d %s", int(s), http.StatusText(int(s))) }
+func (s httpStatus) Error() string {
+	return fmt.Sprintf("the server answered %d %s", int(s), http.StatusText(int(s)))
+}
 
 // newClient returns a client that waits for a server only as long as that says something.
 func newClient() *http.Client {

@@ -72,4 +72,3 @@ func inode(fi fs.FileInfo) uint64 {
 	}
 	return 0
 }
-
