@@ -86,7 +86,7 @@ func (a *apt) command(args ...string) *hostcmd.Cmd {
 }
 
 func (a *apt) run(ctx context.Context, args ...string) error {
-	return a.s.m.Run(ctx, a.command(args...))
+	return a.s.watch(ctx, a.command(args...), func(string) {})
 }
 
 // refresh fetches the indexes, and lets apt check their signatures and read what we could not.
@@ -114,11 +114,11 @@ func (a *apt) showIndex(ctx context.Context) error {
 }
 
 func (a *apt) remove(ctx context.Context, names []string) error {
-	wishes := parseWishes(names)
+	wishes := parseDebWishes(names)
 	if err := a.run(ctx, append([]string{"remove", "--auto-remove"}, names...)...); err != nil {
 		return err
 	}
-	absent, err := without(a.s.m.Root, wishes, wish.named)
+	absent, err := without(a.s.m.Root, wishes, debWish.named)
 	if err == nil && len(absent) < len(wishes) {
 		err = fmt.Errorf("apt-get reported success, but of these some are still installed: %s", strings.Join(names, ", "))
 	}
@@ -153,7 +153,7 @@ func (a *apt) change(ctx context.Context, args ...string) error {
 	var offers error
 	// Answering no would not do: apt asks nothing where no package comes along with those named.
 	ask := a.command(append([]string{"-o", "Acquire::ForceHash=SHA256", "--print-uris"}, args...)...)
-	ask.OnLine = func(line string) {
+	_ = a.s.watch(ctx, ask, func(line string) { // a failure shows in the transaction itself
 		if m := aptNeeds.FindStringSubmatch(line); m != nil {
 			n, _ := strconv.ParseFloat(strings.ReplaceAll(m[1], ",", ""), 64)
 			need = uint64(n * map[string]float64{"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[m[2]])
@@ -163,8 +163,7 @@ func (a *apt) change(ctx context.Context, args ...string) error {
 				offers = errors.Join(offers, a.s.offer(d, m[1]))
 			}
 		}
-	}
-	_ = a.s.m.Run(ctx, ask) // a failure shows in the transaction itself
+	})
 	if offers != nil {
 		return offers
 	}
@@ -177,7 +176,7 @@ func (a *apt) change(ctx context.Context, args ...string) error {
 
 // missing asks dpkg's database, by name and by what packages stand for.
 func (a *apt) missing(_ context.Context, names []string) (texts []string, err error) {
-	absent, err := without(a.s.m.Root, parseWishes(names), wish.satisfied)
+	absent, err := without(a.s.m.Root, parseDebWishes(names), debWish.satisfied)
 	for _, w := range absent {
 		texts = append(texts, w.text)
 	}

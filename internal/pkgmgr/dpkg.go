@@ -27,7 +27,7 @@ func eachInstalled(root *rootfs.Root, use func(*stanza)) error {
 }
 
 // without returns the wishes that no installed package is.
-func without(root *rootfs.Root, wishes []wish, is func(wish, *stanza) bool) (absent []wish, err error) {
+func without(root *rootfs.Root, wishes []debWish, is func(debWish, *stanza) bool) (absent []debWish, err error) {
 	found := map[string]bool{}
 	err = eachInstalled(root, func(s *stanza) {
 		for _, w := range wishes {

@@ -27,8 +27,7 @@ func (s *Session) watch(ctx context.Context, c *hostcmd.Cmd, line func(string)) 
 		lines.Add(1)
 		line(text)
 	}
-	received := filepath.Join(s.dir, "cache")
-	go untilStalled(ctx, stall, func() (int64, time.Duration) { return lines.Load() + sizeOf(received), computed() }, func() {
+	go untilStalled(ctx, stall, func() (int64, time.Duration) { return lines.Load() + sizeOf(s.dir), computed() }, func() {
 		cancel(fmt.Errorf("nothing has happened for %s: a server may be silent, or a script may wait for ever", stall))
 	})
 	return s.m.Run(ctx, c)

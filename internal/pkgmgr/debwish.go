@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// wish is a package as a config asks for it, in apt's words: name, name:arch, name=version, name/suite or
+// debWish is a package as a config asks for it, in apt's words: name, name:arch, name=version, name/suite or
 // a pattern of names.
-type wish struct {
+type debWish struct {
 	text    string
 	name    string
 	arch    string
@@ -16,8 +16,8 @@ type wish struct {
 	suite   string
 }
 
-func parseWish(text string) wish {
-	w := wish{text: text}
+func parseDebWish(text string) debWish {
+	w := debWish{text: text}
 	w.name, w.version, _ = strings.Cut(text, "=")
 	if w.version == "" {
 		w.name, w.suite, _ = strings.Cut(text, "/")
@@ -26,21 +26,21 @@ func parseWish(text string) wish {
 	return w
 }
 
-func parseWishes(texts []string) (list []wish) {
+func parseDebWishes(texts []string) (list []debWish) {
 	for _, t := range texts {
-		list = append(list, parseWish(t))
+		list = append(list, parseDebWish(t))
 	}
 	return list
 }
 
 // pattern tells whether the name stands for several: a pattern of the shell.
-func (w wish) pattern() bool { return strings.ContainsAny(w.name, "*?[") }
+func (w debWish) pattern() bool { return strings.ContainsAny(w.name, "*?[") }
 
 // open tells whether nothing but apt knows what is meant: a task, or a regular expression.
-func (w wish) open() bool { return strings.ContainsAny(w.name, "^$()|\\") }
+func (w debWish) open() bool { return strings.ContainsAny(w.name, "^$()|\\") }
 
 // named tells whether the package is the one that is wished for, by its own name.
-func (w wish) named(s *stanza) bool {
+func (w debWish) named(s *stanza) bool {
 	if w.version != "" && w.version != string(s.version) || !w.fits(s) {
 		return false
 	}
@@ -51,13 +51,13 @@ func (w wish) named(s *stanza) bool {
 	return w.name == string(s.name)
 }
 
-func (w wish) fits(s *stanza) bool {
+func (w debWish) fits(s *stanza) bool {
 	return w.arch == "" || w.arch == "any" || w.arch == "native" || w.arch == string(s.arch) || string(s.arch) == "all"
 }
 
 // provided tells whether the package stands for what is wished for: a virtual package, or one that was
 // renamed. deb-control(5) has the form, a list of "name" and "name (= version)".
-func (w wish) provided(s *stanza) bool {
+func (w debWish) provided(s *stanza) bool {
 	if len(s.provides) == 0 || !bytes.Contains(s.provides, []byte(w.name)) || !w.fits(s) || w.pattern() {
 		return false
 	}
@@ -72,4 +72,4 @@ func (w wish) provided(s *stanza) bool {
 }
 
 // satisfied tells whether the package is what is wished for, under whatever name.
-func (w wish) satisfied(s *stanza) bool { return w.named(s) || w.provided(s) }
+func (w debWish) satisfied(s *stanza) bool { return w.named(s) || w.provided(s) }

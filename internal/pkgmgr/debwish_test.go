@@ -35,7 +35,7 @@ Status: install ok installed
 Architecture: i386
 Version: 2.36-9`
 
-func TestWishes(t *testing.T) {
+func TestDebWishes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][2]bool{ // by its own name; or by what a package stands for
 		"exim4-daemon-light": {true, true}, "exim4-daemon-light=4.96-15": {true, true}, "exim4-daemon-light=4.97": {false, false},
@@ -45,7 +45,7 @@ func TestWishes(t *testing.T) {
 		"gone": {false, false}, "half": {false, false}, "libc6:i386": {true, true}, "libc6:amd64": {false, false}, "libc6:i386=2.36-9": {true, true},
 		"exim4-*": {true, true}, "exim5-*": {false, false}, "default-*": {false, false},
 	} {
-		w := parseWish(text)
+		w := parseDebWish(text)
 		var got [2]bool
 		err := eachStanza(strings.NewReader(testStatus), func(s *stanza) {
 			got[0] = got[0] || s.installed() && w.named(s)
