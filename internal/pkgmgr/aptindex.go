@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -308,7 +307,7 @@ func (x *aptIndex) put(ctx context.Context, lists *rootfs.Root) error {
 
 // put writes the release as a server would date it, so that apt asks whether there is a newer one.
 func (r *release) put(lists *rootfs.Root) error {
-	f, err := lists.Open(aptListName(r.base+"InRelease"), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o644)
+	f, err := lists.Create(aptListName(r.base+"InRelease"), 0o644)
 	if err != nil {
 		return err
 	}

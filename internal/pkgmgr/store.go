@@ -95,7 +95,7 @@ func (s *store) read(d digest, use func(io.Reader) error) error {
 
 // copyTo makes a new file below a root of a file of the store; it is gone again if that proves damaged.
 func (s *store) copyTo(d digest, root *rootfs.Root, name string) error {
-	out, err := root.Open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o644)
+	out, err := root.Create(name, 0o644)
 	if err != nil {
 		return err
 	}
