@@ -10,13 +10,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/rootfs"
 )
 
 // Packages go from run to run through the store only. The image works on a private folder, which is
 // filled before a transaction with what its index names, and looked through at the end, when no
-// process of the image is left.
+// process of the image is left: each of its programs ends with all that it has started.
 
 // offer puts a file of the store into the session's downloads, at the path below them where the package
 // manager looks for it. It is compared on the way; where it is not there the manager downloads it.
@@ -46,9 +45,6 @@ func (s *Session) downloads() string { return s.dir + "/cache" }
 func (s *Session) keep() {
 	if s.store == nil || s.mgr == nil {
 		return
-	}
-	if names := machine.EndLeftovers(); len(names) > 0 {
-		s.m.Log.Warn("ended processes that package work left running", "processes", names)
 	}
 	if err := s.keepNamed(); err != nil {
 		s.m.Log.Debug("downloads were not shared with other runs", "error", err)
