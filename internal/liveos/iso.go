@@ -254,7 +254,11 @@ func grubPlaces(st *stage) []string {
 
 // ownPlaces are those where the image's own GRUBs look.
 func ownPlaces(st *stage) (places []string) {
-	for _, program := range []string{st.firmware.grub, st.firmware.net} {
+	programs := []string{st.firmware.grub}
+	if st.spec.Network {
+		programs = append(programs, st.firmware.net)
+	}
+	for _, program := range programs {
 		if g := readGRUB(st.m.Root, program); g != nil && strings.HasPrefix(g.Prefix, "/") && g.Prefix != "/" {
 			places = append(places, strings.TrimPrefix(path.Clean(g.Prefix), "/"))
 		}

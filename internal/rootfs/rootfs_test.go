@@ -191,3 +191,28 @@ func TestFilesOfTheKernel(t *testing.T) {
 		}
 	}
 }
+
+// TestSub: a folder that is a root of its own says where it lies on the host, as any root does.
+func TestSub(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root, err := New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := root.MkdirAll("/a/b", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := root.Sub("a/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	if want := filepath.Join(dir, "a/b"); sub.Dir() != want {
+		t.Errorf("it lies in %s, want %s", sub.Dir(), want)
+	}
+	if err := sub.WriteFile("/x", []byte("y"), 0o644); err != nil || !root.Exists("/a/b/x") {
+		t.Errorf("it is another folder: %v", err)
+	}
+}

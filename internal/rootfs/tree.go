@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,12 @@ func (r *Root) Sub(name string) (*Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Root{dir: f}, nil
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Root{dir: os.NewFile(uintptr(fd), filepath.Join(r.Dir(), clean(name)))}, nil // the name is what Dir says
 }
 
 // Walk visits what is below a folder, parents first. Links are visited, not followed.
