@@ -33,7 +33,7 @@ func Probe(root *rootfs.Root, mounts []Filesystem) (*Facts, error) {
 	if f.Arch, err = arch(root); err != nil {
 		return nil, err
 	}
-	f.PackageManager = m.firstProgram(map[string]string{"tdnf": "tdnf", "dnf5": "dnf", "dnf": "dnf", "apt-get": "apt"}, "tdnf", "dnf5", "dnf", "apt-get")
+	f.PackageManager = m.packageManager()
 	f.Initramfs = m.firstProgram(map[string]string{"mkinitrd": "mkinitrd", "dracut": "dracut", "update-initramfs": "initramfs-tools"}, "update-initramfs", "mkinitrd", "dracut")
 	if f.Boot, err = boot.Detect(root); err != nil {
 		return nil, err

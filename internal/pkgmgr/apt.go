@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ type apt struct {
 	plan    *aptPlan
 	index   *aptIndex // nil until it was read
 	options []string
+	seen    *Indexes // of the sources, as the run has read them before
 }
 
 const (
@@ -44,7 +46,7 @@ var aptOptions = []string{
 }
 
 func newApt(ctx context.Context, s *Session, o Options) (*apt, error) {
-	a := &apt{s: s}
+	a := &apt{s: s, seen: o.Indexes}
 	for name, place := range aptFolders {
 		if err := s.bind(filepath.Join(s.dir, name), place, false); err != nil {
 			return nil, err
@@ -56,9 +58,6 @@ func newApt(ctx context.Context, s *Session, o Options) (*apt, error) {
 	var err error
 	if a.plan, err = planApt(s.m, o); err != nil {
 		return nil, err
-	}
-	for _, l := range a.plan.left {
-		s.m.Log.Warn("a source of packages is not used", "source", l)
 	}
 	if err := a.plan.write(s); err != nil {
 		return nil, err
@@ -92,7 +91,11 @@ func (a *apt) run(ctx context.Context, args ...string) error {
 // refresh fetches the indexes, and lets apt check their signatures and read what we could not.
 func (a *apt) refresh(ctx context.Context) error {
 	if a.s.store != nil && a.index == nil {
-		a.index = fetchApt(ctx, a.s.store, a.plan.entries, debArchs(a.s.m))
+		if a.seen != nil && a.seen.apt != nil {
+			a.index = a.seen.apt.with(a.s.store)
+		} else {
+			a.index = fetchApt(ctx, a.s.store, a.plan.entries, debArchs(a.s.m))
+		}
 		if err := a.showIndex(ctx); err != nil {
 			a.s.m.Log.Debug("the indexes are apt's to fetch", "error", err)
 		}
@@ -130,14 +133,22 @@ func (a *apt) updateAll(ctx context.Context) error {
 }
 
 func (a *apt) install(ctx context.Context, names []string) error {
-	return a.change(ctx, append([]string{"install", "--no-install-recommends", "--no-install-suggests"}, names...)...)
+	return a.change(ctx, append([]string{"install", "--no-install-recommends", "--no-install-suggests"}, withVersions(names)...)...)
 }
 
 func (a *apt) update(ctx context.Context, names []string) error {
 	if absent, err := a.missing(ctx, names); err != nil || len(absent) > 0 {
 		return errors.Join(err, fmt.Errorf("not installed, so it cannot be updated: %s", strings.Join(absent, ", ")))
 	}
-	return a.change(ctx, append([]string{"install", "--only-upgrade", "--no-install-recommends"}, names...)...)
+	return a.change(ctx, append([]string{"install", "--only-upgrade", "--no-install-recommends"}, withVersions(names)...)...)
+}
+
+// withVersions lets apt go back to a version that is asked for by its number.
+func withVersions(names []string) []string {
+	if slices.ContainsFunc(names, func(n string) bool { return parseDebWish(n).version != "" }) {
+		return append([]string{"--allow-downgrades"}, names...)
+	}
+	return names
 }
 
 // aptNeeds is how apt says what a transaction takes, and aptFetch one file that it would download.
@@ -182,6 +193,9 @@ func (a *apt) missing(_ context.Context, names []string) (texts []string, err er
 	}
 	return texts, err
 }
+
+// owns looks through dpkg's lists of files.
+func (a *apt) owns(_ context.Context, path string) bool { return dpkgOwns(a.s.m.Root, path) }
 
 // named looks for the files in the indexes that we fetched.
 func (a *apt) named(files map[digest]string, use func(digest) error) error {

@@ -41,6 +41,7 @@ type release struct {
 	text     []byte
 	modified time.Time
 	files    map[string]listed
+	suites   []string
 	byHash   bool
 	noAll    bool // packages for all architectures are in the index of each
 	indexes  []packagesFile
@@ -86,6 +87,18 @@ func fetchApt(ctx context.Context, st *store, entries []aptEntry, archs []string
 	}
 	wg.Wait()
 	return x
+}
+
+// with is the same with a store that is open.
+func (x *aptIndex) with(st *store) *aptIndex {
+	y := *x
+	y.store = st
+	return &y
+}
+
+// hasSuite tells whether a release goes by that name.
+func (x *aptIndex) hasSuite(name string) bool {
+	return slices.ContainsFunc(x.releases, func(r *release) bool { return slices.Contains(r.suites, name) })
 }
 
 // releasePart is what entries want of one suite.
@@ -219,6 +232,9 @@ func (r *release) parse() error {
 			var value string
 			field, value, _ = strings.Cut(line, ":")
 			value = strings.TrimSpace(value)
+			if field == "Suite" || field == "Codename" || field == "Version" {
+				r.suites = append(r.suites, value)
+			}
 			r.byHash = r.byHash || field == "Acquire-By-Hash" && value == "yes"
 			r.noAll = r.noAll || field == "Architectures" && !slices.Contains(strings.Fields(value), "all") || field == "No-Support-for-Architecture-all" && value == "Packages"
 		}

@@ -3,6 +3,7 @@ package pkgmgr
 import (
 	"bufio"
 	"os"
+	"path"
 	"strings"
 
 	"imagecustomizer/internal/machine"
@@ -42,6 +43,32 @@ func without(root *rootfs.Root, wishes []debWish, is func(debWish, *stanza) bool
 		}
 	}
 	return absent, err
+}
+
+// dpkgOwns tells whether a package of the image brought the file.
+func dpkgOwns(root *rootfs.Root, name string) bool {
+	const info = "/var/lib/dpkg/info"
+	entries, _ := root.ReadDir(info)
+	for _, e := range entries {
+		if path.Ext(e.Name()) == ".list" && holdsLine(root, path.Join(info, e.Name()), name) {
+			return true
+		}
+	}
+	return false
+}
+
+func holdsLine(root *rootfs.Root, file, line string) bool {
+	f, err := root.Open(file, os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if lines.Text() == line {
+			return true
+		}
+	}
+	return false
 }
 
 // debArchs are dpkg's names of the architectures of an image, its own first.

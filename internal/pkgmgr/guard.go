@@ -22,6 +22,8 @@ type guard struct {
 	hadID     bool
 	hadSeed   bool
 	logs      map[string]int64 // size of each log; absent ones are not in it
+	// owned tells whether a package brought the file itself, which then stays; never nil.
+	owned func(ctx context.Context, path string) bool
 }
 
 const (
@@ -37,7 +39,7 @@ var logDirs = []string{"/var/log", "/var/log/apt"}
 var logPrefixes = []string{"dpkg.log", "alternatives.log", "term.log", "history.log", "eipp.log", "dnf", "hawkey.log", "tdnf"}
 
 func newGuard(m *machine.Machine) (*guard, error) {
-	g := &guard{root: m.Root, keys: map[string]bool{}, logs: map[string]int64{}}
+	g := &guard{root: m.Root, keys: map[string]bool{}, logs: map[string]int64{}, owned: func(context.Context, string) bool { return false }}
 	for _, k := range g.hostKeys() {
 		g.keys[k] = true
 	}
@@ -80,18 +82,20 @@ func (g *guard) logFiles() (files []string) {
 }
 
 // restore undoes what the guard is for.
-func (g *guard) restore(context.Context) error {
-	errs := []error{g.restoreID(), g.restoreLogs(), g.removeKeys()}
+func (g *guard) restore(ctx context.Context) error {
+	errs := []error{g.restoreID(ctx), g.restoreLogs(ctx), g.removeKeys(ctx)}
 	if !g.hadSeed {
 		errs = append(errs, g.root.Remove(seedFile))
 	}
 	return errors.Join(errs...)
 }
 
-func (g *guard) restoreID() error {
+func (g *guard) restoreID(ctx context.Context) error {
 	now, err := g.root.ReadFile(machineID)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !g.hadID, err == nil && g.hadID && string(now) == string(g.machineID):
+		return nil
+	case g.owned(ctx, machineID):
 		return nil
 	case !g.hadID:
 		return g.root.Remove(machineID)
@@ -100,10 +104,13 @@ func (g *guard) restoreID() error {
 }
 
 // restoreLogs cuts logs back to their old size: package managers only append.
-func (g *guard) restoreLogs() error {
+func (g *guard) restoreLogs(ctx context.Context) error {
 	var errs []error
 	for _, l := range g.logFiles() {
 		size, was := g.logs[l]
+		if !was && g.owned(ctx, l) {
+			continue
+		}
 		if !was {
 			errs = append(errs, g.root.Remove(l))
 			continue
@@ -127,11 +134,11 @@ func (g *guard) cut(log string, size int64) error {
 }
 
 // removeKeys removes ssh host keys made by the run and sees that the system makes its own.
-func (g *guard) removeKeys() error {
+func (g *guard) removeKeys(ctx context.Context) error {
 	var errs []error
 	removed := false
 	for _, k := range g.hostKeys() {
-		if !g.keys[k] {
+		if !g.keys[k] && !g.owned(ctx, k) {
 			removed = true
 			errs = append(errs, g.root.Remove(k))
 		}

@@ -51,14 +51,17 @@ type Options struct {
 	Sources     []Source // a later one beats an earlier one, and all beat the image's own
 	NoBaseRepos bool     // leave the image's own repositories out
 	Debconf     []string // lines for debconf-set-selections(1)
+	Indexes     *Indexes // what Check reads for the sessions of the same run; nil keeps nothing
 }
 
 // Check looks for everything wrong with the sources of a session and with what it is to do, and changes
 // nothing. Install, update and remove are the names of packages.
-func Check(m *machine.Machine, o Options, install, update, remove []string) []Fault {
+func Check(ctx context.Context, m *machine.Machine, o Options, install, update, remove []string) []Fault {
 	switch m.Facts.PackageManager {
 	case "tdnf", "dnf":
 		return checkRPM(m, o, install, update, remove)
+	case "apt":
+		return checkApt(ctx, m, o, install, update, remove)
 	}
 	return nil
 }
@@ -83,6 +86,8 @@ type manager interface {
 	update(ctx context.Context, names []string) error
 	// missing returns those of the names that are not installed.
 	missing(ctx context.Context, names []string) ([]string, error)
+	// owns tells whether a package brought the file.
+	owns(ctx context.Context, path string) bool
 	// named calls f for those of the files that an index of this run names, where that index is one that
 	// no program of the image can have written.
 	named(files map[digest]string, f func(digest) error) error
@@ -138,6 +143,9 @@ func Open(ctx context.Context, m *machine.Machine, o Options) (s *Session, err e
 		s.mgr, err = newApt(ctx, s, o)
 	default:
 		err = errors.New("the image has no package manager that this program knows (tdnf, dnf, apt)")
+	}
+	if err == nil {
+		s.guard.owned = s.mgr.owns
 	}
 	return s, err
 }

@@ -325,5 +325,10 @@ func (r *rpm) hasGroup(ctx context.Context, id string) (is bool, err error) {
 	return is, r.s.m.Run(ctx, c)
 }
 
+// owns asks the package database.
+func (r *rpm) owns(ctx context.Context, path string) bool {
+	return r.s.m.Run(ctx, hostcmd.New("rpm", "-qf", "--", path)) == nil
+}
+
 // named finds none: nothing but the image's own programs has read the indexes.
 func (r *rpm) named(map[digest]string, func(digest) error) error { return nil }

@@ -98,7 +98,7 @@ func planPackages(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Pro
 	if p.empty() || len(problems) > 0 {
 		return nil, problems
 	}
-	options := pkgmgr.Options{Sources: sources, NoBaseRepos: in.NoBaseRepos, Debconf: p.Debconf}
+	options := pkgmgr.Options{Sources: sources, NoBaseRepos: in.NoBaseRepos, Debconf: p.Debconf, Indexes: &pkgmgr.Indexes{}}
 	if !p.needSources() { // then nothing is wrong with them
 		options.Sources, options.NoBaseRepos = nil, true
 	}
@@ -120,9 +120,9 @@ func (p Packages) check(f *machine.Facts, in Inputs) (sources []pkgmgr.Source, p
 		}
 		return nil, problems
 	}
-	sources, flag, others := in.RPMSources, "--deb-source", in.DebSources
+	sources, own, flag, others := in.RPMSources, "--rpm-source", "--deb-source", in.DebSources
 	if f.PackageManager == "apt" {
-		sources, flag, others = in.DebSources, "--rpm-source", in.RPMSources
+		sources, own, flag, others = in.DebSources, flag, own, in.RPMSources
 	} else if len(p.Debconf) > 0 {
 		problem("debconfSelections are for images with apt; this one has "+f.PackageManager, "remove them")
 	}
@@ -130,7 +130,7 @@ func (p Packages) check(f *machine.Facts, in Inputs) (sources []pkgmgr.Source, p
 		problem(flag+" is of no use for an image with "+f.PackageManager, "leave it out")
 	}
 	if p.needSources() && in.NoBaseRepos && len(sources) == 0 {
-		problem("packages are to be installed or updated, but there is no source of packages", "leave out --disable-base-image-rpm-repos, or give --rpm-source")
+		problem("packages are to be installed or updated, but there is no source of packages", "leave out --disable-base-image-rpm-repos, or give "+own)
 	}
 	return sources, problems
 }
@@ -171,8 +171,8 @@ func (s ChangePackages) String() string {
 func (s ChangePackages) Brings() bool { return s.UpdateAll || len(s.Install)+len(s.Update) > 0 }
 
 // Check looks for what is wrong with the sources of packages.
-func (s ChangePackages) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
-	for _, f := range pkgmgr.Check(m, s.Options, s.Install, s.Update, s.Remove) {
+func (s ChangePackages) Check(ctx context.Context, m *machine.Machine) (problems []plan.Problem) {
+	for _, f := range pkgmgr.Check(ctx, m, s.Options, s.Install, s.Update, s.Remove) {
 		problems = append(problems, plan.Problem{Text: f.String(), Hint: f.Hint})
 	}
 	return problems
