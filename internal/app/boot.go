@@ -42,7 +42,7 @@ func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Write
 	}
 	m, err := vm.Start(ctx, vm.Options{
 		Drive: vm.Drive(o.As), Keep: o.Keep,
-		Image: o.ImageFile, Format: format.Name, Firmware: vm.Firmware(o.Firmware),
+		Image: o.ImageFile, Format: format.Name, Backing: format.Backing, Firmware: vm.Firmware(o.Firmware),
 		MemoryMiB: o.Memory, CPUs: o.CPUs, SSHPort: o.SSHPort, Log: stdout,
 	})
 	if err != nil {

@@ -30,6 +30,7 @@ var layers = []layer{
 	{names: []string{"internal/sandbox"}},
 	{names: []string{"internal/cow", "internal/config", "internal/rootfs", "internal/ui", "internal/hostfs", "internal/filetree"}},
 	{names: []string{"internal/hostcmd", "internal/seed", "internal/tempfile", "internal/printable"}},
+	{names: []string{"internal/confine"}},
 }
 
 type layer struct {

@@ -59,7 +59,7 @@ func (m memory) scheme(t *testing.T) Scheme {
 // output runs a program that must be there and succeed.
 func output(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	out, err := hostcmd.New(program, args...).Output(context.Background())
+	out, err := hostcmd.Unconfined("a test", program, args...).Output(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,12 +58,12 @@ func OpenFAT(ctx context.Context, device, dir string) (*FAT, error) {
 // repair sets right what an unclean shutdown left, such as the mark of one. Otherwise the check after
 // a run would find errors that the run did not make.
 func (f *FAT) repair(ctx context.Context) error {
-	check := hostcmd.New("fsck.vfat", "-n", f.device)
+	check := hostcmd.New("fsck.vfat", "-n", f.device).Reading(f.device)
 	if check.Run(ctx) == nil {
 		return nil
 	}
 	const repaired = 1 // exit status
-	if err := hostcmd.New("fsck.vfat", "-a", f.device).Run(ctx); err != nil && hostcmd.ExitStatus(err) != repaired {
+	if err := hostcmd.New("fsck.vfat", "-a", f.device).Writing(f.device).Run(ctx); err != nil && hostcmd.ExitStatus(err) != repaired {
 		return err
 	}
 	if err := check.Run(ctx); err != nil {
@@ -130,7 +130,7 @@ func parseFlags(list string) map[string]string {
 var mtoolsEnv = append([]string{"MTOOLSRC=/dev/null", "MTOOLS_SKIP_CHECK=1"}, hostcmd.DefaultEnv...)
 
 func (f *FAT) mtools(program string, args ...string) *hostcmd.Cmd {
-	c := hostcmd.New(program, append([]string{"-i", f.device}, args...)...)
+	c := hostcmd.New(program, append([]string{"-i", f.device}, args...)...).Writing(f.device, f.dir)
 	c.Env = mtoolsEnv
 	return c
 }

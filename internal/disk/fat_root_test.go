@@ -321,7 +321,7 @@ func TestFATUncleanShutdown(t *testing.T) {
 	if err := os.WriteFile(file, d, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := hostcmd.New("fsck.vfat", "-n", file).Run(t.Context()); err == nil {
+	if err := hostcmd.Unconfined("a test", "fsck.vfat", "-n", file).Run(t.Context()); err == nil {
 		t.Fatal("the mark of an unclean shutdown is not seen")
 	}
 	device := attach(t, file, 512).Node()

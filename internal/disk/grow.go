@@ -17,25 +17,14 @@ func CanGrow(fstype string) bool {
 func GrowMounted(ctx context.Context, fstype, dir string) error {
 	switch fstype {
 	case "xfs":
-		return hostcmd.New("xfs_growfs", dir).Run(ctx)
+		return hostcmd.New("xfs_growfs", dir).Reading("/dev", dir).Run(ctx)
 	case "btrfs":
-		return hostcmd.New("btrfs", "filesystem", "resize", "max", dir).Run(ctx)
+		return hostcmd.New("btrfs", "filesystem", "resize", "max", dir).Writing(dir).Run(ctx)
 	}
 	return nil
 }
 
-// Idle is how much lies unused, in whole MiB, between the last partition and the backup of the table of a
-// disk of that size.
-func (t *Table) Idle(size int64) int64 {
-	const entries = 128 << 10 // more than any program makes of them takes
-	end := size - int64(t.SectorSize) - entries
-	for _, p := range t.Partitions {
-		end = min(end, size-p.Start-p.Size-int64(t.SectorSize)-entries)
-	}
-	return max(0, end>>20<<20)
-}
-
-// GrowPartition makes a partition of the table larger by some bytes, and returns
+// GrowPartition makes a partition of the table, and the disk with it, larger by some bytes, and returns
 // the partitions that move to make room, the last first, as they were.
 func (t *Table) GrowPartition(number int, by int64) (moved []Partition) {
 	i := slices.IndexFunc(t.Partitions, func(p Partition) bool { return p.Number == number })

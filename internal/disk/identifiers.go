@@ -37,12 +37,12 @@ func CanIdentify(content string) bool { return content == "vfat" || setters[cont
 // filesystem must have just been checked: checksums are made anew, from blocks that must be sound.
 func SetIdentifier(ctx context.Context, content, device, id string) error {
 	if content == "vfat" {
-		return hostcmd.New("fatlabel", "-i", device, strings.ReplaceAll(id, "-", "")).Run(ctx)
+		return hostcmd.New("fatlabel", "-i", device, strings.ReplaceAll(id, "-", "")).Writing(device).Run(ctx)
 	}
 	set := setters[content]
 	if set == nil {
 		return fmt.Errorf("what identifies %s is not known", content)
 	}
 	words := append(set(id), device)
-	return hostcmd.New(words[0], words[1:]...).Run(ctx)
+	return hostcmd.New(words[0], words[1:]...).Writing(device).Run(ctx)
 }

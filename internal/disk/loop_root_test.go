@@ -234,7 +234,7 @@ func TestUnmountNamesWhoIsInTheWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, end := context.WithCancel(t.Context())
-	sleep := hostcmd.New("sleep", "1000")
+	sleep := hostcmd.Unconfined("a test", "sleep", "1000")
 	sleep.Dir = dir
 	ended := make(chan error)
 	go func() { ended <- sleep.Run(ctx) }()

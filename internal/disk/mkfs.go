@@ -22,7 +22,7 @@ func (f Format) Make(ctx context.Context, device string) error {
 	makers := map[string]func(context.Context, string) error{
 		"ext4": f.makeExt4, "xfs": f.makeXFS, "btrfs": f.makeBtrfs, "vfat": f.makeFAT,
 		"swap": func(ctx context.Context, d string) error {
-			return hostcmd.New("mkswap", "-q", "-U", f.UUID, d).Run(ctx)
+			return hostcmd.New("mkswap", "-q", "-U", f.UUID, d).Writing(d).Run(ctx)
 		},
 	}
 	m := makers[f.Type]
@@ -59,7 +59,7 @@ func (f Format) makeExt4(ctx context.Context, device string) error {
 		size = f.Size
 	}
 	c := hostcmd.New("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-i", strconv.FormatInt(bytesPerInode(size), 10),
-		"-O", "none,"+strings.Join(f.Features, ","), "-U", f.UUID, "-E", "nodiscard,"+lazyInit(ctx), device, strconv.FormatInt(size>>10, 10)+"k")
+		"-O", "none,"+strings.Join(f.Features, ","), "-U", f.UUID, "-E", "nodiscard,"+lazyInit(ctx), device, strconv.FormatInt(size>>10, 10)+"k").Writing(device)
 	c.Env = append([]string{"MKE2FS_CONFIG=/proc/self/fd/3"}, hostcmd.DefaultEnv...)
 	c.ExtraFiles = []*os.File{conf}
 	return c.Run(ctx)
@@ -166,7 +166,7 @@ func (f Format) makeXFS(ctx context.Context, device string) error {
 	if f.Size > 0 {
 		args = append(args, "-d", fmt.Sprintf("size=%d", f.Size))
 	}
-	return hostcmd.New("mkfs.xfs", append(args, device)...).Run(ctx)
+	return hostcmd.New("mkfs.xfs", append(args, device)...).Writing(device).Run(ctx)
 }
 
 // usageOf is what a program of the host prints when it is given nothing to do.
@@ -202,12 +202,12 @@ func (f Format) makeBtrfs(ctx context.Context, device string) error {
 	if f.Size > 0 {
 		args = append(args, "--byte-count", strconv.FormatInt(f.Size, 10))
 	}
-	return hostcmd.New("mkfs.btrfs", append(args, device)...).Run(ctx)
+	return hostcmd.New("mkfs.btrfs", append(args, device)...).Writing(device).Run(ctx)
 }
 
 // makeFAT leaves the width of the allocation table to mkfs.vfat, which firmware goes by too.
 func (f Format) makeFAT(ctx context.Context, device string) error {
-	return hostcmd.New("mkfs.vfat", "-i", strings.ReplaceAll(f.UUID, "-", ""), device).Run(ctx)
+	return hostcmd.New("mkfs.vfat", "-i", strings.ReplaceAll(f.UUID, "-", ""), device).Writing(device).Run(ctx)
 }
 
 // Room is about how many bytes of files a filesystem of this size takes, at most.

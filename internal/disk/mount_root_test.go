@@ -45,7 +45,7 @@ func writeThrough(t *testing.T, fs string, full bool) error {
 	if err := os.Truncate(image, 512<<20); err != nil {
 		t.Fatal(err)
 	}
-	if err := hostcmd.New("mkfs."+fs, "-q", image).Run(t.Context()); err != nil {
+	if err := hostcmd.Unconfined("a test", "mkfs."+fs, "-q", image).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.OpenFile(image, os.O_RDWR, 0)

@@ -31,7 +31,7 @@ func run(t testing.TB, program string, args ...string) string {
 
 func runIn(t testing.TB, input, program string, args ...string) string {
 	t.Helper()
-	c := hostcmd.New(program, args...)
+	c := hostcmd.Unconfined("a test", program, args...)
 	c.Stdin = strings.NewReader(input)
 	out, err := c.Output(t.Context())
 	if err != nil {

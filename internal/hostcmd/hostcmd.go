@@ -47,10 +47,21 @@ type Cmd struct {
 	OnLine     func(line string)
 	Label      string // how errors and logs name the command; empty means its words
 	Quiet      bool   // output is data, too long for the log
+
+	Read  []string // files, and folders with all in them, that the program may read: see Reading
+	Write []string // ... and write
+
+	// Unconfined says why the program is started without a fence. The architecture test lists who may.
+	Unconfined string
 }
 
-// New returns the command that runs the program with these arguments.
+// New returns the command that runs the program with these arguments. It runs in a fence: see confined.go.
 func New(program string, args ...string) *Cmd { return &Cmd{Path: program, Args: args} }
+
+// Unconfined returns the command that runs a program without a fence, and why.
+func Unconfined(why, program string, args ...string) *Cmd {
+	return &Cmd{Path: program, Args: args, Unconfined: why}
+}
 
 // String is the command as a person would type it.
 func (c *Cmd) String() string {
@@ -77,11 +88,13 @@ type Error struct {
 	Exit    int      // exit status, -1 when it was not started or died of a signal
 	Tail    []string // last lines it printed, both streams
 	Err     error    // cause as the operating system named it
+
+	OutOfMemory string // what is known of the kernel having ended programs for want of memory meanwhile
 }
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %v", e.Command, e.Err)
+	fmt.Fprintf(&b, "%s: %v%s", e.Command, e.Err, e.OutOfMemory)
 	for _, l := range e.Tail {
 		b.WriteString("\n    " + l)
 	}
@@ -104,27 +117,53 @@ func ExitStatus(err error) int {
 // Run runs the command to its end. A cancelled context sends SIGTERM, then SIGKILL, to its whole
 // process group. The error is an *Error, or the context's.
 func (c *Cmd) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	cmd, out, err := c.prepare(ctx)
 	if err != nil {
 		return err
 	}
+	kills := oomKills()
 	slog.Debug("run", "command", c.String())
 	start := time.Now()
-	runtime.LockOSThread() // Pdeathsig means the death of the thread that started the program
-	err = cmd.Run()
-	runtime.UnlockOSThread()
+	if c.Unconfined == "" {
+		err = c.runConfined(cmd, stop)
+	} else {
+		runtime.LockOSThread() // Pdeathsig means the death of the thread that started the program
+		err = cmd.Run()
+		runtime.UnlockOSThread()
+	}
 	out.flush()
 	slog.Debug("ran", "command", cmd.Path, "seconds", time.Since(start).Seconds(), "error", err)
-	return c.outcome(ctx, err, cmd, out)
+	return lackedMemory(c.outcome(ctx, err, cmd, out), kills, oomKills())
 }
 
 // Output runs the command and returns its standard output.
 func (c *Cmd) Output(ctx context.Context) (string, error) {
-	var b bytes.Buffer
+	var b bounded
 	d := *c
 	d.Stdout = &b
 	err := d.Run(ctx)
-	return b.String(), err
+	if b.full {
+		return "", &Error{Command: c.String(), Exit: -1, Err: fmt.Errorf("it printed more than %d MiB", maxOutput>>20)}
+	}
+	return b.text.String(), err
+}
+
+// maxOutput bounds what a program prints that is kept in memory.
+const maxOutput = 64 << 20
+
+type bounded struct {
+	text bytes.Buffer
+	full bool
+}
+
+// Write keeps what a program prints.
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.full = b.full || b.text.Len()+len(p) > maxOutput; b.full {
+		return 0, errors.New("that is too much")
+	}
+	return b.text.Write(p)
 }
 
 // Environment is the environment that the command will have.
@@ -143,7 +182,7 @@ func (c *Cmd) prepare(ctx context.Context) (*exec.Cmd, *tail, error) {
 	}
 	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Args[0] = c.Path
-	cmd.Env, cmd.Dir, cmd.Stdin, cmd.ExtraFiles = env, c.Dir, c.Stdin, c.ExtraFiles
+	cmd.Env, cmd.Dir, cmd.Stdin, cmd.ExtraFiles = env, c.Dir, c.Stdin, slices.Clone(c.ExtraFiles)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: c.Namespaces}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = graceful

@@ -14,24 +14,43 @@ const tailLines = 20
 type tail struct {
 	mu      sync.Mutex
 	partial []byte
+	cut     bool // it is not all of the line so far
 	last    []string
 	quiet   bool
 	onLine  func(string)
 }
 
+// maxLine bounds what is kept of a line, in bytes: a program may print one that has no end.
+const maxLine = 64 << 10
+
 // Write takes output of either stream.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.partial = append(t.partial, p...)
-	for {
-		i := bytes.IndexAny(t.partial, "\n\r")
+	for rest := p; ; {
+		i := bytes.IndexAny(rest, "\n\r")
 		if i < 0 {
+			t.gather(rest)
 			return len(p), nil
 		}
-		t.add(string(t.partial[:i]))
-		t.partial = t.partial[i+1:]
+		t.gather(rest[:i])
+		t.end()
+		rest = rest[i+1:]
 	}
+}
+
+func (t *tail) gather(p []byte) {
+	room := maxLine - len(t.partial)
+	t.partial = append(t.partial, p[:min(len(p), room)]...)
+	t.cut = t.cut || len(p) > room
+}
+
+func (t *tail) end() {
+	if t.cut {
+		t.partial = append(t.partial, " ... (the rest of the line is left out)"...)
+	}
+	t.add(string(t.partial))
+	t.partial, t.cut = t.partial[:0], false
 }
 
 func (t *tail) add(line string) {
@@ -53,8 +72,7 @@ func (t *tail) add(line string) {
 func (t *tail) flush() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.add(string(t.partial))
-	t.partial = nil
+	t.end()
 }
 
 func (t *tail) lines() []string {

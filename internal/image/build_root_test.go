@@ -40,7 +40,7 @@ func must(t testing.TB, err error) {
 
 func run(t testing.TB, input, program string, args ...string) string {
 	t.Helper()
-	c := hostcmd.New(program, args...)
+	c := hostcmd.Unconfined("a test", program, args...)
 	c.Stdin = strings.NewReader(input)
 	out, err := c.Output(t.Context())
 	must(t, err)

@@ -71,7 +71,7 @@ func (d *Disk) check(ctx context.Context, v disk.Volume) error {
 		return nil
 	}
 	words := append(c[1:len(c):len(c)], d.device(v.Number))
-	if err := hostcmd.New(c[0], words...).Run(ctx); err != nil {
+	if err := hostcmd.New(c[0], words...).Reading(d.device(v.Number)).Run(ctx); err != nil {
 		return fmt.Errorf("the filesystem of partition %d has errors: %w", v.Number, err)
 	}
 	return nil

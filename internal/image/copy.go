@@ -70,7 +70,7 @@ func copyMapped(ctx context.Context, f Format, src, dst *os.File, progress func(
 var percent = regexp.MustCompile(`\(([0-9.]+)/100%\)`)
 
 func convertQEMU(ctx context.Context, path string, f Format, dst *os.File, progress func(done, total int64)) error {
-	c := qemuImg("convert", "-p", "-m", "16", "-W", "-t", "unsafe", "-O", "raw", f.QEMU(path), sandbox.Path(dst))
+	c := qemuImg("convert", "-p", "-m", "16", "-W", "-t", "unsafe", "-O", "raw", f.QEMU(path), sandbox.Path(dst)).Reading(f.Files(path)...)
 	c.OnLine = func(line string) {
 		if m := percent.FindStringSubmatch(line); m != nil {
 			p, _ := strconv.ParseFloat(m[1], 64)

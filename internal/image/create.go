@@ -85,7 +85,7 @@ func (d *Disk) makeSubvolumes(ctx context.Context, f disk.Format, dir string) (e
 		if err := os.MkdirAll(path.Dir(where), 0o755); err != nil {
 			return err
 		}
-		if err := hostcmd.New("btrfs", "-q", "subvolume", "create", where).Run(ctx); err != nil {
+		if err := hostcmd.New("btrfs", "-q", "subvolume", "create", where).Writing(dir).Run(ctx); err != nil {
 			return err
 		}
 		quota = quota || s.Referenced+s.Exclusive > 0
@@ -93,7 +93,7 @@ func (d *Disk) makeSubvolumes(ctx context.Context, f disk.Format, dir string) (e
 	if !quota {
 		return nil
 	}
-	if err := hostcmd.New("btrfs", "quota", "enable", dir).Run(ctx); err != nil {
+	if err := hostcmd.New("btrfs", "quota", "enable", dir).Writing(dir).Run(ctx); err != nil {
 		return err
 	}
 	for _, s := range f.Subvolumes {
@@ -106,12 +106,12 @@ func (d *Disk) makeSubvolumes(ctx context.Context, f disk.Format, dir string) (e
 
 func limit(ctx context.Context, where string, s disk.Subvolume) error {
 	if s.Referenced > 0 {
-		if err := hostcmd.New("btrfs", "qgroup", "limit", strconv.FormatInt(s.Referenced, 10), where).Run(ctx); err != nil {
+		if err := hostcmd.New("btrfs", "qgroup", "limit", strconv.FormatInt(s.Referenced, 10), where).Writing(where).Run(ctx); err != nil {
 			return err
 		}
 	}
 	if s.Exclusive > 0 {
-		return hostcmd.New("btrfs", "qgroup", "limit", "-e", strconv.FormatInt(s.Exclusive, 10), where).Run(ctx)
+		return hostcmd.New("btrfs", "qgroup", "limit", "-e", strconv.FormatInt(s.Exclusive, 10), where).Writing(where).Run(ctx)
 	}
 	return nil
 }

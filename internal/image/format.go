@@ -22,6 +22,8 @@ type Format struct {
 	Name string // raw, vhd-fixed, vhd, vhdx, qcow2, or iso
 	Size int64  // of the disk, in bytes
 	Odd  bool   // QEMU cannot read the file; Convert can
+
+	Backing bool `json:",omitempty"` // it refers to further files, as it may
 }
 
 // footerSize is the size of a VHD footer (Virtual Hard Disk Image Format Specification).
@@ -85,7 +87,7 @@ func probe(r io.ReaderAt, size int64, allowBacking bool) (Format, error) {
 	case isISO(r):
 		return probeISO(r, size)
 	case string(head[:4]) == "QFI\xfb":
-		return Format{Name: "qcow2"}, checkReferences(r, head, allowBacking)
+		return Format{Name: "qcow2", Backing: allowBacking && refers(head)}, checkReferences(r, head, allowBacking)
 	case string(head[:8]) == "vhdxfile":
 		odd := OddVHDX(r, size)
 		return Format{Name: "vhdx", Size: odd, Odd: odd > 0}, nil
@@ -167,26 +169,32 @@ const qcow2Header = 104
 // checkReferences refuses a qcow2 that refers to further files: whoever made it could have any file
 // of this host read. QEMU itself would open them when it is only asked about the image.
 func checkReferences(r io.ReaderAt, head []byte, allowed bool) error {
-	const refusal = "this image refers to a further %s, which is read too only with --allow-backing-file"
-	version, incompatible := binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint64(head[72:])
-	const externalData = 1 << 2
-	switch at := int64(binary.BigEndian.Uint64(head[8:])); {
-	case allowed:
+	if allowed || !refers(head) {
 		return nil
-	case at != 0:
+	}
+	const refusal = "this image refers to a further %s, which is read too only with --allow-backing-file"
+	if at := backingAt(head); at != 0 {
 		name := make([]byte, min(1023, binary.BigEndian.Uint32(head[16:])))
 		n, _ := r.ReadAt(name, at)
 		return fmt.Errorf(refusal, fmt.Sprintf("file, %q", name[:n]))
-	case version >= 3 && incompatible&externalData != 0:
-		return fmt.Errorf(refusal, "file that holds its data")
 	}
-	return nil
+	return fmt.Errorf(refusal, "file that holds its data")
+}
+
+// backingAt is where a qcow2 has the name of the file it lies on; 0 if there is none.
+func backingAt(head []byte) int64 { return int64(binary.BigEndian.Uint64(head[8:])) }
+
+// refers tells whether a qcow2 refers to further files.
+func refers(head []byte) bool {
+	version, incompatible := binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint64(head[72:])
+	const externalData = 1 << 2
+	return backingAt(head) != 0 || version >= 3 && incompatible&externalData != 0
 }
 
 // check has qemu-img look at the whole file, in time that goes with its tables, and returns the size
 // of the disk. Converting a truncated qcow2 would succeed, with zeros for what is missing.
 func (f Format) check(ctx context.Context, path string) (size int64, err error) {
-	out, err := qemuImg("info", "-U", "--output=json", f.QEMU(path)).Output(ctx)
+	out, err := qemuImg("info", "-U", "--output=json", f.QEMU(path)).Reading(f.Files(path)...).Output(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("this %s image cannot be read: %w", f.Name, err)
 	}
@@ -198,7 +206,7 @@ func (f Format) check(ctx context.Context, path string) (size int64, err error) 
 	}
 	const leaks = 3 // exit status: space is lost, but no data
 	if f.Name == "qcow2" {
-		if err := qemuImg("check", "-U", "-q", f.QEMU(path)).Run(ctx); err != nil && hostcmd.ExitStatus(err) != leaks {
+		if err := qemuImg("check", "-U", "-q", f.QEMU(path)).Reading(f.Files(path)...).Run(ctx); err != nil && hostcmd.ExitStatus(err) != leaks {
 			return 0, fmt.Errorf("this qcow2 image is damaged or truncated: %w", err)
 		}
 	}
@@ -211,11 +219,24 @@ func qemuImg(args ...string) *hostcmd.Cmd {
 	return c
 }
 
+// Files are what has to be readable for the image at path to be read: where it refers to further files, those
+// may be anywhere.
+func (f Format) Files(path string) []string {
+	if f.Backing {
+		return []string{"/"}
+	}
+	return []string{path}
+}
+
 // QEMU describes the file at path to QEMU programs, leaving nothing for them to guess.
 func (f Format) QEMU(path string) string {
 	file := map[string]any{"driver": "file", "filename": path}
 	node := map[string]any{"driver": f.Name, "file": file}
 	switch f.Name {
+	case "qcow2":
+		if !f.Backing {
+			node["backing"] = nil // whatever the file says by now
+		}
 	case "vhd":
 		node["driver"], node["force_size_calc"] = "vpc", "current_size"
 	case "iso":

@@ -24,7 +24,7 @@ const mib = 1 << 20
 // tool runs a program that the test needs.
 func tool(t testing.TB, program string, args ...string) {
 	t.Helper()
-	if err := hostcmd.New(program, args...).Run(t.Context()); err != nil {
+	if err := hostcmd.Unconfined("a test", program, args...).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -42,7 +42,7 @@ func raw(t testing.TB, size int64) string {
 	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
-	c := hostcmd.New("sfdisk", "-q", name)
+	c := hostcmd.Unconfined("a test", "sfdisk", "-q", name)
 	c.Stdin = strings.NewReader("label: gpt\n")
 	if err := c.Run(t.Context()); err != nil {
 		t.Fatal(err)

@@ -12,20 +12,15 @@ import (
 	"imagecustomizer/internal/hostcmd"
 )
 
-// GrowPartition makes a partition of a detached disk larger by some bytes, a multiple of 1 MiB. Partitions
-// behind it move, into what lies idle at the end of the disk first; the disk grows by what is missing then.
+// GrowPartition makes a partition of a detached disk, and the disk with it, larger by some bytes, a
+// multiple of 1 MiB. Partitions behind it move.
 func GrowPartition(ctx context.Context, file *os.File, number int, by int64) error {
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
-	t, err := disk.ReadTable(file, size)
-	if err != nil {
-		return err
-	}
-	size += max(0, by-t.Idle(size))
-	return disk.EditGPT(file, size, func(t *disk.Table) error {
-		if err := file.Truncate(size); err != nil {
+	return disk.EditGPT(file, size+by, func(t *disk.Table) error {
+		if err := file.Truncate(size + by); err != nil {
 			return err
 		}
 		for _, p := range t.GrowPartition(number, by) {
@@ -101,7 +96,7 @@ func (d *Disk) growOffline(ctx context.Context, number int) error {
 	if err := checkExt(ctx, d.device(number)); err != nil {
 		return err
 	}
-	return hostcmd.New("resize2fs", d.device(number)).Run(ctx)
+	return hostcmd.New("resize2fs", d.device(number)).Writing(d.device(number)).Run(ctx)
 }
 
 // GrowFilesystem grows the mounted filesystem of a partition to the partition's size, where Grow has not.

@@ -151,7 +151,7 @@ func shrinkBtrfs(ctx context.Context, dev string, headroom int64) error {
 			return err
 		}
 		err := withBtrfs(dev, func(dir string) error {
-			if err := hostcmd.New("btrfs", "filesystem", "resize", strconv.FormatInt(whole(want), 10), dir).Run(ctx); err != nil {
+			if err := hostcmd.New("btrfs", "filesystem", "resize", strconv.FormatInt(whole(want), 10), dir).Writing(dir).Run(ctx); err != nil {
 				return err
 			}
 			return disk.Trim(dir)

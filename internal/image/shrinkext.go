@@ -46,12 +46,12 @@ func (d *Disk) shrinkExt(ctx context.Context, file *os.File, v disk.Volume, head
 			break
 		}
 		if has.Journal.Start >= size && size >= has.Used+(freeToJournal-1)*has.Journal.Size {
-			if err := hostcmd.New("tune2fs", "-O", "^has_journal", dev).Run(ctx); err != nil {
+			if err := hostcmd.New("tune2fs", "-O", "^has_journal", dev).Writing(dev).Run(ctx); err != nil {
 				return err
 			}
 			journal = has.Journal.Size
 		}
-		if err := hostcmd.New("resize2fs", "-f", dev, strconv.FormatInt(size/has.Block, 10)).Run(ctx); err != nil {
+		if err := hostcmd.New("resize2fs", "-f", dev, strconv.FormatInt(size/has.Block, 10)).Writing(dev).Run(ctx); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func readExt(file *os.File, v disk.Volume) (disk.Ext, error) {
 const corrected = 1
 
 func checkExt(ctx context.Context, dev string) error {
-	if err := hostcmd.New("e2fsck", "-fy", dev).Run(ctx); err != nil && hostcmd.ExitStatus(err) != corrected {
+	if err := hostcmd.New("e2fsck", "-fy", dev).Writing(dev).Run(ctx); err != nil && hostcmd.ExitStatus(err) != corrected {
 		return err
 	}
 	return nil
@@ -99,7 +99,7 @@ const (
 
 // extLeast is resize2fs's estimate of the least size of an ext filesystem, in its blocks.
 func extLeast(ctx context.Context, dev string) (int64, error) {
-	text, err := hostcmd.New("resize2fs", "-P", dev).Output(ctx)
+	text, err := hostcmd.New("resize2fs", "-P", dev).Writing(dev).Output(ctx)
 	if err != nil {
 		return 0, err
 	}

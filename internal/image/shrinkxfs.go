@@ -45,7 +45,7 @@ var xfsValue = regexp.MustCompile(`([a-z0-9-]+)=([a-z0-9]+)`)
 // xfsLike describes the filesystem on a device, so that the same program makes another like it.
 func xfsLike(ctx context.Context, device string, v disk.Volume) (disk.Format, error) {
 	f := disk.Format{Partition: v.Number, Type: "xfs", UUID: v.Content.UUID, Label: v.Label}
-	text, err := hostcmd.New("xfs_info", device).Output(ctx)
+	text, err := hostcmd.New("xfs_info", device).Writing(device).Output(ctx)
 	if err != nil {
 		return f, err
 	}

@@ -173,7 +173,7 @@ func (b builder) makeBIOS(ctx context.Context) error {
 	args := append([]string{"-O", "i386-pc-eltorito", "-d", f.bios, "-p", grubDir(b.m)}, biosCore...)
 	if f.hostBIOS {
 		b.m.Log.Warn("the image has no GRUB for BIOS; that of this host is used", "package", packages["GRUB for BIOS"])
-		return hostcmd.New("grub-mkimage", append(args, "-o", filepath.Join(b.dir, biosImage))...).Run(ctx)
+		return hostcmd.New("grub-mkimage", append(args, "-o", filepath.Join(b.dir, biosImage))...).Writing(b.dir).Run(ctx)
 	}
 	if err := b.m.Run(ctx, hostcmd.New(mkimage(b.m), append(args, "-o", path.Join(b.inside, biosImage))...)); err != nil {
 		return err

@@ -138,7 +138,7 @@ func (s *stage) xorriso(ctx context.Context, now time.Time, size int64, w io.Wri
 			return err
 		}
 		defer func() { _ = work.Remove(name) }() // it goes with the folder
-		return xorriso(ctx, now, s.mkisofs(standIn, more), w)
+		return xorriso(ctx, now, s.mkisofs(standIn, more), w, filepath.Dir(s.dir))
 	})
 }
 
@@ -185,8 +185,8 @@ func (s *stage) size(ctx context.Context, now time.Time) (int64, error) {
 
 // xorriso runs xorriso, whose standard output is the medium: it takes no path that is a symbolic link, such
 // as those in /proc.
-func xorriso(ctx context.Context, now time.Time, args []string, w io.Writer) error {
-	c := hostcmd.New("xorriso", args...)
+func xorriso(ctx context.Context, now time.Time, args []string, w io.Writer, reads ...string) error {
+	c := hostcmd.New("xorriso", args...).Reading(reads...)
 	c.Env, c.Stdout, c.Quiet = reproducible(now), w, true
 	return c.Run(ctx)
 }
@@ -235,8 +235,8 @@ func (s *stage) makeESP(ctx context.Context, work *rootfs.Root, size int64, now 
 		return err
 	}
 	file, dir := s.dir+".esp", s.dir+".esp.d"
-	mkfs := hostcmd.New("mkfs.vfat", "--invariant", file)
-	copied := hostcmd.New("mcopy", "-s", "-m", "-Q", "-i", file, filepath.Join(dir, "EFI"), filepath.Join(dir, "boot"), "::")
+	mkfs := hostcmd.New("mkfs.vfat", "--invariant", file).Writing(file)
+	copied := hostcmd.New("mcopy", "-s", "-m", "-Q", "-i", file, filepath.Join(dir, "EFI"), filepath.Join(dir, "boot"), "::").Reading(dir).Writing(file)
 	mkfs.Env, copied.Env = reproducible(now), reproducible(now)
 	if err := mkfs.Run(ctx); err != nil {
 		return err

@@ -82,7 +82,7 @@ func (m *medium) espFiles(ctx context.Context) (files []string, err error) {
 		if p.Type != "0xef" && p.Type != disk.TypeESP {
 			continue
 		}
-		list := hostcmd.New("mdir", "-/", "-b", "-i", fmt.Sprintf("%s@@%d", m.name, p.Start), "::")
+		list := hostcmd.New("mdir", "-/", "-b", "-i", fmt.Sprintf("%s@@%d", m.name, p.Start), "::").Reading(m.name)
 		list.Env = append(reproducible(time.Time{}), "MTOOLS_SKIP_CHECK=1")
 		text, err := list.Output(ctx)
 		if err != nil {

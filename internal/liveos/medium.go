@@ -34,7 +34,7 @@ var (
 
 // openMedium lists what a medium has.
 func openMedium(ctx context.Context, name string) (*medium, error) {
-	c := hostcmd.New("xorriso", "-indev", name, "-find", "/", "-exec", "report_lba", "--", "-find", "/", "-type", "l", "-exec", "lsdl", "--")
+	c := hostcmd.New("xorriso", "-indev", name, "-find", "/", "-exec", "report_lba", "--", "-find", "/", "-type", "l", "-exec", "lsdl", "--").Reading(name)
 	listing, err := c.Output(ctx)
 	if err != nil {
 		return nil, err

@@ -127,7 +127,7 @@ func (p *payload) packRoot(ctx context.Context, m *machine.Machine, tree string,
 		}
 		args = append(args, p.file, tree)
 	}
-	c := hostcmd.New(packers[f.Type], args...)
+	c := hostcmd.New(packers[f.Type], args...).Reading(tree).Writing(p.file)
 	c.Env = reproducible(now)
 	dropped := 0
 	c.OnLine = func(line string) {

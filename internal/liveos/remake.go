@@ -51,7 +51,7 @@ func Remake(ctx context.Context, in, out string, s Spec, dir string, now time.Ti
 	if err != nil {
 		return err
 	}
-	return errors.Join(xorriso(ctx, now, append(args, "-boot_image", "any", "replay", "-padding", "0"), file), file.Close())
+	return errors.Join(xorriso(ctx, now, append(args, "-boot_image", "any", "replay", "-padding", "0"), file, in, dir), file.Close())
 }
 
 // emptyFolder makes an empty folder in one of ours.

@@ -38,7 +38,7 @@ func small(t *testing.T, damage func(dir string) error) string {
 		}
 	}
 	out := filepath.Join(t.TempDir(), "medium.iso")
-	if err := hostcmd.New("xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-V", Label, "-o", out, dir).Run(context.Background()); err != nil {
+	if err := hostcmd.Unconfined("a test", "xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-V", Label, "-o", out, dir).Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return out

@@ -102,7 +102,7 @@ func (u unpacker) unpack(ctx context.Context, at int64) error {
 	if u.saved.Filesystem.Type == "erofs" {
 		return errors.New("the root filesystem of this ISO image is erofs, which cannot be unpacked")
 	}
-	unpack := hostcmd.New("unsquashfs", "-no-progress", "-quiet", "-force", "-offset", strconv.FormatInt(at, 10), "-dest", u.root.Dir(), u.medium.name)
+	unpack := hostcmd.New("unsquashfs", "-no-progress", "-quiet", "-force", "-offset", strconv.FormatInt(at, 10), "-dest", u.root.Dir(), u.medium.name).Reading(u.medium.name).Writing(u.root.Dir())
 	if err := u.root.WithoutLinks(func() error { return unpack.Run(ctx) }); err != nil {
 		return fmt.Errorf("unpack the root filesystem: %w", err)
 	}

@@ -79,7 +79,7 @@ func sectorSize(ctx context.Context, disk string) (int, error) {
 		}
 		defer raw.Close()
 		plain = sandbox.Path(raw)
-		c := hostcmd.New("qemu-img", "dd", "-O", "raw", fmt.Sprintf("bs=%d", head), "count=1", "if="+disk, "of="+plain)
+		c := hostcmd.New("qemu-img", "dd", "-O", "raw", fmt.Sprintf("bs=%d", head), "count=1", "if="+disk, "of="+plain).Reading(files(disk)...)
 		c.Quiet = true
 		if err := c.Run(ctx); err != nil {
 			return 0, err
@@ -158,10 +158,28 @@ func (f Format) write(ctx context.Context, disk string, size int64, out string, 
 	if len(f.options) > 0 {
 		args = append(args, "-o", strings.Join(f.options, ","))
 	}
-	c := hostcmd.New("qemu-img", append(args, disk, out)...)
+	c := hostcmd.New("qemu-img", append(args, disk, out)...).Reading(files(disk)...).Writing(out)
 	// Quiet keeps the hundred lines of percentages out of the log and of an error's last lines.
 	c.Quiet, c.Stdout = true, &percentages{size: size, progress: progress}
 	return c.Run(ctx)
+}
+
+// files are those that a disk is read from, given as a path or as a QEMU "json:" description.
+func files(disk string) []string {
+	text, described := strings.CutPrefix(disk, "json:")
+	if !described {
+		return []string{disk}
+	}
+	var node struct {
+		Driver  string
+		File    struct{ Filename string }
+		Backing *json.RawMessage
+	}
+	node.Backing = new(json.RawMessage)
+	if json.Unmarshal([]byte(text), &node) != nil || node.Driver == "qcow2" && node.Backing != nil {
+		return []string{"/"} // the files that it refers to, which the user allowed, may be anywhere
+	}
+	return []string{node.File.Filename}
 }
 
 // verify checks the written file's structures, and its virtual size as qemu-img sees it.
@@ -211,7 +229,7 @@ func (f Format) checked(ctx context.Context, size int64, out string, err error) 
 }
 
 func virtualSize(ctx context.Context, driver, path string) (int64, error) {
-	c := hostcmd.New("qemu-img", "info", "--output", "json", "-f", driver, path)
+	c := hostcmd.New("qemu-img", "info", "--output", "json", "-f", driver, path).Reading(path)
 	c.Quiet = true
 	text, err := c.Output(ctx)
 	if err != nil {
@@ -259,6 +277,8 @@ func (p *percentages) Write(b []byte) (int, error) {
 	for {
 		line, rest, found := bytes.Cut(p.partial, []byte("\r"))
 		if !found {
+			const longest = 64 // more than a percentage
+			p.partial = p.partial[max(0, len(p.partial)-longest):]
 			return len(b), nil
 		}
 		if percent, ok := parsePercent(string(line)); ok {

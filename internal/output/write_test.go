@@ -48,7 +48,7 @@ func writeTo(t *testing.T, format, disk, path string) {
 
 func run(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	text, err := hostcmd.New(program, args...).Output(context.Background())
+	text, err := hostcmd.Unconfined("a test", program, args...).Output(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

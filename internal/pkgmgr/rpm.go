@@ -113,7 +113,7 @@ func (r *rpm) index(ctx context.Context, f folder, out string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	c := hostcmd.New("createrepo_c", "--quiet", "--no-database", "--compatibility", "--location-prefix", "packages/", "--outputdir", out, f.path)
+	c := hostcmd.New("createrepo_c", "--quiet", "--no-database", "--compatibility", "--location-prefix", "packages/", "--outputdir", out, f.path).Reading(f.path).Writing(out)
 	if err := c.Run(ctx); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func command(root string, c *hostcmd.Cmd, own, report *os.File, options []Option
 	}
 	text, _ := json.Marshal(o) // plain strings cannot fail
 	inside := *c
-	inside.Label = c.String()
+	inside.Label, inside.Unconfined = c.String(), "it fences itself in before it becomes a program of the image"
 	if inside.Env == nil {
 		inside.Env = hostcmd.DefaultEnv
 	}

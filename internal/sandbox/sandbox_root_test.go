@@ -66,7 +66,7 @@ func answerTo(words []string) (string, error) {
 		if err := unix.Mount("marker", dir, "tmpfs", 0, ""); err != nil {
 			return "", err
 		}
-		go func() { _ = hostcmd.New("sleep", "4242").Run(context.Background()) }()
+		go func() { _ = hostcmd.Unconfined("a test", "sleep", "4242").Run(context.Background()) }()
 		time.Sleep(300 * time.Millisecond)
 		return "hanging", nil
 	case "image":

@@ -220,7 +220,6 @@ func (l loader) program(names ...string) string {
 // Run installs the programs, then writes the configuration, so that what generates it finds all.
 func (s ResetBoot) Run(ctx context.Context, m *machine.Machine) error {
 	l := newLoader(m, s.Args, s.SELinux)
-	was, _ := boot.Args(m.Root, m.Facts.Boot) // there may be no boot loader yet
 	if err := l.Root.MkdirAll(l.Dir, 0o755); err != nil {
 		return err
 	}
@@ -242,11 +241,7 @@ func (s ResetBoot) Run(ctx context.Context, m *machine.Machine) error {
 	if err := l.Root.WriteFile(l.Dir+"/grubenv", env, 0o644); err != nil {
 		return err
 	}
-	if err := l.configure(ctx, s.Args); err != nil {
-		return err
-	}
-	warnDropped(m, was)
-	return nil
+	return l.configure(ctx, s.Args)
 }
 
 // installEFI puts the programs of the image's packages and the configuration that leads to GRUB's own

@@ -138,15 +138,11 @@ const growTries = 4
 // Run grows.
 func (s GrowDisk) Run(ctx context.Context, m *machine.Machine) error {
 	if s.Size > 0 {
-		table, size, err := tableOf(m)
-		if err != nil {
+		_, size, err := tableOf(m)
+		if err != nil || s.Size == size {
 			return err
 		}
-		by := wholeMiB(s.Size) - wholeMiB(size) + table.Idle(size) // what lies idle is filled too
-		if by == 0 {
-			return nil
-		}
-		return m.Grow(ctx, s.Partition, by)
+		return m.Grow(ctx, s.Partition, wholeMiB(s.Size)-wholeMiB(size))
 	}
 	for range growTries {
 		_, free, err := m.Space(s.MountPoint)

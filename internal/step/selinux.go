@@ -1,7 +1,6 @@
 package step
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -216,21 +215,20 @@ var wouldRelabel = regexp.MustCompile(`^Would relabel (.*) from (\S+|<no context
 func relabel(ctx context.Context, m *machine.Machine, contexts, dir string) error {
 	c := hostcmd.New("setfiles", "-n", "-m", "-v", "-r", labelDir, contexts, dir)
 	c.Quiet = true // it prints a line for every file
-	out, err := m.Output(ctx, c)
-	if err != nil {
-		return err
-	}
 	labelled := 0
-	for lines := bufio.NewScanner(strings.NewReader(out)); lines.Scan(); {
-		f := wouldRelabel.FindStringSubmatch(lines.Text())
-		if f == nil {
-			m.Log.Debug("setfiles", "says", lines.Text())
-			continue
+	var failed error
+	c.OnLine = func(line string) {
+		f := wouldRelabel.FindStringSubmatch(line)
+		switch {
+		case f == nil:
+			m.Log.Debug("setfiles", "says", line)
+		case failed == nil:
+			failed = m.Root.SetLabel(f[1], f[3])
+			labelled++
 		}
-		if err := m.Root.SetLabel(f[1], f[3]); err != nil {
-			return err
-		}
-		labelled++
+	}
+	if err := errors.Join(m.Run(ctx, c), failed); err != nil {
+		return err
 	}
 	m.Log.Debug("labelled files", "filesystem", strings.TrimPrefix(dir, labelDir), "files", labelled)
 	return nil

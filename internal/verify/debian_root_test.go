@@ -33,7 +33,7 @@ func copyOf(t *testing.T, variant string) *os.File {
 	if !strings.HasPrefix(variant, "debian") {
 		builder = "../../test/base/rpm.sh"
 	}
-	c := hostcmd.New(builder, variant)
+	c := hostcmd.Unconfined("a test", builder, variant)
 	c.Env = append([]string{"XDG_CACHE_HOME=" + os.Getenv("XDG_CACHE_HOME")}, hostcmd.DefaultEnv...)
 	out, err := c.Output(t.Context())
 	must(err)

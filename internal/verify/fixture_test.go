@@ -50,7 +50,7 @@ func fixture(t *testing.T, label string, parts []part, files map[string]string) 
 
 func run(t *testing.T, input, program string, args ...string) {
 	t.Helper()
-	c := hostcmd.New(program, args...)
+	c := hostcmd.Unconfined("a test", program, args...)
 	c.Stdin = strings.NewReader(input)
 	if _, err := c.Output(context.Background()); err != nil {
 		t.Fatal(err)

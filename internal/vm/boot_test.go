@@ -19,7 +19,7 @@ const bootTime = 6 * time.Minute
 // base returns the path of a base image that test/base/debian.sh builds or has built.
 func base(t *testing.T, variant string) string {
 	t.Helper()
-	cmd := hostcmd.New("../../test/base/debian.sh", variant)
+	cmd := hostcmd.Unconfined("a test", "../../test/base/debian.sh", variant)
 	cmd.Env = append([]string{"XDG_CACHE_HOME=" + os.Getenv("XDG_CACHE_HOME")}, hostcmd.DefaultEnv...)
 	out, err := cmd.Output(context.Background())
 	if err != nil {
@@ -131,7 +131,7 @@ func TestLongOutputArrivesWhole(t *testing.T) {
 // The image must stay as it was, and a wrong password must be told from a slow guest.
 func TestImageIsNotWrittenAndPasswordIsChecked(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "a,b.raw")
-	if err := hostcmd.New("cp", "--sparse=always", base(t, "debian12-bios"), image).Run(context.Background()); err != nil {
+	if err := hostcmd.Unconfined("a test", "cp", "--sparse=always", base(t, "debian12-bios"), image).Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(image, 0o400); err != nil {

@@ -88,14 +88,14 @@ type disk struct {
 const headSize = 1 << 20
 
 // probe reads the partition table of an image in one of QEMU's formats.
-func probe(ctx context.Context, image, driver string) (disk, error) {
+func probe(ctx context.Context, image, driver string, reads []string) (disk, error) {
 	tmp, err := scratch()
 	if err != nil {
 		return disk{}, err
 	}
 	defer tmp.Close()
 	cmd := hostcmd.New("qemu-img", "dd", "-U", "-f", driver, "-O", "raw", "bs="+fmt.Sprint(headSize), "count=1",
-		"if="+image, "of=/proc/self/fd/3")
+		"if="+image, "of=/proc/self/fd/3").Reading(reads...)
 	cmd.ExtraFiles = []*os.File{tmp}
 	if err := cmd.Run(ctx); err != nil {
 		return disk{}, fmt.Errorf("read the partition table of %s: %w", image, err)

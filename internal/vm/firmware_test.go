@@ -20,7 +20,7 @@ func makeDisk(t *testing.T, script, driver string) string {
 		t.Fatal(err)
 	}
 	if script != "" {
-		sfdisk := hostcmd.New("sfdisk", "--quiet", raw)
+		sfdisk := hostcmd.Unconfined("a test", "sfdisk", "--quiet", raw)
 		sfdisk.Stdin = strings.NewReader(script)
 		if err := sfdisk.Run(t.Context()); err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func makeDisk(t *testing.T, script, driver string) string {
 		return raw
 	}
 	out := raw + "." + driver
-	if err := hostcmd.New("qemu-img", "convert", "-f", "raw", "-O", driver, raw, out).Run(t.Context()); err != nil {
+	if err := hostcmd.Unconfined("a test", "qemu-img", "convert", "-f", "raw", "-O", driver, raw, out).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -53,7 +53,8 @@ func TestFirmwareFollowsThePartitionTable(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := probe(t.Context(), makeDisk(t, c.script, c.driver), c.driver)
+			image := makeDisk(t, c.script, c.driver)
+			got, err := probe(t.Context(), image, c.driver, []string{image})
 			if err != nil || got != c.want {
 				t.Errorf("got %+v, %v; want %+v", got, err, c.want)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,9 +68,9 @@ func trialBoot(ctx context.Context, accel, cpu string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, trialTime)
 	defer cancel()
-	cmd := hostcmd.New(qemu, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "32",
+	cmd := hostcmd.Unconfined(notFenced, qemu, append(slices.Clone(sandbox), "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "32",
 		"-accel", accel, "-cpu", cpu, "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-		"-drive", "if=ide,format=raw,file=/proc/self/fd/3")
+		"-drive", "if=ide,format=raw,file=/proc/self/fd/3")...)
 	cmd.ExtraFiles = []*os.File{tmp}
 	cmd.OnLine = func(line string) {
 		if strings.HasPrefix(line, "KVM internal error") { // QEMU stays, with the guest paused

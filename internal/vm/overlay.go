@@ -29,34 +29,34 @@ func (h handed) close() {
 }
 
 // overlay returns how -drive names a file that takes what the guest writes to an image.
-func (h *handed) overlay(ctx context.Context, image, driver string) (string, error) {
+func (h *handed) overlay(ctx context.Context, image, driver string, reads []string) (string, error) {
 	f, err := scratch()
 	if err != nil {
 		return "", err
 	}
-	return h.overlayIn(ctx, f, image, driver, "unsafe")
+	return h.overlayIn(ctx, f, image, driver, "unsafe", reads)
 }
 
 // keptOverlay is overlay in a new file that stays.
-func (h *handed) keptOverlay(ctx context.Context, file, image, driver string) (string, error) {
+func (h *handed) keptOverlay(ctx context.Context, file, image, driver string, reads []string) (string, error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("make a file for the guest's changes: %w", err)
 	}
-	drive, err := h.overlayIn(ctx, f, image, driver, "writeback")
+	drive, err := h.overlayIn(ctx, f, image, driver, "writeback", reads)
 	if err != nil {
 		return "", errors.Join(err, os.Remove(file))
 	}
 	return drive, nil
 }
 
-func (h *handed) overlayIn(ctx context.Context, f *os.File, image, driver, cache string) (string, error) {
+func (h *handed) overlayIn(ctx context.Context, f *os.File, image, driver, cache string, reads []string) (string, error) {
 	path := h.add(f)
 	image, err := filepath.Abs(image) // a relative one would be relative to the overlay
 	if err != nil {
 		return "", err
 	}
-	create := hostcmd.New("qemu-img", "create", "-q", "-f", "qcow2", "-F", driver, "-b", image, "/proc/self/fd/3")
+	create := hostcmd.New("qemu-img", "create", "-q", "-f", "qcow2", "-F", driver, "-b", image, "/proc/self/fd/3").Reading(reads...)
 	create.ExtraFiles = []*os.File{f}
 	if err := create.Run(ctx); err != nil {
 		return "", fmt.Errorf("make an overlay of %s: %w", image, err)

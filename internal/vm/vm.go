@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,12 @@ import (
 )
 
 const qemu = "qemu-system-x86_64"
+
+// notFenced is why QEMU is started as it is: it needs KVM, sockets for the guest's network, and signals. It fences
+// itself in, with what it knows to need.
+const notFenced = "QEMU has a filter of its own"
+
+var sandbox = []string{"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"}
 
 // Options says what to boot and how. Image and Format are required.
 type Options struct {
@@ -30,6 +37,7 @@ type Options struct {
 	Netboot   string    // folder offered by TFTP, of which bootx64.efi is booted over the network; instead of Image
 	Data      string    // raw image of a second disk, /dev/vdb; empty means none
 	Keep      string    // new qcow2 file that takes what the guest writes, with the image behind it; empty means that it is forgotten
+	Backing   bool      // the image refers to further files, as it may
 	Log       io.Writer // gets everything the guest prints; may be nil
 }
 
@@ -81,7 +89,15 @@ func (o Options) probe(ctx context.Context, driver string) (disk, error) {
 	if o.Netboot != "" {
 		return disk{firmware: UEFI}, nil
 	}
-	return probe(ctx, o.Image, driver)
+	return probe(ctx, o.Image, driver, o.files())
+}
+
+// files are what has to be readable for the image to be read.
+func (o Options) files() []string {
+	if o.Backing { // they may be anywhere
+		return []string{"/"}
+	}
+	return []string{o.Image}
 }
 
 // args are QEMU's arguments.
@@ -95,7 +111,7 @@ func (o Options) args(ctx context.Context, files *handed, driver string, disk di
 		args = append(args, "-name", "guest="+escape(o.Image), "-drive", "if=none,id=disk,"+drive, "-device", o.device(disk.sector))
 	}
 	if o.Data != "" {
-		drive, err := files.overlay(ctx, o.Data, "raw")
+		drive, err := files.overlay(ctx, o.Data, "raw", []string{o.Data})
 		if err != nil {
 			return nil, err
 		}
@@ -122,13 +138,12 @@ func (o Options) machine(ctx context.Context) []string {
 	if o.SSHPort != 0 {
 		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:22", o.SSHPort)
 	}
-	return []string{
+	return append(slices.Clone(sandbox),
 		"-nodefaults", "-no-user-config", "-display", "none", "-device", "VGA",
-		"-machine", "q35,smm=" + onOff(o.Secure), "-accel", accel, "-cpu", cpu,
+		"-machine", "q35,smm="+onOff(o.Secure), "-accel", accel, "-cpu", cpu,
 		"-smp", strconv.Itoa(orDefault(o.CPUs, 2)), "-m", strconv.Itoa(orDefault(o.MemoryMiB, 1024)),
 		"-device", "qemu-xhci,id=usb", "-device", "virtio-rng-pci", "-nic", nic,
-		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
-	}
+		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial")
 }
 
 // Drive is a way to connect an image to the machine.
@@ -147,9 +162,9 @@ func (o Options) drive(ctx context.Context, files *handed, driver string) (strin
 		return "readonly=on,media=cdrom,format=" + driver + ",file=" + escape(o.Image), nil
 	}
 	if o.Keep != "" {
-		return files.keptOverlay(ctx, o.Keep, o.Image, driver)
+		return files.keptOverlay(ctx, o.Keep, o.Image, driver, o.files())
 	}
-	return files.overlay(ctx, o.Image, driver)
+	return files.overlay(ctx, o.Image, driver, o.files())
 }
 
 func (o Options) connection() Drive {
@@ -193,7 +208,7 @@ func start(ctx context.Context, args []string, files handed, log io.Writer) (*Ma
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	m := &Machine{Serial: newSerial(w, log), stdin: w, cancel: cancel, ended: make(chan struct{})}
-	cmd := hostcmd.New(qemu, args...)
+	cmd := hostcmd.Unconfined(notFenced, qemu, args...)
 	cmd.Label, cmd.Quiet = qemu, true
 	cmd.Stdin, cmd.Stdout, cmd.ExtraFiles = r, writerFunc(m.receive), files
 	go func() {

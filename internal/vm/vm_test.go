@@ -120,7 +120,7 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	image := bootable(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	again := hostcmd.New(os.Args[0], "-test.run", "^"+t.Name()+"$")
+	again := hostcmd.Unconfined("a test", os.Args[0], "-test.run", "^"+t.Name()+"$")
 	tmp := t.TempDir()
 	again.Env = append([]string{victim + "=" + image, "TMPDIR=" + tmp}, hostcmd.DefaultEnv...)
 	named := watch(t, tmp)

@@ -97,7 +97,7 @@ func (b *bench) customize(ctx context.Context) error {
 // distributionDefaults is one of the test suite's Debian images, but with initramfs images compressed as
 // Debian does, which the suite makes faster for its own sake.
 func (b *bench) distributionDefaults(ctx context.Context, variant string) (string, error) {
-	text, err := hostcmd.New("test/base/debian.sh", variant).Output(ctx)
+	text, err := hostcmd.Unconfined("a test", "test/base/debian.sh", variant).Output(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -127,7 +127,7 @@ func (b *bench) job(ctx context.Context, base, format string, j job, used int64)
 	var more []string
 	packages := ""
 	if len(j.packages) > 0 {
-		text, err := hostcmd.New("test/base/debs.sh", j.packages...).Output(ctx)
+		text, err := hostcmd.Unconfined("a test", "test/base/debs.sh", j.packages...).Output(ctx)
 		if err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func (b *bench) job(ctx context.Context, base, format string, j job, used int64)
 		more = []string{"--deb-source", packages, "--disable-base-image-rpm-repos"}
 	}
 	ours := &side{out: out, command: b.ours(base, format, config, out, more...)}
-	script := &side{out: out, command: hostcmd.New("test/bench/reference.sh", base, format, out, j.script, packages)}
+	script := &side{out: out, command: hostcmd.Unconfined("a test", "test/bench/reference.sh", base, format, out, j.script, packages)}
 	if err := b.compare(ctx, ours, script); err != nil {
 		return err
 	}

@@ -28,15 +28,15 @@ func (b *bench) largeDisks(ctx context.Context) error {
 	}
 	fmt.Println("no change: virtual size of " + largeSize + " against the small disk")
 	small, large := filepath.Join(b.dir, "small.raw"), filepath.Join(b.dir, "large.raw")
-	text, err := hostcmd.New("test/base/debian.sh", "debian12-efi").Output(ctx)
+	text, err := hostcmd.Unconfined("a test", "test/base/debian.sh", "debian12-efi").Output(ctx)
 	if err != nil {
 		return err
 	}
 	for _, c := range []*hostcmd.Cmd{
-		hostcmd.New("cp", "--sparse=always", lastLine(text), small),
-		hostcmd.New("cp", "--sparse=always", lastLine(text), large),
-		hostcmd.New("truncate", "-s", largeSize, large),
-		hostcmd.New("sgdisk", "--move-second-header", large),
+		hostcmd.Unconfined("a test", "cp", "--sparse=always", lastLine(text), small),
+		hostcmd.Unconfined("a test", "cp", "--sparse=always", lastLine(text), large),
+		hostcmd.Unconfined("a test", "truncate", "-s", largeSize, large),
+		hostcmd.Unconfined("a test", "sgdisk", "--move-second-header", large),
 	} {
 		if err := c.Run(ctx); err != nil {
 			return err

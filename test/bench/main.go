@@ -124,12 +124,12 @@ func lastLine(text string) string {
 
 // ours is the program's command line for one image.
 func (b *bench) ours(base, format, config, out string, more ...string) *hostcmd.Cmd {
-	return hostcmd.New("bin/imagecustomizer", append([]string{
+	return hostcmd.Unconfined("a test", "bin/imagecustomizer", append([]string{
 		"--build-dir", filepath.Join(b.dir, "build"), "--image-file", base,
 		"--output-image-file", out, "--output-image-format", format, "--config-file", config, "--log-level", "error",
 	}, more...)...)
 }
 
 func convert(ctx context.Context, from, format, to string) error {
-	return hostcmd.New("qemu-img", "convert", "-f", "raw", "-O", format, from, to).Run(ctx)
+	return hostcmd.Unconfined("a test", "qemu-img", "convert", "-f", "raw", "-O", format, from, to).Run(ctx)
 }

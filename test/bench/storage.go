@@ -62,7 +62,7 @@ func (b *bench) storageCases() []storageCase {
 		{"verity", "debian12-seal", 1, 0, "out.raw", customize("raw", sealed)},
 		{"split", "debian12-efi", 0.6, 1.1, "out_*.raw.zst", customize("", unchanged, "--output-split-partitions-format", "raw-zstd")},
 		{"cosi", "debian12-efi", 0.6, 1.1, "out.raw", func(base, out string) (*hostcmd.Cmd, error) {
-			return hostcmd.New("bin/imagecustomizer", "convert", "--build-dir", filepath.Join(b.dir, "build"), "--image-file", base,
+			return hostcmd.Unconfined("a test", "bin/imagecustomizer", "convert", "--build-dir", filepath.Join(b.dir, "build"), "--image-file", base,
 				"--output-image-file", out, "--output-image-format", "cosi", "--cosi-compression-level", "9", "--log-level", "error"), nil
 		}},
 	}
@@ -95,7 +95,7 @@ func (b *bench) storageCase(ctx context.Context, c storageCase) error {
 	if err != nil {
 		return err
 	}
-	sides := [2]*side{{command: ours, out: dirs[0]}, {out: dirs[1], command: hostcmd.New("test/bench/reference-"+c.name+".sh", base, filepath.Join(dirs[1], "out.raw"))}}
+	sides := [2]*side{{command: ours, out: dirs[0]}, {out: dirs[1], command: hostcmd.Unconfined("a test", "test/bench/reference-"+c.name+".sh", base, filepath.Join(dirs[1], "out.raw"))}}
 	if err := b.compare(ctx, sides[0], sides[1]); err != nil {
 		return err
 	}

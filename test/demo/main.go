@@ -66,16 +66,16 @@ func run(ctx context.Context) error {
 
 func makeBase(ctx context.Context, base string) error {
 	fmt.Println("-- a Debian 12 base image, as vhdx (built once, then cached)")
-	text, err := hostcmd.New("test/base/debian.sh", "debian12-efi").Output(ctx)
+	text, err := hostcmd.Unconfined("a test", "test/base/debian.sh", "debian12-efi").Output(ctx)
 	if err != nil {
 		return err
 	}
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return hostcmd.New("qemu-img", "convert", "-f", "raw", "-O", "vhdx", lines[len(lines)-1], base).Run(ctx)
+	return hostcmd.Unconfined("a test", "qemu-img", "convert", "-f", "raw", "-O", "vhdx", lines[len(lines)-1], base).Run(ctx)
 }
 
 func customize(ctx context.Context, dir, base, out string) error {
-	c := hostcmd.New("bin/imagecustomizer",
+	c := hostcmd.Unconfined("a test", "bin/imagecustomizer",
 		"--build-dir", filepath.Join(dir, "build"),
 		"--image-file", base,
 		"--output-image-file", out,
