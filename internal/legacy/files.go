@@ -68,5 +68,8 @@ func (f *AdditionalFiles) add(source config.Path, n *config.Node) {
 	} else {
 		n.Decode(&d)
 	}
+	if d.Path != "" {
+		step.CheckKept(string(d.Path), n.At())
+	}
 	f.list = append(f.list, step.AdditionalFile{Source: source, Destination: d.Path, Permissions: d.Permissions})
 }

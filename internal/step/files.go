@@ -35,6 +35,9 @@ func (f *AdditionalFile) Validate(at *config.At) {
 		at.Errorf("the file has neither source nor content").Hint("add \"source:\" with a file, or \"content:\" with its text")
 	}
 	f.Source.NeedFile(at.Field("source"))
+	if strings.HasPrefix(at.Path(), "os.") { // a live medium has such folders too
+		CheckKept(string(f.Destination), at.Field("destination"))
+	}
 }
 
 // ImagePath is an absolute path inside the image.
@@ -78,11 +81,14 @@ func (p *DirPath) Validate(at *config.At) {
 }
 
 // Validate checks that the folder is there.
-func (d *AdditionalDir) Validate(at *config.At) { d.Source.NeedDir(at.Field("source")) }
+func (d *AdditionalDir) Validate(at *config.At) {
+	d.Source.NeedDir(at.Field("source"))
+	CheckKept(string(d.Destination), at.Field("destination"))
+}
 
 func planDirs(c *Config) (p plan.Plan) {
-	for _, d := range c.OS.AdditionalDirs {
-		s := CopyDir{Source: d.Source.Resolved, Destination: path.Join("/", string(d.Destination)), NewDirs: 0o755, Files: 0o755}
+	for i, d := range c.OS.AdditionalDirs {
+		s := CopyDir{Source: d.Source.Resolved, Destination: path.Join("/", string(d.Destination)), NewDirs: 0o755, Files: 0o755, Path: fmt.Sprintf("os.additionalDirs[%d]", i)}
 		if d.NewDirPermissions.Set {
 			s.NewDirs = d.NewDirPermissions.Mode
 		}
@@ -98,8 +104,8 @@ func planDirs(c *Config) (p plan.Plan) {
 }
 
 func planFiles(c *Config) (p plan.Plan) {
-	for _, f := range c.OS.AdditionalFiles {
-		s := WriteFile{Source: f.Source.Resolved, Content: f.Content, Destination: string(f.Destination)}
+	for i, f := range c.OS.AdditionalFiles {
+		s := WriteFile{Path: fmt.Sprintf("os.additionalFiles[%d]", i), Source: f.Source.Resolved, Content: f.Content, Destination: string(f.Destination)}
 		if f.Permissions.Set {
 			s.Mode = &f.Permissions.Mode
 		}
@@ -114,6 +120,7 @@ type WriteFile struct {
 	Content     *string      // instead of Source
 	Destination string       // in the image
 	Mode        *fs.FileMode // nil keeps the source's
+	Path        string       // in the config
 }
 
 // Name identifies the step.
@@ -167,6 +174,7 @@ type CopyDir struct {
 	NewDirs     fs.FileMode
 	MergedDirs  *fs.FileMode // nil leaves them
 	Files       fs.FileMode
+	Path        string // in the config
 }
 
 // Name identifies the step.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
@@ -55,8 +56,11 @@ func (m *Module) Validate(at *config.At) {
 }
 
 func planModules(c *Config) (p plan.Plan) {
-	for _, m := range c.OS.Modules {
-		p = append(p, SetModule{string(m.Name), string(m.LoadMode), m.Options})
+	args := splitArgs(c.OS.KernelCommandLine.Extra)
+	for i, m := range c.OS.Modules {
+		p = append(p, SetModule{
+			Module: string(m.Name), LoadMode: string(m.LoadMode), Options: m.Options, Path: fmt.Sprintf("os.modules[%d]", i), Args: args,
+		})
 	}
 	return p
 }
@@ -66,6 +70,8 @@ type SetModule struct {
 	Module   string
 	LoadMode string
 	Options  map[string]string
+	Path     string   // in the config
+	Args     []string // kernel arguments that the config adds
 }
 
 // The files that hold what configs say of modules.
@@ -97,33 +103,77 @@ func (s SetModule) optionText() string {
 	return strings.Join(words, " ")
 }
 
-// Check finds options for a module that the image disables.
-func (s SetModule) Check(_ context.Context, m *machine.Machine) []plan.Problem {
-	if len(s.Options) == 0 || s.LoadMode == "always" || s.LoadMode == "auto" {
-		return nil
+// loads tells whether the module is to be loaded, at boot or when something needs it.
+func (s SetModule) loads() bool { return s.LoadMode == "always" || s.LoadMode == "auto" }
+
+// Check finds a module that no kernel of the image has, and one that could not be loaded all the same.
+func (s SetModule) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
+	if text := s.unread(m); text != "" {
+		hint := "set it up for the image's own init, in a script or with additionalFiles"
+		if m.Facts.PackageManager != "" {
+			hint = "install kmod and systemd in the same run"
+		}
+		problems = append(problems, plan.Problem{Path: s.Path, Text: text, Hint: hint, Later: true})
 	}
-	data, _ := m.Root.ReadFile(disableFile)
-	if !slices.Contains(strings.Split(string(data), "\n"), "blacklist "+s.Module) {
-		return nil
+	if there := modulesThere(m); s.loads() && len(there) > 0 && !slices.ContainsFunc(there, func(n string) bool { return sameModule(n, s.Module) }) {
+		problems = append(problems, plan.Problem{
+			Path: s.Path + ".name", Text: "no kernel of the image has a module " + s.Module, Later: true,
+			Hint: config.DidYouMean(s.Module, there, "install a kernel package that has it in the same run"),
+		})
 	}
-	return []plan.Problem{{Text: fmt.Sprintf("kernel module %s has options but is disabled in the image", s.Module), Hint: "set loadMode to always or auto"}}
+	if file := deniedBy(m.Root, s.Module); len(s.Options) > 0 && !s.loads() && file != "" {
+		problems = append(problems, plan.Problem{
+			Path: s.Path + ".options", Text: fmt.Sprintf("kernel module %s has options but is disabled in the image by %s", s.Module, file), Hint: "set loadMode to always or auto",
+		})
+	}
+	args, _ := boot.Args(m.Root, m.Facts.Boot) // where they cannot be read, none of them is ours
+	if a := deniedAtBoot(append(args, s.Args...), s.Module); a != "" && s.loads() {
+		problems = append(problems, plan.Problem{
+			Path: s.Path + ".name", Text: fmt.Sprintf("the kernel argument %s keeps the module %s from being loaded", a, s.Module), Hint: "remove the argument in an earlier run",
+		})
+	}
+	return problems
 }
 
-// Run edits the three files.
+// unread says that nothing in the image reads what the step writes, or "".
+func (s SetModule) unread(m *machine.Machine) string {
+	has := func(files ...string) bool { return slices.ContainsFunc(files, m.Root.Exists) }
+	switch {
+	case !s.loads() && s.LoadMode != "disable" && len(s.Options) == 0: // nothing is written
+	case s.LoadMode == "always" && !has("/usr/lib/systemd/systemd-modules-load", "/lib/systemd/systemd-modules-load", "/etc/init.d/kmod", "/etc/init.d/modules"):
+		return fmt.Sprintf("module %s: nothing in the image loads modules at boot from /etc/modules-load.d", s.Module)
+	case !m.Has("modprobe") && !has("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd"):
+		return fmt.Sprintf("module %s: the image has no modprobe, and nothing that would read /etc/modprobe.d", s.Module)
+	}
+	return ""
+}
+
+// Run edits the files. A module that is to be loaded is kept from it nowhere.
 func (s SetModule) Run(_ context.Context, m *machine.Machine) error {
 	var errs []error
 	switch s.LoadMode {
 	case "always":
-		errs = append(errs, dropLine(m.Root, disableFile, "blacklist "+s.Module), addLine(m.Root, loadFile, s.Module))
+		errs = append(errs, allow(m.Root, s.Module), addLine(m.Root, loadFile, s.Module))
 	case "auto":
-		errs = append(errs, dropLine(m.Root, disableFile, "blacklist "+s.Module), dropLine(m.Root, loadFile, s.Module))
+		errs = append(errs, allow(m.Root, s.Module), s.loadNoMore(m.Root))
 	case "disable":
-		errs = append(errs, dropLine(m.Root, loadFile, s.Module), addLine(m.Root, disableFile, "blacklist "+s.Module))
+		errs = append(errs, s.loadNoMore(m.Root), addLine(m.Root, disableFile, "blacklist "+s.Module))
 	}
 	if len(s.Options) > 0 {
 		errs = append(errs, s.writeOptions(m.Root))
 	}
+	if file := deniedBy(m.Root, s.Module); s.loads() && file != "" {
+		errs = append(errs, fmt.Errorf("%s still keeps the module %s from being loaded", file, s.Module))
+	}
 	return errors.Join(errs...)
+}
+
+func (s SetModule) loadNoMore(root *rootfs.Root) error {
+	err := replaceLines(root, loadFile, func(l string) (string, bool) { return l, !sameModule(strings.TrimSpace(l), s.Module) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func addLine(root *rootfs.Root, file, line string) error {
@@ -147,7 +197,7 @@ func (s SetModule) writeOptions(root *rootfs.Root) error {
 	var plain []string
 	err := replaceLines(root, optionsFile, func(l string) (string, bool) {
 		f := strings.Fields(l)
-		if len(f) < 2 || f[0] != "options" || f[1] != s.Module {
+		if len(f) < 2 || f[0] != "options" || !sameModule(f[1], s.Module) {
 			return l, true
 		}
 		for _, o := range f[2:] {

@@ -70,7 +70,7 @@ func TestModules(t *testing.T) {
 		"etc/modprobe.d/modules-disabled.conf": "blacklist a\nblacklist abc\n",
 		"etc/modprobe.d/module-options.conf":   "options a flag x=1 y=2\noptions ab z=3\n",
 	})
-	mustRun(t, m, SetModule{"a", "always", map[string]string{"x": "9"}}, SetModule{"b", "disable", nil}, SetModule{"c", "inherit", nil}, SetModule{"abc", "auto", nil})
+	mustRun(t, m, SetModule{Module: "a", LoadMode: "always", Options: map[string]string{"x": "9"}}, SetModule{Module: "b", LoadMode: "disable"}, SetModule{Module: "c", LoadMode: "inherit"}, SetModule{Module: "abc", LoadMode: "auto"})
 	for name, want := range map[string]string{
 		loadFile: "ab\na\n", disableFile: "blacklist b\n", optionsFile: "options ab z=3\noptions a flag x=9 y=2\n",
 	} {
@@ -78,7 +78,7 @@ func TestModules(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if p := (SetModule{"b", "inherit", map[string]string{"x": "1"}}).Check(context.Background(), m); len(p) != 1 {
+	if p := (SetModule{Module: "b", LoadMode: "inherit", Options: map[string]string{"x": "1"}}).Check(context.Background(), m); len(p) != 2 { // and no modprobe
 		t.Errorf("options for a disabled module: %v", p)
 	}
 }

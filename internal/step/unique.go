@@ -13,7 +13,7 @@ func (o *OS) Validate(at *config.At) {
 	Unique(at.Field("users"), "name", o.Users, func(u User) string { return string(u.Name) })
 	Unique(at.Field("groups"), "gid", o.Groups, func(g Group) string { return number(g.GID) })
 	Unique(at.Field("users"), "uid", o.Users, func(u User) string { return number(u.UID) })
-	Unique(at.Field("modules"), "name", o.Modules, func(m Module) string { return string(m.Name) })
+	Unique(at.Field("modules"), "name", o.Modules, func(m Module) string { return moduleKey(string(m.Name)) })
 }
 
 func number(id *int) string {

@@ -1,0 +1,68 @@
+package step
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"imagecustomizer/internal/config"
+)
+
+func TestFilesThatWouldNotBeInTheImage(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"/run/systemd/network/a.network": "error: /run/systemd", "/var/run/app.pid": "error: /var/run", "/var//run/x": "error: /var/run", "/var/lock/x": "error: /var/lock",
+		"/dev/fuse": "udev", "/proc/sys/x": "sysctl", "/sys/x": "sysctl", "/a/../run/x": "error: /run", "/tmp/x": "warning: /tmp/x", "/run": "error: /run",
+		"/runner/x": "", "/var/tmp/x": "", "/etc/run/x": "", "/tmpl": "", "/usr/lib/tmpfiles.d/x.conf": "", "/device": "",
+	} {
+		for _, yaml := range []string{
+			"os: {additionalFiles: [{content: a, destination: NAME}]}", "os: {additionalDirs: [{source: d, destination: NAME}]}",
+		} {
+			doc, report := config.Parse("x.yaml", []byte(strings.ReplaceAll(yaml, "NAME", name)))
+			Decode(doc, config.Options{})
+			var b strings.Builder
+			report.Render(&b, false)
+			if want == "" && b.Len() > 0 || !strings.Contains(b.String(), want) {
+				t.Errorf("%s: want %q in\n%s", name, want, b.String())
+			}
+		}
+	}
+	doc, report := config.Parse("x.yaml", []byte("iso: {additionalFiles: [{content: a, destination: /run/x}]}"))
+	Decode(doc, config.Options{})
+	if report.Failed() {
+		t.Errorf("a folder of a medium: %v", report.Err())
+	}
+}
+
+func TestDestinationsAreCheckedAgainstTheImage(t *testing.T) {
+	t.Parallel()
+	m := tree(t, map[string]string{
+		"run/x": "", "etc/file": "", "var/log/x": "", "srv/x": "", "usr/bin/x": "",
+		"etc/fstab": "tmpfs /var/log tmpfs defaults 0 0\ntmpfs /tmp tmpfs defaults 0 0\nUUID=x / ext4 defaults 0 1\n",
+	})
+	for name, target := range map[string]string{"/etc/state": "/run", "/etc/deep": "../run/x2", "/opt": "srv", "/bin": "usr/bin", "/etc/mtab": "../proc/self/mounts"} {
+		if err := m.Root.Symlink(target, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	src := t.TempDir()
+	text := "a"
+	for name, want := range map[string]string{
+		"/etc/new": "", "/opt/app/x": "", "/bin/x": "", "/etc/file": "", "/new/folder/x": "", "/tmp/x": "",
+		"/etc/state/x": "/run/x in the image", "/etc": "is a folder", "/etc/file/x": "/etc/file is no folder", "/var/log/app": "in memory at /var/log",
+		"/opt": "is a folder",
+	} {
+		got := WriteFile{Content: &text, Destination: name, Path: "p"}.Check(context.Background(), m)
+		if want == "" && len(got) > 0 || want != "" && (len(got) != 1 || !strings.Contains(got[0].Text, want) || got[0].Path != "p.destination") {
+			t.Errorf("%s: %v, want %q", name, got, want)
+		}
+	}
+	files := tree(t, map[string]string{"etc/file/x": "", "run/y": "", "etc/ok": ""})
+	got := CopyDir{Source: files.Root.Dir(), Destination: "/", Path: "p"}.Check(context.Background(), m)
+	if len(got) != 3 {
+		t.Errorf("a folder: %v", got)
+	}
+	if got := (CopyDir{Source: src + "/none", Destination: "/x", Path: "p"}).Check(context.Background(), m); len(got) != 1 {
+		t.Errorf("a folder that went away: %v", got)
+	}
+}
