@@ -77,3 +77,9 @@ func ReadSmall(name string, most int64) ([]byte, error) {
 	}
 	return data, err
 }
+
+// IsExecutable tells whether somebody may execute the file.
+func IsExecutable(name string) bool {
+	fi, err := os.Stat(name)
+	return err == nil && fi.Mode()&0o111 != 0
+}

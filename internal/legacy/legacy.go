@@ -136,8 +136,8 @@ type Script struct {
 	Args string      `yaml:"Args" doc:"Text that the shell puts behind the path."`
 }
 
-// Validate checks where the script lies.
-func (s *Script) Validate(at *config.At) { step.CheckScriptPath(s.Path, at.Field("Path")) }
+// Validate checks where the script lies, and that it can be started.
+func (s *Script) Validate(at *config.At) { step.CheckStarted(s.Path, at.Field("Path")) }
 
 // Services are the systemd units that start at boot, or no longer do.
 type Services struct {

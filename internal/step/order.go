@@ -44,7 +44,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	problems = append(problems, why...)
 	sealing, why := planVerity(c, f, in)
 	problems = append(problems, why...)
-	post := planScripts(c.Scripts.PostCustomization, "postCustomization", in)
+	post := planScripts(c.Scripts.PostCustomization, "postCustomization", false, c.supplied(), in)
 	checkLive, prepareLive := planLive(c, f, in)
 	record := c.recordable(planRecord(c, in), f)
 	writable := len(newDisk) > 0 || !f.FilesystemOf(resolvConf).Kept
@@ -76,7 +76,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 		post,                      // sees everything above
 		restore,                   // the image's own resolv.conf must be there at the end
 		relabel,                   // after all that makes files
-		planScripts(c.Scripts.FinalizeCustomization, "finalizeCustomization", in), // has the last word
+		planScripts(c.Scripts.FinalizeCustomization, "finalizeCustomization", len(post) > 0, c.supplied(), in), // has the last word
 		{CheckKernel{}},  // an image without a kernel does not boot
 		prepareLive,      // its initramfs holds what everything above has left
 		planTargets(in),  // when no kernel comes or goes any more

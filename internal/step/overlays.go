@@ -101,8 +101,9 @@ func (o Overlay) entry() disk.Entry {
 }
 
 func planOverlays(c *Config, f *machine.Facts) (p plan.Plan) {
-	for _, o := range c.OS.Overlays {
-		p = append(p, AddOverlay{o, c.selinux(f) != "", len(c.Storage.Disks) > 0})
+	files := c.supplied()
+	for i, o := range c.OS.Overlays {
+		p = append(p, AddOverlay{o, c.selinux(f) != "", len(c.Storage.Disks) > 0, fmt.Sprintf("os.overlays[%d]", i), files})
 	}
 	return p
 }
@@ -112,6 +113,8 @@ type AddOverlay struct {
 	Overlay Overlay
 	Labels  bool // SELinux is on: changed files are labelled as those they hide
 	NewTree bool // fstab is made anew in this run, and cannot be looked at before
+	Path    string
+	Files   supplied // of the config, fstab perhaps among them
 }
 
 // Name identifies the step.
@@ -124,46 +127,83 @@ func (s AddOverlay) String() string {
 // Check looks for what the overlay needs of the image.
 func (s AddOverlay) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
 	for _, k := range kernelsWithout(m, "overlay") {
-		problems = append(problems, plan.Problem{Text: "kernel " + k + " has no module overlay", Hint: "install a kernel package that has it"})
+		problems = append(problems, plan.Problem{Path: s.Path, Text: "kernel " + k + " has no module overlay", Hint: "install a kernel package that has it", Later: true})
 	}
 	if s.Overlay.IsInitrdOverlay && !m.Has("dracut") {
 		problems = append(problems, plan.Problem{
-			Text: "overlays are mounted in the initramfs by systemd, for which dracut must make it; the image has no dracut", Hint: "install dracut, or set isInitrdOverlay to false",
+			Path: s.Path + ".isInitrdOverlay", Text: "overlays are mounted in the initramfs by systemd, for which dracut must make it; the image has no dracut",
+			Hint: "install dracut, or set isInitrdOverlay to false", Later: true,
 		})
 	}
-	if err := s.dependencies(m); err != nil && !s.NewTree {
-		problems = append(problems, plan.Problem{Text: err.Error(), Hint: "edit /etc/fstab in an earlier run, or lay the disk out with that option"})
+	for key, dir := range map[string]OverlayPath{"mountPoint": s.Overlay.MountPoint, "upperDir": s.Overlay.UpperDir, "workDir": s.Overlay.WorkDir} {
+		problems = append(problems, s.folder(m, key, dir)...)
+	}
+	for i, dir := range s.Overlay.LowerDirs {
+		problems = append(problems, s.folder(m, fmt.Sprintf("lowerDirs[%d]", i), dir)...)
+	}
+	if s.NewTree {
+		return problems
+	}
+	return append(problems, s.dependencies(m)...)
+}
+
+// folder finds a path at which no folder can be.
+func (s AddOverlay) folder(m *machine.Machine, key string, dir OverlayPath) []plan.Problem {
+	if file := notFolder(m, string(dir)); file != "" {
+		return []plan.Problem{{Path: s.Path + "." + key, Text: fmt.Sprintf("the overlay cannot use %s: %s is no folder in the image", dir, file), Hint: "name a folder"}}
+	}
+	return nil
+}
+
+// dependencies looks whether what an overlay needs is mounted, and in the initramfs where that one is.
+func (s AddOverlay) dependencies(m *machine.Machine) (problems []plan.Problem) {
+	text, err := s.Files.ReadFile(m, fstabFile)
+	if err != nil {
+		return []plan.Problem{{Path: s.Path, Text: fmt.Sprintf("the image has no /etc/fstab to enter the overlay in: %v", err), Hint: "add it with additionalFiles"}}
+	}
+	entries := disk.ParseFstab(string(text)).Entries()
+	var mounts []string
+	for _, e := range entries {
+		mounts = append(mounts, e.Target)
+	}
+	for i, d := range s.Overlay.MountDependencies {
+		p := plan.Problem{Path: fmt.Sprintf("%s.mountDependencies[%d]", s.Path, i)}
+		switch n := slices.Index(mounts, string(d)); {
+		case n < 0 && s.unit(m, d):
+			continue
+		case n < 0:
+			p.Text = fmt.Sprintf("the overlay at %s depends on %s, which /etc/fstab does not mount", s.Overlay.MountPoint, d)
+			p.Hint = config.DidYouMean(string(d), mounts, "it mounts "+strings.Join(mounts, ", "))
+		case s.Overlay.IsInitrdOverlay && !slices.Contains(entries[n].Options, "x-initrd.mount"):
+			p.Text = fmt.Sprintf("the overlay at %s is mounted in the initramfs and depends on %s, whose line in /etc/fstab lacks the option x-initrd.mount", s.Overlay.MountPoint, d)
+			p.Hint = "edit /etc/fstab in an earlier run, or lay the disk out with that option"
+		default:
+			continue
+		}
+		problems = append(problems, p)
 	}
 	return problems
 }
 
-// dependencies looks whether what an overlay of the initramfs needs is mounted there too.
-func (s AddOverlay) dependencies(m *machine.Machine) error {
-	if !s.Overlay.IsInitrdOverlay {
-		return nil
+// unit tells whether a unit of systemd mounts a folder, which does for overlays that are not of the initramfs.
+func (s AddOverlay) unit(m *machine.Machine, dir OverlayPath) bool {
+	name := strings.ReplaceAll(strings.Trim(string(dir), "/"), "/", "-")
+	if s.Overlay.IsInitrdOverlay || name == "" {
+		return !s.Overlay.IsInitrdOverlay // the root is always mounted
 	}
-	text, err := m.Root.ReadFile(fstabFile)
-	if err != nil {
-		return err
-	}
-	entries := disk.ParseFstab(string(text)).Entries()
-	for _, d := range s.Overlay.MountDependencies {
-		i := slices.IndexFunc(entries, func(e disk.Entry) bool { return e.Target == string(d) })
-		switch {
-		case i < 0:
-			return fmt.Errorf("the overlay at %s depends on %s, which /etc/fstab does not mount", s.Overlay.MountPoint, d)
-		case !slices.Contains(entries[i].Options, "x-initrd.mount"):
-			return fmt.Errorf("the overlay at %s is mounted in the initramfs and depends on %s, whose line in /etc/fstab lacks the option x-initrd.mount", s.Overlay.MountPoint, d)
+	for _, kind := range []string{".mount", ".automount"} {
+		if _, found := (SetService{Unit: name + kind, Files: s.Files}).file(m); found {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 // Run makes the folders and writes the line of fstab and dracut's configuration.
 func (s AddOverlay) Run(ctx context.Context, m *machine.Machine) error {
 	o := s.Overlay
-	if err := s.dependencies(m); err != nil {
-		return err
+	if problems := s.dependencies(m); len(problems) > 0 {
+		return &plan.Unmet{Problems: problems}
 	}
 	for _, p := range append([]OverlayPath{o.MountPoint, o.UpperDir, o.WorkDir}, o.LowerDirs...) {
 		if err := m.Root.MkdirAll(string(p), 0o755); err != nil {

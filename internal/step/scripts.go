@@ -11,6 +11,7 @@ import (
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
@@ -52,7 +53,12 @@ func (s *Script) Validate(at *config.At) {
 	case !at.Has("path") && !at.Has("content"):
 		at.Errorf("the script has neither path nor content").Hint("add \"path:\" with a file, or \"content:\" with the script")
 	}
-	CheckScriptPath(s.Path, at.Field("path"))
+	if at.Has("content") {
+		scriptText(s.Content, "the script", s.Interpreter, at.Field("content"))
+	}
+	if text, ok := ScriptFile(s.Path, at.Field("path")); ok {
+		scriptText(text, s.Path.Text, s.Interpreter, at.Field("path"))
+	}
 	for k, v := range s.EnvironmentVariables {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
 			at.Field("environmentVariables").Field(k).Errorf("%q cannot be the name of an environment variable", k)
@@ -60,22 +66,30 @@ func (s *Script) Validate(at *config.At) {
 	}
 }
 
-// CheckScriptPath checks that a script lies below the config file's folder, which is what the image
-// gets to see.
-func CheckScriptPath(p config.Path, at *config.At) {
+// ScriptFile checks that a script lies below the config file's folder, which is what the image gets to see,
+// and returns its text where files are looked at.
+func ScriptFile(p config.Path, at *config.At) (text string, ok bool) {
 	if p.Resolved == "" {
-		return
+		return "", false
 	}
 	if rel, err := filepath.Rel(at.Dir(), p.Resolved); err != nil || !filepath.IsLocal(rel) {
 		at.Errorf("%s is not below the config file's folder, %s", p.Text, at.Dir()).Hint("scripts see that folder at /_imageconfigs; move the script into it")
-		return
+		return "", false
 	}
-	p.NeedFile(at)
+	if !p.NeedFile(at) || !at.CheckFiles() {
+		return "", false
+	}
+	data, err := hostfs.ReadSmall(p.Resolved, maxScript)
+	if err != nil {
+		at.Errorf("cannot read %s: %v", p.Text, err)
+	}
+	return string(data), err == nil
 }
 
-func planScripts(list []Script, phase string, in Inputs) (p plan.Plan) {
+// planScripts plans the scripts of a phase; after tells whether others run before them.
+func planScripts(list []Script, phase string, after bool, files supplied, in Inputs) (p plan.Plan) {
 	for i, s := range list {
-		r := RunScript{Phase: phase, Index: i, Script: s, ConfigDir: in.ConfigDir}
+		r := RunScript{Phase: phase, Index: i, Script: s, ConfigDir: in.ConfigDir, Files: files, After: after || i > 0}
 		if r.Script.Interpreter == "" {
 			r.Script.Interpreter = "/bin/sh"
 		}
@@ -90,6 +104,8 @@ type RunScript struct {
 	Index     int
 	Script    Script
 	ConfigDir string // on the build host
+	Files     supplied
+	After     bool // other scripts run before it
 }
 
 // configMount is where scripts see the config file's folder.
@@ -114,12 +130,15 @@ func (s RunScript) String() string {
 	return "run script " + what
 }
 
-// Check finds an interpreter that the image lacks and that nothing in the run could bring.
-func (s RunScript) Check(_ context.Context, m *machine.Machine) []plan.Problem {
-	if m.Facts.PackageManager != "" || m.Root.Exists(s.Script.Interpreter) {
+// Check finds interpreters that the image lacks. A script may bring those of later ones.
+func (s RunScript) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
+	if s.After {
 		return nil
 	}
-	return []plan.Problem{{Text: "the image has no interpreter " + s.Script.Interpreter}}
+	for _, program := range s.interpreters() {
+		problems = append(problems, s.missing(m, program)...)
+	}
+	return problems
 }
 
 // Run runs the script. What it prints last is in the error.
