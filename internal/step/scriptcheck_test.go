@@ -67,7 +67,7 @@ func TestOverlaysAreCheckedAllAtOnce(t *testing.T) {
 	t.Parallel()
 	m := tree(t, map[string]string{
 		"etc/fstab": "UUID=a / ext4 defaults 0 1\nUUID=b /var ext4 defaults 0 2\nUUID=c /data ext4 x-initrd.mount 0 2\n",
-		"srv/file": "", "usr/lib/systemd/system/mnt-x.mount": "",
+		"srv/file":  "", "usr/lib/systemd/system/mnt-x.mount": "",
 	})
 	check := func(o Overlay) (got []string) {
 		for _, p := range (AddOverlay{Overlay: o, Path: "p"}).Check(context.Background(), m) {
