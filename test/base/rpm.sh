@@ -86,7 +86,7 @@ type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, name=rootfs"
   enter "$root" true 2>/dev/null || : # mounts proc, sys and dev; there is nothing to run yet
   case $1 in
     azl3) dnf_install 3.0 azurelinux-release azurelinux-repos $common ;;
-    mariner2) dnf_install 2.0 mariner-release mariner-repos mkinitrd $common ;;
+    mariner2) dnf_install 2.0 mariner-release mariner-repos tdnf-3.5.2 mkinitrd $common ;;
   esac
   configure "$1"
   fill_esp "$1"

@@ -34,9 +34,18 @@ def base(work: Path) -> list[Package]:
         new("system-settings", requires=["filesystem"]),
         new("initramfs", requires=["bash", "coreutils"]),
         new("mkinitrd", "2.0", "1.cm2", ["bash"]),
-        new("tdnf", "3.5.8", requires=["python3-dnf", "rpm"]),
+        _tdnf(work, "3.5.8", "1.azl3"),
+        _tdnf(work, "3.5.2", "1.cm2"),
         new("core-packages-base-image", requires=_IMAGE),
     ]
+
+
+def _tdnf(work: Path, version: str, release: str) -> Package:
+    """The stand-in behaves as the version that it has."""
+    p = Package(work, "tdnf", version, release)
+    p.requires += ["python3-dnf", "rpm", "gnupg2"]
+    p.write("/usr/lib/tdnf/version", version + "\n")
+    return p
 
 
 def extra(work: Path) -> list[Package]:
