@@ -147,24 +147,26 @@ func (r *rpm) run(ctx context.Context, repos string, args ...string) (*rpmOutput
 
 // refresh reads the indexes and makes sure that all are there.
 func (r *rpm) refresh(ctx context.Context) error {
-	_, err := r.run(ctx, reposDir, "check-update", "--refresh")
+	out, err := r.run(ctx, reposDir, "check-update", "--refresh")
 	if hostcmd.ExitStatus(err) == 100 { // there are updates
 		err = nil
 	}
 	if context.Cause(ctx) != nil {
 		return err
 	}
-	if unread := r.unread(); len(unread) > 0 {
+	if unread := r.unread(out); len(unread) > 0 {
 		return errors.Join(fmt.Errorf("these repositories could not be read: %s (that they may be skipped if unavailable does not count here)", strings.Join(unread, ", ")), err)
 	}
 	return err
 }
 
-// unread are the enabled repositories of which no index was stored.
-func (r *rpm) unread() (list []string) {
+// unread are the enabled repositories of which no index was stored, or which the package manager names as
+// left out: one that is badly signed has an index.
+func (r *rpm) unread(out *rpmOutput) (list []string) {
+	left := strings.FieldsFunc(strings.Join(out.ignored, " "), func(c rune) bool { return strings.ContainsRune(" ',\":", c) })
 	for _, s := range r.repos.enabled() {
 		index, _ := filepath.Glob(filepath.Join(r.s.dir, "cache", globEscape.Replace(s.id)+"*", "repodata", "repomd.xml"))
-		if len(index) == 0 {
+		if len(index) == 0 || slices.Contains(left, s.id) || slices.Contains(left, s.get("name")) {
 			list = append(list, s.id)
 		}
 	}

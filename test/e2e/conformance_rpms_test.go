@@ -22,7 +22,7 @@ var conformancePackages = map[string]map[string]string{
 		"c-script": "%post\ntouch /usr/share/c-script.ran", "c-trigged": "",
 		"c-pre": "%pre\necho no; exit 1", "c-post": "%post\nexit 3", "c-posttrans": "%posttrans\nexit 4", "c-pretrans": "%pretrans -p <lua>\nerror(\"refused\")",
 		"c-preun": "%preun\nexit 5", "c-postun": "%postun\nexit 6", "c-lua": "%post -p <lua>\nerror(\"oops\")", "c-interpreter": "%post -p /no/such\nx",
-		"c-trigger": "%triggerin -- c-trigged\nexit 7", "c-filetrigger": "%transfiletriggerin -- /usr/share/c-trigged\nexit 8", "c-killed": "%post\nkill -9 $$",
+		"c-trigger": "%triggerin -- c-trigged\nexit 7", "c-filetrigger": "%transfiletriggerin -- /usr/share\nexit 8", "c-killed": "%post\nkill -9 $$",
 		"c-big": "",
 	},
 	"2.0": {
