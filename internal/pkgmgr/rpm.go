@@ -132,7 +132,10 @@ func (r *rpm) options(repos string) []string {
 	case "dnf5":
 		options = append(options, "--setopt=system_cachedir="+rpmCache, "--setopt=skip_unavailable=0")
 	}
-	return append(options, "--setopt=cachedir="+rpmCache, "--setopt=keepcache=1", "--setopt=*.skip_if_unavailable=0")
+	if repos == reposDir && len(r.repos.sections) > 0 { // dnf5 refuses a setting for no repository
+		options = append(options, "--setopt=*.skip_if_unavailable=0")
+	}
+	return append(options, "--setopt=cachedir="+rpmCache, "--setopt=keepcache=1")
 }
 
 // run runs one transaction. Whether it fits is checked before anything is changed.

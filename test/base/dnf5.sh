@@ -6,19 +6,6 @@ set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 . "$here/lib.sh"
 
-# mirror prints the address of Debian's packages as the host's apt knows it.
-mirror() {
-  if [ -n "${DEBIAN_MIRROR:-}" ]; then echo "$DEBIAN_MIRROR"; return; fi
-  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | grep -v security | sort -u | head -n 1
-}
-
-# userland TAR may read an index that has expired: a mirror that stands still has no other.
-userland() {
-  mmdebstrap --quiet --mode=root --format=tar --variant=minbase --include=dnf5,rpm,ca-certificates \
-    --aptopt='Acquire::Check-Valid-Until "false"' sid "$1" \
-    "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) sid main"
-}
-
 # release makes the package that says what system this is, and that stands for what packages need of it.
 release() {
   cat >"$work/release.spec" <<'END'
@@ -51,6 +38,7 @@ settings() {
   rm -f "$root/etc/os-release"
   printf 'NAME=Fedora\nID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora 42, of Debian packages"\n' >"$root/usr/lib/os-release"
   ln -s ../usr/lib/os-release "$root/etc/os-release"
+  rm -f "$root"/etc/dnf/libdnf5-plugins/*.conf # Fedora has none of them by default
   mkdir -p "$root"/etc/yum.repos.d "$root/usr/lib/modules/0-none/kernel"
   : >"$root/usr/lib/modules/0-none/modules.dep"
   : >"$root/etc/machine-id"
@@ -81,6 +69,5 @@ if [ "${1:-}" = build ]; then "$@"; exit; fi
 for program in mmdebstrap rpmbuild sfdisk; do
   command -v $program >/dev/null || die "$program is missing: make deps installs it"
 done
-if [ "${1:-}" = userland ]; then "$@"; exit; fi
-tar=$(cached dnf5-sid tar "$0" -- "$0" userland)
-cached dnf5 raw "$here"/{lib,dnf5}.sh -- isolated "$0" build "$tar"
+tar=$(cached dnf5-root tar "$here/dnf5-root.sh" -- "$here/dnf5-root.sh")
+cached dnf5 raw "$here"/{lib,dnf5-root,dnf5}.sh -- isolated "$0" build "$tar"
