@@ -36,7 +36,7 @@ func newRPM(ctx context.Context, s *Session, o Options) (*rpm, error) {
 	if len(r.repos.faults) > 0 {
 		return nil, faultError(r.repos.faults)
 	}
-	if err := s.bind(filepath.Join(s.dir, "cache"), rpmCache, false); err != nil {
+	if err := s.bind(s.downloads(), rpmCache, false); err != nil {
 		return nil, err
 	}
 	for _, dir := range []string{reposDir, noRepos} {
@@ -168,7 +168,7 @@ func (r *rpm) refresh(ctx context.Context) error {
 func (r *rpm) unread(out *rpmOutput) (list []string) {
 	left := strings.FieldsFunc(strings.Join(out.ignored, " "), func(c rune) bool { return strings.ContainsRune(" ',\":", c) })
 	for _, s := range r.repos.enabled() {
-		index, _ := filepath.Glob(filepath.Join(r.s.dir, "cache", globEscape.Replace(s.id)+"*", "repodata", "repomd.xml"))
+		index, _ := filepath.Glob(r.received(globEscape.Replace(s.id)+"*", "repodata", "repomd.xml"))
 		if len(index) == 0 || slices.Contains(left, s.id) || slices.Contains(left, s.get("name")) {
 			list = append(list, s.id)
 		}
@@ -257,7 +257,7 @@ func (r *rpm) mustBe(ctx context.Context, gone, there []nevra) error {
 }
 
 func (r *rpm) updateAll(ctx context.Context) error {
-	out, err := r.run(ctx, reposDir, "update")
+	out, err := r.transact(ctx, "update")
 	if err == nil && len(out.skipped) > 0 {
 		r.s.m.Log.Warn("some updates were left out", "because", out.skipped)
 	}
@@ -265,7 +265,7 @@ func (r *rpm) updateAll(ctx context.Context) error {
 }
 
 func (r *rpm) install(ctx context.Context, names []string) error {
-	_, err := r.run(ctx, reposDir, append([]string{"install"}, arguments(names)...)...)
+	_, err := r.transact(ctx, append([]string{"install"}, arguments(names)...)...)
 	return err
 }
 
@@ -280,7 +280,7 @@ func (r *rpm) update(ctx context.Context, names []string) error {
 	if r.program != "tdnf" {
 		args = []string{"--setopt=best=1", "update"}
 	}
-	_, err = r.run(ctx, reposDir, append(args, arguments(names)...)...)
+	_, err = r.transact(ctx, append(args, arguments(names)...)...)
 	return err
 }
 
@@ -318,7 +318,7 @@ func (r *rpm) notThere(ctx context.Context, names []string, same func(wish, nevr
 
 // hasGroup asks for a group of packages by its identifier.
 func (r *rpm) hasGroup(ctx context.Context, id string) (is bool, err error) {
-	args := map[string][]string{"dnf": {"group", "list", "--installed", "--hidden", "--ids"}, "dnf5": {"group", "list", "--installed", "--hidden"}}[r.program]
+	args := map[string][]string{"dnf": {"group", "list", "installed", "hidden", "ids"}, "dnf5": {"group", "list", "--installed", "--hidden"}}[r.program]
 	if args == nil {
 		return false, errors.New("tdnf knows no groups of packages: @" + id)
 	}
@@ -334,6 +334,3 @@ func (r *rpm) hasGroup(ctx context.Context, id string) (is bool, err error) {
 func (r *rpm) owns(ctx context.Context, path string) bool {
 	return r.s.m.Run(ctx, hostcmd.New("rpm", "-qf", "--", path)) == nil
 }
-
-// named finds none: nothing but the image's own programs has read the indexes.
-func (r *rpm) named(map[digest]string, func(digest) error) error { return nil }

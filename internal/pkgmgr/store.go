@@ -68,6 +68,17 @@ func (s *store) has(d digest) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
+// empty tells whether there is nothing to have from it.
+func (s *store) empty() bool {
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", s.dir.Fd()))
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(1)
+	return len(names) == 0
+}
+
 // read gives use a file. What it made of that counts only where read returns nil: a file that proves
 // damaged is removed, so that it can be had again.
 func (s *store) read(d digest, use func(io.Reader) error) error {

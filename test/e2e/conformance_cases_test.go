@@ -118,16 +118,17 @@ func (c *conformance) chooses(t *testing.T, f choice) {
 	customize(t, c.image, packageConfig(install(f.wish), f.gives(c)), filepath.Join(t.TempDir(), "out.raw"), "raw", args...)
 }
 
-// mends has a server that sends something else than its index says, and then what it says: the download
-// that was refused is not taken for good later, nor does it stand in the way.
-func (c *conformance) mends(t *testing.T) {
+// repeats installs from servers that come one after the other and share a cache of packages. Of each it
+// says whether the run is to succeed.
+func (c *conformance) repeats(t *testing.T, places ...string) {
 	cache := filepath.Join(t.TempDir(), "cache")
-	for _, place := range []string{"damaged", "good"} {
+	for _, place := range places {
+		place, works := strings.CutSuffix(place, " works")
 		source := c.repo(t, serve(t, "[a]\nbaseurl=URL/"+place+"\ngpgcheck=0\n", c.packages))
 		status, text := run(t, "--rpm-source", source, "--disable-base-image-rpm-repos", "--build-dir", t.TempDir(), "--image-file", c.image,
 			"--config-file", writeConfig(t, packageConfig(install("c-trigged"), "c-trigged=1.0")), "--output", "raw="+filepath.Join(t.TempDir(), "x.raw"),
 			"--package-cache-dir", cache)
-		if (status == 0) != (place == "good") {
+		if (status == 0) != works {
 			t.Errorf("%s: exit %d\n%s", place, status, text)
 		}
 	}

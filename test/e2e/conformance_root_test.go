@@ -48,7 +48,8 @@ func TestConformance(t *testing.T) {
 				}
 			}
 			if !few {
-				t.Run("a damaged download is mended", c.mends)
+				t.Run("a damaged download is mended", func(t *testing.T) { c.repeats(t, "damaged", "good works") })
+				t.Run("a download is kept", func(t *testing.T) { c.repeats(t, "good works", "missing works") })
 			}
 		})
 	}
