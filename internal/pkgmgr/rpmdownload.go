@@ -176,8 +176,9 @@ func (r *rpm) named(files map[digest]string, use func(digest) error) error {
 			if !is || p.Sum.Type != "sha256" || files[d] == "" {
 				return nil
 			}
+			err := use(d)
 			delete(files, d)
-			return use(d)
+			return err
 		}))
 	}
 	return errors.Join(errs...)
