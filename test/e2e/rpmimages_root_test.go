@@ -15,7 +15,7 @@ func TestAzureLinuxPackageFailures(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, want := range map[string]string{
-		"nonsense":           "No match for argument: nonsense",
+		"nonsense":           "nonsense package not found or not installed",
 		"fixture-broken-dep": "nothing provides does-not-exist-anywhere needed by fixture-broken-dep",
 		"fixture-fail-pre":   "this package refuses",
 		"fixture-fail-post":  "%post(fixture-fail-post-1.0-1.azl3.noarch) scriptlet failed, exit status 3",
