@@ -21,6 +21,7 @@ test/base/debian.sh debian13-efi >/dev/null
 wait $!
 test/base/rpm.sh mariner2 >/dev/null
 if [ -n "${FULL:-}" ]; then # root tests see no loop device of the host to build one with
+  test/base/dnf5.sh >/dev/null
   for v in 12-bios 12-mbr 12-4k 12-xfs 12-btrfs 12-parts 13-cloud 13-live 13-sdboot 13-uki 11-efi sid-efi; do
     test/base/debian.sh "debian$v" >/dev/null
   done

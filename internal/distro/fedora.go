@@ -5,7 +5,7 @@ import "slices"
 var fedora = &Distro{
 	Name:   "Fedora",
 	ID:     "fedora",
-	Tested: "boot loader entries written to the Boot Loader Specification; dnf 4 on RPM images, dnf 5 by its documentation",
+	Tested: "boot loader entries written to the Boot Loader Specification; dnf 4 on RPM images, the real dnf5 and rpm 6 on a userland that does not boot",
 
 	GRUB: fedoraGRUB,
 	Filesystems: Features{
