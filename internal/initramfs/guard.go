@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"regexp"
 	"strings"
 	"sync"
@@ -32,13 +33,27 @@ func (g Guard) Run(ctx context.Context, m *machine.Machine, f func() error) erro
 		return errors.Join(err, r.files.restore())
 	}
 	target, members := r.target()
-	if err := r.files.restore(); err != nil {
+	if err := errors.Join(r.files.restore(), r.removeCopies()); err != nil {
 		return err
 	}
 	if err := r.compress(ctx, target, members); err != nil {
 		return err
 	}
 	return r.compare(ctx)
+}
+
+// copies are where other builders have copies of the configuration.
+var copies = []string{"/var/lib/kdump/initramfs-tools/conf.d"}
+
+// removeCopies removes copies of our temporary configuration.
+func (r *run) removeCopies() error {
+	var errs []error
+	for _, dir := range copies {
+		if name := path.Join(dir, confName); r.m.Root.Exists(name) {
+			errs = append(errs, r.m.Root.Remove(name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // run is one use of a guard.
@@ -126,13 +141,16 @@ func (r *run) roomy() bool {
 
 var imageName = regexp.MustCompile(`^(initramfs-(.+)\.img|initrd\.img-(.+)|initrd-(.+))$`)
 
-// images lists the initramfs images in /boot. Backups that builders keep are no images of their own.
+// images lists the initramfs images in /boot, and those of Debian's crash kernels. Backups that builders keep
+// are no images of their own.
 func images(m *machine.Machine) map[string]fs.FileInfo {
 	found := map[string]fs.FileInfo{}
-	entries, _ := m.Root.ReadDir("/boot")
-	for _, e := range entries {
-		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && imageName.MatchString(e.Name()) {
-			found["/boot/"+e.Name()] = fi
+	for _, dir := range []string{"/boot", "/var/lib/kdump"} {
+		entries, _ := m.Root.ReadDir(dir)
+		for _, e := range entries {
+			if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && imageName.MatchString(e.Name()) {
+				found[path.Join(dir, e.Name())] = fi
+			}
 		}
 	}
 	return found

@@ -192,3 +192,39 @@ func TestGuardSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestGuardCopies has another builder that copies the configuration while a run has its own there.
+func TestGuardCopies(t *testing.T) {
+	t.Parallel()
+	const dir = "/var/lib/kdump/initramfs-tools/conf.d"
+	m := guarded(t, map[string]string{dir + "/own": "x"})
+	if err := (Guard{Fast: true}).Run(context.Background(), m, func() error {
+		text, err := m.Root.ReadFile("/etc/initramfs-tools/conf.d/" + confName)
+		if err != nil {
+			return err
+		}
+		return m.Root.WriteFile(dir+"/"+confName, text, 0o644)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if m.Root.Exists(dir+"/"+confName) || !m.Root.Exists(dir+"/own") {
+		t.Error("the copy of our configuration stays, or something else is gone")
+	}
+}
+
+// TestFitAny edits the copy of a configuration, and nothing else.
+func TestFitAny(t *testing.T) {
+	t.Parallel()
+	m := guarded(t, map[string]string{"/copy/initramfs.conf": "MODULES=dep # small\nCOMPRESS=zstd\n", "/copy/conf.d/x": "export MODULES='dep'\n", "/copy/conf.d/y": "MODULES=list\n"})
+	if err := FitAny(m.Root, "/copy"); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"/copy/initramfs.conf": "MODULES=most # small\nCOMPRESS=zstd\n", "/copy/conf.d/x": "export MODULES=most\n", "/copy/conf.d/y": "MODULES=list\n",
+		"/etc/initramfs-tools/conf.d/driver-policy": "# from the installer\nMODULES=dep\n",
+	} {
+		if got, err := m.Root.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("%s is %q (%v), want %q", name, got, err, want)
+		}
+	}
+}

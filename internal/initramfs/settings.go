@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
 )
 
 // settings are files of the image that are other than its own for a time.
@@ -95,4 +96,21 @@ func (s *settings) setTime(f setting) error {
 	}
 	defer file.Close()
 	return os.Chtimes(fmt.Sprintf("/proc/self/fd/%d", file.Fd()), f.time, f.time)
+}
+
+// FitAny edits a copy of initramfs-tools' configuration, in a folder of ours, so that an image made with it fits
+// any machine.
+func FitAny(root *rootfs.Root, dir string) error {
+	m := &machine.Machine{Root: root}
+	copied := settings{m: m}
+	for _, b := range builders {
+		for _, name := range []string{"initramfs.conf", "conf.d"} {
+			for _, f := range (builder{settings: []string{path.Join(dir, name)}}).files(m) {
+				if err := copied.replace(f, b.machine); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }

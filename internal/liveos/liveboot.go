@@ -71,11 +71,18 @@ func (c *lackCheck) dracutOnly(wanted bool, what string) {
 	}
 }
 
-// makeLiveBoot makes an initramfs with initramfs-tools, compressed as the image is set to. Its temporary
-// files must lie where programs can be run.
+// makeLiveBoot makes an initramfs with initramfs-tools, compressed as the image is set to, for any machine. Its
+// temporary files must lie where programs can be run.
 func (b builder) makeLiveBoot(ctx context.Context, k boot.Kernel) error {
 	name := "initramfs-" + k.Version
-	c := hostcmd.New("mkinitramfs", "-o", path.Join(b.inside, name), k.Version)
+	settings := "settings-" + k.Version // a copy: the image's own are packed meanwhile
+	if err := b.m.Run(ctx, hostcmd.New("cp", "-a", "/etc/initramfs-tools", path.Join(b.inside, settings))); err != nil {
+		return err
+	}
+	if err := initramfs.FitAny(b.left, "/"+settings); err != nil {
+		return err
+	}
+	c := hostcmd.New("mkinitramfs", "-d", path.Join(b.inside, settings), "-o", path.Join(b.inside, name), k.Version)
 	c.Env = append([]string{"TMPDIR=" + b.inside}, hostcmd.DefaultEnv...)
 	if err := b.m.Run(ctx, c); err != nil {
 		return err

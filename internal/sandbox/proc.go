@@ -11,11 +11,12 @@ import (
 
 // hidden are the paths below the kernel's own filesystems that can act on the host's kernel, or tell of it, even
 // for a process that lacks capabilities. The list is that of the OCI runtime specification, with what
-// talks to the host's firmware and what shows the kernel's memory.
+// talks to the host's firmware and what shows the kernel's memory, and what programs would put into an image of
+// the machine that it is made on: its kernel's arguments and its swap.
 var hidden = map[string][]string{
 	"proc": {
-		"acpi", "asound", "interrupts", "kallsyms", "kcore", "keys", "kmsg", "kpagecgroup", "kpagecount",
-		"kpageflags", "latency_stats", "pagetypeinfo", "sched_debug", "scsi", "slabinfo", "sysrq-trigger",
+		"acpi", "asound", "cmdline", "interrupts", "kallsyms", "kcore", "keys", "kmsg", "kpagecgroup", "kpagecount",
+		"kpageflags", "latency_stats", "pagetypeinfo", "sched_debug", "scsi", "slabinfo", "swaps", "sysrq-trigger",
 		"timer_list", "timer_stats", "vmallocinfo",
 	},
 	"sys": {"firmware", "devices/virtual/powercap", "kernel/debug", "kernel/security", "kernel/tracing", "fs/bpf", "fs/pstore"},
