@@ -59,7 +59,7 @@ func (b *bench) storageCases() []storageCase {
 	}
 	return []storageCase{
 		{"repartition", "debian12-efi", 0.6, 0, "out.raw", customize("raw", layout)},
-		{"verity", "debian12-seal", 1, 0, "out.raw", customize("raw", sealed)},
+		{"verity", "debian12-seal", 0.35, 0, "out.raw", customize("raw", sealed)},
 		{"split", "debian12-efi", 0.6, 1.1, "out_*.raw.zst", customize("", unchanged, "--output-split-partitions-format", "raw-zstd")},
 		{"cosi", "debian12-efi", 0.6, 1.1, "out.raw", func(base, out string) (*hostcmd.Cmd, error) {
 			return hostcmd.Unconfined("a test", "bin/imagecustomizer", "convert", "--build-dir", filepath.Join(b.dir, "build"), "--image-file", base,
