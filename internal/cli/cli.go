@@ -68,6 +68,10 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 		fmt.Fprintf(stderr, "imagecustomizer: %v\nRun \"imagecustomizer --help\" for the flags.\n", err)
 		return app.ExitUsage
 	}
+	if err := oneConfig(parsed); err != nil {
+		fmt.Fprintln(stderr, "imagecustomizer:", err)
+		return app.ExitUsage
+	}
 	if err := logApart(c.Logging.LogFile, args); err != nil {
 		fmt.Fprintln(stderr, "imagecustomizer:", err)
 		return app.ExitUsage
@@ -96,6 +100,20 @@ func (l logging) options(command string, out io.Writer) ui.Options {
 		o.LogDir = ui.LogDir(os.Getenv)
 	}
 	return o
+}
+
+// oneConfig refuses a second config file, of which one would be left out without a word.
+func oneConfig(parsed *kong.Context) error {
+	times := 0
+	for _, p := range parsed.Path {
+		if p.Flag != nil && p.Flag.Name == "config-file" {
+			times++
+		}
+	}
+	if times > 1 {
+		return errors.New("--config-file is given twice: a run has one config; put everything into one file")
+	}
+	return nil
 }
 
 // logApart refuses a log file that the command line names for anything else: opening the log empties it.

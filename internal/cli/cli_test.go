@@ -171,6 +171,8 @@ func TestUsageErrors(t *testing.T) {
 		"log is the base":       {[]string{"--log-file", image, "--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + dir + "/x"}, "something else"},
 		"log is an output":      {[]string{"--log-file", older, "--build-dir", dir, "--config-file", good, "--image-file", image, "--output", "raw=" + older}, "something else"},
 		"convert to nothing":    {[]string{"convert", "--image-file", image}, "no output"},
+		"two configs":           {[]string{"--build-dir", dir, "--config-file", good, "--config-file", good, "--image-file", image, "--output", "raw=" + dir + "/x"}, "given twice"},
+		"two configs to check":  {[]string{"validate-config", "--config-file=" + good, "--config-file", good}, "given twice"},
 		"oci without build":     {[]string{"validate-config", "--config-file", good, "--validate-resources", "oci"}, "--build-dir"},
 	} {
 		status, _, stderr := runCLI(t, c.args...)
@@ -212,7 +214,7 @@ const manyMistakes = `os:
   - {name: nbd, loadMode: disable, options: {nbds_max: "3"}}
 output:
   image: {format: vhdxx, path: out}
-pxe: {initramfsType: bootstrap}
+pxe: {initramfsType: full-os, bootstrapBaseUrl: "http://a"}
 `
 
 // TestAllMistakesAtOnce wants every mistake of a config with its place, its underlined line and a
@@ -232,7 +234,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		":12:19: ": {`"relative" is not an absolute path`, `begin it with "/"`},
 		":14:36: ": {"a disabled module has no options", "remove options"},
 		":16:19: ": {`"vhdxx" is not allowed`, `did you mean "vhdx"?`},
-		":17:1: ":  {"a bootstrap initramfs must know where", "add bootstrapBaseUrl"},
+		":17:49: ": {"a full-os initramfs downloads nothing", "initramfsType: bootstrap"},
 	} {
 		_, problem, found := strings.Cut(stderr, place)
 		lines := append(strings.SplitN(problem, "\n", 5), "", "", "", "")

@@ -31,7 +31,7 @@ type Inputs struct {
 // Plan turns a config into the steps for an image, or into the reasons why it cannot be carried out
 // there. It changes nothing and asks nobody.
 func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
-	problems := slices.Concat(unsupported(c, f), c.kept(f), c.covered(f))
+	problems := slices.Concat(unsupported(c, f), c.kept(f), c.covered(f), checkPXE(c, in))
 	newDisk, why := planNewDisk(c, f, in)
 	problems = append(problems, why...)
 	reset, why := planIdentifiers(c, f, in)

@@ -8,6 +8,8 @@ import (
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/liveos"
+	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/plan"
 )
 
 // PXE says what the files for booting over the network are like. Put them where a TFTP server offers
@@ -41,17 +43,36 @@ func (u *BootURL) Validate(at *config.At) {
 // Validate checks what belongs together.
 func (p *PXE) Validate(at *config.At) {
 	base, file := at.Has("bootstrapBaseUrl"), at.Has("bootstrapFileUrl")
-	bootstrap := p.InitramfsType == "bootstrap"
 	switch {
 	case base && file:
 		at.Field("bootstrapFileUrl").Errorf("bootstrapFileUrl and bootstrapBaseUrl exclude each other").Hint("keep one of them")
-	case bootstrap && !base && !file:
-		at.Errorf("a bootstrap initramfs must know where to download the system from").Hint("add bootstrapBaseUrl")
-	case !bootstrap && base:
-		at.Field("bootstrapBaseUrl").Errorf("a full-os initramfs downloads nothing").Hint("remove it, or add \"initramfsType: bootstrap\"")
-	case !bootstrap && file:
-		at.Field("bootstrapFileUrl").Errorf("a full-os initramfs downloads nothing").Hint("remove it, or add \"initramfsType: bootstrap\"")
+	case p.InitramfsType == "full-os" && (base || file):
+		at.Field(p.url()).Errorf("a full-os initramfs downloads nothing").Hint("remove it, or say \"initramfsType: bootstrap\"")
+	case p.InitramfsType == "" && (base || file):
+		at.Field(p.url()).Warnf("the address is not used: a full-os initramfs, the default, downloads nothing").Hint("add \"initramfsType: bootstrap\"")
 	}
+}
+
+// url is the key of the address that is given.
+func (p PXE) url() string {
+	if p.BootstrapBaseURL != "" {
+		return "bootstrapBaseUrl"
+	}
+	return "bootstrapFileUrl"
+}
+
+// checkPXE finds what the config lacks for a network boot, if one is among the outputs.
+func checkPXE(c *Config, in Inputs) []plan.Problem {
+	network := slices.ContainsFunc(in.Outputs, func(name string) bool {
+		format, err := output.Parse(name)
+		return err == nil && format.Live && format.Network
+	})
+	if !network || c.PXE.InitramfsType != "bootstrap" || c.PXE.BootstrapBaseURL != "" || c.PXE.BootstrapFileURL != "" {
+		return nil
+	}
+	return []plan.Problem{{
+		Path: "pxe.initramfsType", Text: "a bootstrap initramfs must know where to download the system from", Hint: "add bootstrapBaseUrl, or use the type full-os",
+	}}
 }
 
 // spec is the network boot as it is to be made.

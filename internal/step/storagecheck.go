@@ -146,12 +146,24 @@ func (s *Storage) checkFilesystems(p StoragePlaces) {
 		switch {
 		case f.MountPoint != nil && f.Type == "":
 			p.field(at, "type").Errorf("a partition without filesystem cannot be mounted").Hint("add \"type:\", such as ext4")
+		case f.MountPoint != nil && f.Type == "btrfs" && subvolumeOption(f.MountPoint.Options) != "" && (f.Btrfs == nil || len(f.Btrfs.Subvolumes) == 0):
+			p.field(at, "mountPoint").Errorf("the option %q names a subvolume, but this btrfs has none", subvolumeOption(f.MountPoint.Options)).
+				Hint("remove the option, or describe the subvolume in btrfs.subvolumes, with the mount point there")
 		case f.Btrfs != nil && f.Type != "btrfs":
 			p.field(at, "btrfs").Errorf("btrfs belongs to filesystems of type btrfs; this one is %q", string(f.Type))
 		case f.Btrfs != nil:
 			f.Btrfs.check(at.Field("btrfs"), f)
 		}
 	}
+}
+
+func subvolumeOption(options string) string {
+	for o := range strings.SplitSeq(options, ",") {
+		if strings.HasPrefix(o, "subvol") {
+			return o
+		}
+	}
+	return ""
 }
 
 func (b *Btrfs) check(at *config.At, f Filesystem) {
