@@ -12,6 +12,7 @@ type Ext struct {
 	Extent
 	Used     int64 // bytes
 	Clean    bool  // it was unmounted, and no errors are known
+	Recover  bool  // its journal has to be replayed
 	Clusters bool  // blocks are allocated in clusters (bigalloc)
 	Journal  ExtJournal
 }
@@ -44,6 +45,7 @@ func ReadExt(r io.ReaderAt) (Ext, error) {
 	}
 	return Ext{
 		Extent: Extent{count * block, block}, Used: (count - free) * block,
+		Recover:  features&recover != 0,
 		Clean:    state&valid != 0 && state&failed == 0 && features&recover == 0,
 		Clusters: le.Uint32(s[100:])&bigalloc != 0,
 		Journal:  readJournal(s, block),

@@ -32,10 +32,21 @@ func (s *Stack) Undo() error {
 	return errors.Join(errs...)
 }
 
-// MountVolume mounts a filesystem at a folder, nodev. options are the filesystem's own, as a comma
+// quiet are the flags of every filesystem of an image. Setuid programs count only where programs of the image run.
+const quiet = unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOATIME
+
+// MountVolume mounts a filesystem at a folder, nodev and nosuid. options are the filesystem's own, as a comma
 // list.
 func MountVolume(device, target, fstype, options string, readOnly bool) error {
-	var flags uintptr = unix.MS_NODEV | unix.MS_NOATIME
+	var flags uintptr = quiet
+	switch fstype {
+	case "ext2", "ext3", "ext4": // its superblock may ask for a panic of the kernel where it is damaged
+		options = strings.TrimPrefix(options+",errors=remount-ro", ",")
+	case "btrfs":
+		if err := notOnHost(device); err != nil {
+			return err
+		}
+	}
 	switch fstype {
 	case "xfs": // another filesystem of the host may have the same UUID
 		options = strings.TrimPrefix(options+",nouuid", ",")
@@ -186,7 +197,7 @@ const fitrim = 0xc0185879
 // background), and punches its free blocks out of the file behind it. A filesystem that cannot is no
 // error.
 func Trim(target string) error {
-	const flags = unix.MS_REMOUNT | unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOATIME
+	const flags = unix.MS_REMOUNT | unix.MS_RDONLY | quiet
 	if err := whenIdle("make read-only", target, func() error { return unix.Mount("", target, "", flags, "") }); err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (d *Disk) mountLayout(ctx context.Context, l *disk.Layout, dir string) erro
 			return err
 		}
 		if m.Entry.Target == "/" {
-			if err := d.mountVolume(v, dir, disk.KeptOptions(v.Content.Type, m.Entry.Options), false); err != nil {
+			if err := d.mountVolume(ctx, v, dir, disk.KeptOptions(v.Content.Type, m.Entry.Options), false); err != nil {
 				return err
 			}
 			if d.Root, err = rootfs.New(dir); err != nil {

@@ -86,6 +86,9 @@ func (d *Disk) lookInto(ctx context.Context, v disk.Volume, dir string) (found [
 	if v.Content.Type == "btrfs" {
 		options = "subvol=/"
 	}
+	if err := d.replay(ctx, v); err != nil {
+		return nil, err
+	}
 	unmount, err := mountUnwritten(d.device(v.Number), dir, v.Content.Type, options)
 	if err != nil {
 		return nil, err

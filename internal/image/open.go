@@ -160,8 +160,20 @@ func (d *Disk) attach(file *os.File) (err error) {
 	if err := d.makeNodes(); err != nil {
 		return err
 	}
+	d.undo.Push(d.forget)
 	d.attached = len(d.undo)
 	return nil
+}
+
+// forget has the kernel forget what it remembers of the disk's filesystems.
+func (d *Disk) forget() error {
+	var errs []error
+	for _, v := range d.Volumes {
+		if v.Content.Type == "btrfs" {
+			errs = append(errs, disk.ForgetBtrfs(d.device(v.Number)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // attachParts attaches every partition on its own and returns the device numbers.
@@ -237,7 +249,7 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 		options = "subvol=/" + root.subvol
 	}
 	kept := root.sealed() && !d.reseal
-	if err := d.mountVolume(root.volume, dir, options, kept); err != nil {
+	if err := d.mountVolume(ctx, root.volume, dir, options, kept); err != nil {
 		return err
 	}
 	var err error
@@ -289,7 +301,7 @@ const hintElsewhere = "if it is a disk that the image gets where it runs, give t
 
 func (d *Disk) mountEntry(ctx context.Context, e disk.Claim) error {
 	if name, ok := sealedName(e.Source); ok && e.Use == disk.Mount {
-		return d.mountSealed(name, e.Entry)
+		return d.mountSealed(ctx, name, e.Entry)
 	}
 	if e.Fatal {
 		return fmt.Errorf("%s; %s", e.Why, hintElsewhere)
@@ -312,11 +324,16 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Claim) error {
 		return d.mountFAT(ctx, e.Target, *v, target)
 	}
 	d.Mounts = append(d.Mounts, Mounted{Path: e.Target, Volume: *v})
-	return d.mountVolume(*v, target, disk.KeptOptions(v.Content.Type, e.Options), false)
+	return d.mountVolume(ctx, *v, target, disk.KeptOptions(v.Content.Type, e.Options), false)
 }
 
 // mountVolume mounts a filesystem, without a byte of it being written where it is sealed.
-func (d *Disk) mountVolume(v disk.Volume, target, options string, sealed bool) error {
+func (d *Disk) mountVolume(ctx context.Context, v disk.Volume, target, options string, sealed bool) error {
+	if !sealed {
+		if err := d.preen(ctx, v); err != nil {
+			return fmt.Errorf("partition %d: %w", v.Number, err)
+		}
+	}
 	if o := noReplay[v.Content.Type]; sealed && o != "" {
 		options = strings.TrimPrefix(options+","+o, ",")
 	}

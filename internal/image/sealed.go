@@ -107,7 +107,7 @@ func (s section) Zero(at, n int64) bool {
 	return errors.Is(err, unix.ENXIO) || err == nil && next >= s.start+at+n
 }
 
-func (d *Disk) mountSealed(name string, e disk.Entry) error {
+func (d *Disk) mountSealed(ctx context.Context, name string, e disk.Entry) error {
 	s, err := d.findSealed(name)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (d *Disk) mountSealed(name string, e disk.Entry) error {
 		return err
 	}
 	d.Mounts = append(d.Mounts, Mounted{Path: e.Target, Volume: s.Data, Kept: !d.reseal})
-	return d.mountVolume(s.Data, target, disk.KeptOptions(s.Data.Content.Type, e.Options), !d.reseal)
+	return d.mountVolume(ctx, s.Data, target, disk.KeptOptions(s.Data.Content.Type, e.Options), !d.reseal)
 }
 
 // checkSealedRoot fails where the root that was found is not the one that the kernel arguments seal.

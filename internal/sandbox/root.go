@@ -33,7 +33,7 @@ var standardDevices = []device{
 }
 
 // workerDevices are what the worker needs besides.
-var workerDevices = append([]device{{"loop-control", 0o600, 10, 237, false}, {"fuse", 0o600, 10, 229, true}}, standardDevices...)
+var workerDevices = append([]device{{"loop-control", 0o600, 10, 237, false}, {"fuse", 0o600, 10, 229, true}, {"btrfs-control", 0o600, 10, 234, true}}, standardDevices...)
 
 // tree is one entry of the host's root folder, taken along into the worker's root.
 type tree struct {
