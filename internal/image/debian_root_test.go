@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/sandbox"
 )
@@ -38,6 +40,7 @@ func TestDebian(t *testing.T) {
 				}
 			}
 			checkMenu(t, d)
+			checkSetuid(t, d)
 			must(t, d.Trim())
 			must(t, d.Unmount())
 			must(t, d.Check(t.Context()))
@@ -91,5 +94,26 @@ func checkMenu(t *testing.T, d *Disk) {
 	}
 	if strings.Contains(menu, "/dev/vda") || strings.Contains(menu, "loop") {
 		t.Errorf("device names of this host are in the menu:\n%s", menu)
+	}
+}
+
+// checkSetuid looks whether a setuid program of the image counts where its programs run, and nowhere else.
+func checkSetuid(t *testing.T, d *Disk) {
+	t.Helper()
+	var st unix.Statfs_t
+	must(t, unix.Statfs(d.Root.Dir(), &st))
+	if st.Flags&unix.ST_NOSUID == 0 || st.Flags&unix.ST_NODEV == 0 {
+		t.Errorf("the image is mounted with the flags %#x", st.Flags)
+	}
+	in, err := sandbox.EnterImage(d.Root, d.Nodes, d.Links)
+	must(t, err)
+	defer func() { must(t, in.Leave()) }()
+	var out strings.Builder
+	c := hostcmd.New("sh", "-ec", "cp /usr/bin/id /usr/id2; chmod 4755 /usr/id2; setpriv --reuid=65534 --clear-groups /usr/id2 -u; rm /usr/id2; cp /usr/bin/id /tmp/id2; chmod 4755 /tmp/id2; setpriv --reuid=65534 --clear-groups /tmp/id2 -u")
+	c.Stdout = &out
+	_, err = sandbox.Run(t.Context(), d.Root.Dir(), c)
+	must(t, err)
+	if out.String() != "0\n65534\n" {
+		t.Errorf("a setuid program of the image, and one in /tmp, ran as %q", out.String())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,8 +27,9 @@ type order struct {
 	Root      string
 	Dir       string
 	Argv      []string
-	NoNetwork bool `json:",omitempty"`
-	Files     int  // that the program inherits; those of the helper follow
+	NoNetwork bool     `json:",omitempty"`
+	Setuid    []string // mounts whose setuid programs count
+	Files     int      // that the program inherits; those of the helper follow
 }
 
 // report is what process 1 of the program's namespaces tells of it.
@@ -51,6 +53,11 @@ func Run(ctx context.Context, root string, c *hostcmd.Cmd, options ...Option) (l
 		return nil, err
 	}
 	defer r.Close()
+	setuid, err := ownMounts(root)
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	options = append(slices.Clip(options), func(o *order) { o.Setuid = setuid })
 	err = command(root, c, own, w, options).Run(ctx)
 	if err := w.Close(); err != nil {
 		return nil, err
@@ -106,6 +113,9 @@ func (o *order) enterRoot() error {
 		return err
 	}
 	if err := unix.Mount(o.Root, o.Root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil { // it must be a mount
+		return err
+	}
+	if err := o.allowSetuid(); err != nil {
 		return err
 	}
 	if err := mountProc(o.Root, limit); err != nil {
