@@ -38,7 +38,7 @@ func decompress(ctx context.Context, m *machine.Machine, format string, dst io.W
 		_, err = io.Copy(dst, r)
 		return err
 	case "zstd":
-		r, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1))
+		r, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return err
 		}

@@ -49,7 +49,7 @@ var builderMarks = map[string]string{
 }
 
 // maxPlain bounds what is read of an image without its compression.
-const maxPlain = 4 << 30
+const maxPlain = maxUnpacked
 
 // Read reads an image in /boot: what it can drive, and how it is packed.
 func Read(ctx context.Context, m *machine.Machine, name string) (i machine.Initramfs, err error) {

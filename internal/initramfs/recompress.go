@@ -3,6 +3,7 @@ package initramfs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -50,7 +51,7 @@ func recompressFile(ctx context.Context, m *machine.Machine, image *os.File, tar
 	main := io.NewSectionReader(image, start, end-start)
 	unpacked := stage(main, func(dst io.Writer, src io.Reader) error { return decompress(ctx, m, format, dst, src) })
 	defer unpacked.Close()
-	kept := stage(unpacked, func(dst io.Writer, src io.Reader) error { return copyWithout(dst, src, leaveOut) })
+	kept := stage(&bounded{unpacked, maxUnpacked}, func(dst io.Writer, src io.Reader) error { return copyWithout(dst, src, leaveOut) })
 	defer kept.Close()
 	if err := compress(ctx, m, target, packed, kept); err != nil {
 		return err
@@ -107,6 +108,9 @@ func mainFormat(image *os.File, each func(member)) (start int64, format string, 
 	fi, err := image.Stat()
 	if err != nil {
 		return 0, "", err
+	}
+	if fi.Size() > maxPacked {
+		return 0, "", fmt.Errorf("it has more than the %d MiB that an initramfs may have", maxPacked>>20)
 	}
 	start = mainSegment(image, fi.Size(), each)
 	head := make([]byte, 8)
