@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,8 @@ type Filesystem struct {
 	Free  int64 // bytes that this process may still write
 
 	source string
+
+	reserved bool // some of its free blocks are for another user than root
 }
 
 // FilesystemOf finds the filesystem of an existing folder or file.
@@ -38,7 +41,7 @@ func FilesystemOf(path string) (Filesystem, error) {
 	}
 	f := find(string(table), path)
 	free := st.Bavail
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 && !f.reserved {
 		free = st.Bfree
 	}
 	f.Size, f.Free = int64(st.Blocks)*st.Bsize, int64(free)*st.Bsize
@@ -55,7 +58,7 @@ func find(mountinfo, path string) (f Filesystem) {
 		}
 		at := unescape(a[4])
 		if within(path, at) && len(at) >= len(f.Mount) {
-			f = Filesystem{Mount: at, Type: b[0], source: a[2]}
+			f = Filesystem{Mount: at, Type: b[0], source: a[2], reserved: reservedForOthers(b)}
 			if strings.HasPrefix(b[1], "/") { // subvolumes of one device have numbers of their own
 				f.source = b[1]
 			}
@@ -77,3 +80,11 @@ func unescape(s string) string {
 func (f Filesystem) Same(other Filesystem) bool { return f.source == other.source }
 
 func (f Filesystem) String() string { return fmt.Sprintf("%s (%s)", f.Mount, f.Type) }
+
+// reservedForOthers tells whether the options of a filesystem name a user whom its reserved blocks are for.
+// Linux names only one who is not root. Programs in a fence cannot use such blocks as root.
+func reservedForOthers(fields []string) bool {
+	return len(fields) > 2 && slices.ContainsFunc(strings.Split(fields[2], ","), func(o string) bool {
+		return strings.HasPrefix(o, "resuid=") && o != "resuid=0"
+	})
+}

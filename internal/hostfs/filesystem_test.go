@@ -44,3 +44,15 @@ func TestFilesystemOfAFolder(t *testing.T) {
 		t.Errorf("a missing folder: %v", err)
 	}
 }
+
+func TestBlocksReservedForOthers(t *testing.T) {
+	t.Parallel()
+	for options, want := range map[string]bool{
+		"rw": false, "rw,resuid=0": false, "rw,resuid=1000": true, "rw,errors=remount-ro,resuid=65534,resgid=1": true, "rw,resgid=5": false,
+	} {
+		f := find("22 1 8:1 / / rw,relatime - ext4 /dev/sda1 "+options+"\n", "/tmp")
+		if f.reserved != want {
+			t.Errorf("%s: got %t", options, f.reserved)
+		}
+	}
+}
