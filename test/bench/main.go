@@ -53,7 +53,7 @@ func run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{dir: dir, match: match}
-	for _, part := range []func(context.Context) error{b.customize, b.storage, b.largeDisks, b.iso} {
+	for _, part := range []func(context.Context) error{b.customize, b.archive, b.storage, b.largeDisks, b.iso} {
 		if err := part(ctx); err != nil {
 			return err
 		}
