@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -51,7 +52,10 @@ func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []targe
 		list = append(list, share{"the base image's disk", o.BuildDir, data})
 	}
 	if j.Installs {
-		list = append(list, share{"packages while they are installed", o.BuildDir, packageWork}, share{"the package cache", f.cache, packageCache})
+		list = append(list, share{"packages while they are installed", o.BuildDir, packageWork})
+	}
+	if j.downloads() {
+		list = append(list, share{"the package cache", f.cache, packageCache})
 	}
 	var others []target
 	for i, p := range f.pending {
@@ -62,6 +66,11 @@ func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []targe
 		others = append(others, targets[i])
 	}
 	return append(append(append(shares{disk}, list...), liveShares(targets, o.BuildDir, grown)...), outputShares(others, grown)...)
+}
+
+// downloads tells whether packages may come from servers; those of folders are never kept.
+func (j *job) downloads() bool {
+	return j.Installs && (!j.NoBaseRepo || slices.ContainsFunc(slices.Concat(j.RPMSources, j.DebSources), hostfs.IsFile))
 }
 
 // liveShares is what live media need besides themselves. The system is packed in its place on an ISO image;

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +62,30 @@ func TestShareOfTheWorkingDisk(t *testing.T) {
 		c.job.Format.Size = cmp.Or(c.job.Format.Size, 2*data)
 		if disk := (&files{}).sharesOf(data, CustomizeOptions{}, &c.job, nil)[0]; disk.bytes != c.want {
 			t.Errorf("%+v: %d bytes, want %d", c.job, disk.bytes, c.want)
+		}
+	}
+}
+
+// TestCacheSpaceIsAskedForWhatIsCached asks for none where all packages come from folders.
+func TestCacheSpaceIsAskedForWhatIsCached(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list := filepath.Join(dir, "a.list")
+	if err := os.WriteFile(list, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		job  job
+		want bool
+	}{
+		{job{}, false},
+		{job{Installs: true}, true},
+		{job{Installs: true, NoBaseRepo: true, DebSources: []string{dir}, RPMSources: []string{dir}}, false},
+		{job{Installs: true, NoBaseRepo: true, DebSources: []string{dir, list}}, true},
+	} {
+		asked := slices.ContainsFunc((&files{}).sharesOf(1, CustomizeOptions{}, &c.job, nil), func(s share) bool { return s.what == "the package cache" })
+		if asked != c.want {
+			t.Errorf("%+v: %v", c.job, asked)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (b *bench) archive(ctx context.Context) error {
 
 // archiveBudget is the share of the script's time that a run may take: what apt itself needs to parse the
 // index, once, is what remains of it.
-const archiveBudget = 0.65
+const archiveBudget = 0.8
 
 // archiveScript is what a person writes to install packages of an archive, and to leave no trace of it.
 func archiveScript(url string, key []byte, names []string) string {
