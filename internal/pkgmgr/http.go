@@ -11,7 +11,7 @@ import (
 )
 
 // silence is how long a server may say nothing.
-const silence = 30 * time.Second
+var silence = 30 * time.Second
 
 // httpStatus is an answer other than 200.
 type httpStatus int

@@ -4,10 +4,13 @@ package pkgmgr
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // victim is a package of which a hostile image has a version of its own, of the same size.
@@ -99,6 +102,26 @@ func TestUnchangedIsNotFetchedTwice(t *testing.T) {
 	}
 	run("NEWER", "2", "2")
 	run("NEWER", "2", "2")
+}
+
+// TestSilentServer ends where a server takes connections and says nothing: apt would try for minutes.
+func TestSilentServer(t *testing.T) {
+	end := make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-end }))
+	defer silent.Close()
+	defer close(end)
+	oldStall, oldSilence := stall, silence
+	stall, silence = 2*time.Second, time.Second
+	defer func() { stall, silence = oldStall, oldSilence }()
+	m := over(t, debian(t), t.TempDir(), map[string]string{"/etc/apt/sources.list": "deb [trusted=yes] " + silent.URL + " stable main\n"})
+	if got := faults(Check(t.Context(), m, Options{}, []string{"victim"}, nil, nil)); got != "" {
+		t.Errorf("that an index cannot be read is no fault of a name: %s", got)
+	}
+	start := time.Now()
+	err := session(t.Context(), m, Options{}, install(t.Context(), "victim"))
+	if err == nil || !strings.Contains(err.Error(), "nothing has happened") || time.Since(start) > time.Minute {
+		t.Errorf("after %s: %v", time.Since(start), err)
+	}
 }
 
 func cached(t *testing.T, dir string) (files []string) {
