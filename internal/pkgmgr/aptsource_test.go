@@ -67,3 +67,17 @@ func TestPartsOfEntries(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestListNames has names as apt gives its lists.
+func TestListNames(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"http://deb.debian.test/debian/dists/bookworm/InRelease": "deb.debian.test_debian_dists_bookworm_InRelease",
+		"http://127.0.0.1:8080/a_b/./Packages":                   "127.0.0.1:8080_a%5fb_._Packages",
+		"https://user:pass@a.test/~x/dists/s/InRelease":          "a.test_%7ex_dists_s_InRelease",
+	} {
+		if got := aptListName(url); got != want {
+			t.Errorf("%s: %s, want %s", url, got, want)
+		}
+	}
+}
