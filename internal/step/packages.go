@@ -205,18 +205,22 @@ func (s ChangePackages) list() (list []transaction) {
 }
 
 // transactions does the work. Where a transaction does not fit and the disk may grow, the session is
-// closed for that, and the sources are read anew.
+// closed for that, and the sources are read anew. What a package manager says is missing is not all that
+// it takes: the filesystem keeps a part of what is added, and a later transaction has needs of its own.
 func (s ChangePackages) transactions(ctx context.Context, m *machine.Machine) error {
-	rest, err := s.inSession(ctx, m, s.list())
-	full, is := errors.AsType[*pkgmgr.NoRoom](err)
-	if !is || !s.Grow {
-		return err
+	list := s.list()
+	for range growTries * len(list) {
+		rest, err := s.inSession(ctx, m, list)
+		full, is := errors.AsType[*pkgmgr.NoRoom](err)
+		if !is || !s.Grow {
+			return err
+		}
+		if err := growForPackages(ctx, m, full.Missing); err != nil {
+			return fmt.Errorf("%w; growing the disk for them: %w", full, err)
+		}
+		list = append([]transaction{{"read the package sources", (*pkgmgr.Session).Refresh}}, rest...)
 	}
-	if err := growForPackages(ctx, m, full.Missing); err != nil {
-		return fmt.Errorf("%w; growing the disk for them: %w", full, err)
-	}
-	_, err = s.inSession(ctx, m, append([]transaction{{"read the package sources", (*pkgmgr.Session).Refresh}}, rest...))
-	return err
+	return errors.New("the packages do not fit, however much the filesystem grows")
 }
 
 // inSession does transactions in one session and returns those that were not done.

@@ -182,9 +182,12 @@ func wholeMiB(n int64) int64 { return (n + 1<<20 - 1) >> 20 << 20 }
 
 // growForPackages grows the filesystem of /usr for packages that do not fit.
 func growForPackages(ctx context.Context, m *machine.Machine, missing uint64) error {
-	const spare = 64 << 20 // for what the packages' scripts make
+	const (
+		spare         = 64 << 20 // for what the packages' scripts make
+		reservedShare = 20       // of an ext4, for root, which rpm takes for used
+	)
 	fs := m.Facts.FilesystemOf("/usr")
-	by := withTables(int64(missing) + spare)
+	by := withTables(int64(missing+missing/reservedShare) + spare)
 	m.Log.Info("the packages do not fit: the filesystem and the disk grow", "mount", fs.MountPoint, "missingMiB", missing>>20, "byMiB", by>>20)
 	return m.Grow(ctx, fs.Partition, by)
 }

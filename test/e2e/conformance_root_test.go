@@ -49,6 +49,8 @@ func TestConformance(t *testing.T) {
 			}
 			if !few {
 				t.Run("a damaged download is mended", func(t *testing.T) { c.repeats(t, "damaged", "good works") })
+				t.Run("certificates of the build host", c.secure)
+				t.Run("the disk grows as packages need it", c.grows)
 				t.Run("a download is kept", func(t *testing.T) { c.repeats(t, "good works", "missing works") })
 			}
 		})
