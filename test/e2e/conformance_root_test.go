@@ -111,7 +111,7 @@ func packageConfig(sections map[string][]string, want string) string {
 		}
 	}
 	b.WriteString("scripts:\n  postCustomization:\n  - environmentVariables: {PATH: '/usr/bin:/usr/sbin:/bin'}\n    content: |\n" +
-		"      got=$(" + listAll + ")\n      [ \"$got\" = \"" + want + " \" ] || { echo \"the image has $got\"; exit 1; }\n")
+		"      got=$(" + listAll + ")\n      [ \"$got\" = \"" + want + " \" ] || { echo \"packages now: $got\"; exit 1; }\n")
 	return b.String()
 }
 
@@ -189,7 +189,7 @@ func (c *conformance) fails(t *testing.T, f failure, installed string) {
 	if status == 0 || !regexp.MustCompile(f.want).MatchString(text) {
 		t.Errorf("exit %d, want %s in\n%s", status, f.want, text)
 	}
-	if strings.Contains(text, "the image has ") {
+	if strings.Contains(text, "packages now: ") {
 		t.Errorf("the packages were taken for done\n%s", text)
 	}
 }
