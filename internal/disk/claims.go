@@ -20,7 +20,8 @@ type Claim struct {
 // vital are the mount points without which nothing of a system can be changed, or boots.
 var vital = []string{"/", "/usr", "/etc", "/var", "/boot", "/boot/efi", "/efi"}
 
-// loaders are those of them that lie on the disk that the firmware boots from.
+// loaders are those of them that lie on the disk that the firmware boots from. Who changes an image changes
+// them, also where the running system mounts them on demand only.
 var loaders = []string{"/", "/usr", "/boot", "/boot/efi", "/efi"}
 
 // verityNodes are devices that the initramfs makes of partitions of the image, as the kernel arguments say.

@@ -118,7 +118,7 @@ func (e Entry) Use() Use {
 		return Swap
 	case e.Type == "swap", !strings.HasPrefix(e.Target, "/"), slices.Contains(foreign, e.Type), strings.HasPrefix(e.Type, "fuse"),
 		e.has("bind"), e.has("rbind"), e.has("loop"), e.has("_netdev"), slices.ContainsFunc(removable, begins), !e.isDevice(),
-		e.has("noauto") && !e.has("x-systemd.automount"):
+		e.has("noauto") && !e.has("x-systemd.automount") && !slices.Contains(loaders, e.Target):
 		return Ignore
 	}
 	if disk, _, ok := partition(e.Source); ok && otherDisk(disk) {
@@ -138,7 +138,7 @@ func (e Entry) isDevice() bool {
 func (e Entry) has(option string) bool { return slices.Contains(e.Options, option) }
 
 // Optional tells whether a system boots without what the entry mounts.
-func (e Entry) Optional() bool { return e.has("nofail") }
+func (e Entry) Optional() bool { return e.has("nofail") || e.has("noauto") }
 
 // unquoteTag removes the quotes that libmount allows around a tag's value.
 func unquoteTag(s string) string {

@@ -19,9 +19,12 @@ import (
 	"time"
 )
 
+// DefaultPath is where programs are looked for.
+const DefaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // DefaultEnv is the environment of a command that names none. Nothing of the user's is inherited.
 var DefaultEnv = []string{
-	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	DefaultPath,
 	"HOME=/root", "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC",
 }
 

@@ -115,6 +115,10 @@ func writeFiles(t testing.TB, dir string, files map[string]string) {
 			}
 		}
 		path := filepath.Join(dir, name)
+		if strings.HasSuffix(name, "/") {
+			must(t, os.MkdirAll(path, 0o755))
+			continue
+		}
 		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		if target, ok := strings.CutPrefix(content, "->"); ok {
 			must(t, os.Symlink(target, path))

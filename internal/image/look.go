@@ -90,6 +90,27 @@ func (d *Disk) noteSubvolumes() {
 // espPlaces are folders over which a partition can be mounted for a look, the usual ones first.
 var espPlaces = []string{"/boot/efi", "/efi", "/mnt", "/media", "/srv"}
 
+// mountLooseESP mounts the EFI system partition where programs of the image look for it, if fstab does not
+// name it: systemd then mounts it by its type, at an empty folder.
+func (d *Disk) mountLooseESP(ctx context.Context, fstab disk.Fstab) error {
+	esp, place := d.unmountedESP()
+	other := slices.ContainsFunc(fstab.Entries(), func(e disk.Entry) bool { return e.Target == place })
+	if !slices.Contains(espPlaces[:2], place) || other {
+		return nil
+	}
+	if files, err := d.Root.ReadDir(place); err != nil || len(files) > 0 {
+		return err
+	}
+	target, err := d.mountPoint(place)
+	if err != nil {
+		return err
+	}
+	if err := d.mountFAT(ctx, place, esp, target); err != nil {
+		slog.Warn("the EFI system partition, which fstab does not name, is left alone", "because", err)
+	}
+	return nil
+}
+
 // LookAtESP mounts, for the time of f, the EFI system partition too where the system itself does not, over
 // some folder of its tree. f is given all mounts.
 func (d *Disk) LookAtESP(ctx context.Context, f func(mounts []Mounted)) (err error) {

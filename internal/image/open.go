@@ -271,9 +271,11 @@ func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error 
 	}
 	d.noteSubvolumes()
 	if root.sealed() {
-		return d.checkSealedRoot(root.volume)
+		if err := d.checkSealedRoot(root.volume); err != nil {
+			return err
+		}
 	}
-	return nil
+	return d.mountLooseESP(ctx, root.fstab)
 }
 
 // mountOrder lists what an fstab mounts, parents first, and /boot first of those, since it tells what

@@ -77,6 +77,16 @@ tmpfs /tmp tmpfs size=1g 0 0
 			"/dev/nvme1n1 /data xfs defaults 0 2\nUUID=5678-ABCD /scratch auto defaults 0 0\n10.0.0.5@tcp:/fsx /lustre lustre flock 0 0\n" +
 			"none /proc/xen xenfs defaults 0 0\n/dev/sda2 /absent auto nofail 0 0\n"}},
 	}, map[string]int{"/": 2, "/boot/efi": 1}},
+	"mounted on demand": {"gpt", 512, []part{
+		{esp, mkESP, bootFiles}, {"size=100M", "mkfs.ext4 -q -L boot", nil}, {"size=100M", "mkfs.ext4 -q -L data", nil},
+		{"size=400M", mkRoot, map[string]string{"etc/fstab": noQuota + "UUID=0A1B-2C3D /boot/efi vfat noauto 0 1\nLABEL=boot /boot ext4 noauto 0 0\nLABEL=data /data ext4 noauto 0 0\n"}},
+	}, map[string]int{"/": 4, "/boot": 2, "/boot/efi": 1}},
+	"an EFI system partition that fstab does not name": {"gpt", 512, []part{
+		{esp, mkESP, bootFiles}, {"size=400M", mkRoot, map[string]string{"efi/": "", "etc/fstab": noQuota}},
+	}, map[string]int{"/": 2, "/efi": 1}},
+	"one that has no place": {"gpt", 512, []part{
+		{esp, mkESP, bootFiles}, {"size=400M", mkRoot, map[string]string{"boot/efi/EFI/x": "a copy of its files", "etc/fstab": noQuota}},
+	}, map[string]int{"/": 2}},
 	"named by a disk's serial number": {"gpt", 512, []part{
 		{esp, mkESP, bootFiles},
 		{"size=400M", mkRoot, map[string]string{"etc/fstab": "/dev/disk/by-id/ata-QEMU_HARDDISK_QM1-part2 / ext4 defaults 0 1\n/dev/disk/by-id/ata-QEMU_HARDDISK_QM1-part1 /boot/efi vfat defaults 0 1\n"}},

@@ -25,13 +25,13 @@ type Scripts struct {
 }
 
 // Script is one script. It runs as root in the image's root folder. The config file's folder can be
-// read at /_imageconfigs. The environment is exactly what environmentVariables says.
+// read at /_imageconfigs. The environment is what environmentVariables says, and a PATH where that says none.
 type Script struct {
 	Path                 config.Path       `yaml:"path" doc:"File below the config file's folder. Either this or content."`
 	Content              string            `yaml:"content" doc:"Text of the script. Either this or path."`
 	Interpreter          string            `yaml:"interpreter" default:"/bin/sh" doc:"Program of the image that runs the script."`
 	Arguments            []string          `yaml:"arguments" doc:"Arguments of the script."`
-	EnvironmentVariables map[string]string `yaml:"environmentVariables" doc:"The script's environment; nothing else is in it."`
+	EnvironmentVariables map[string]string `yaml:"environmentVariables" doc:"The script's environment. Besides it there is only PATH, with /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin where none is given here."`
 	Network              ScriptNetwork     `yaml:"network" default:"host" doc:"What the script reaches: host (the build host's network) or none (nothing but a loopback interface of its own)."`
 	Label                string            `yaml:"name" doc:"What messages call the script."`
 
@@ -178,7 +178,10 @@ func (s RunScript) command(m *machine.Machine) (*hostcmd.Cmd, error) {
 	if s.Script.ShellLine != "" {
 		c = hostcmd.New("/bin/sh", "-c", file+" "+s.Script.ShellLine)
 	}
-	c.Env = []string{}
+	c.Env = []string{hostcmd.DefaultPath}
+	if _, own := s.Script.EnvironmentVariables["PATH"]; own {
+		c.Env = nil
+	}
 	for _, k := range slices.Sorted(maps.Keys(s.Script.EnvironmentVariables)) {
 		c.Env = append(c.Env, k+"="+s.Script.EnvironmentVariables[k])
 	}

@@ -208,28 +208,56 @@ func (s Relabel) Run(ctx context.Context, m *machine.Machine) error {
 	return nil
 }
 
-var wouldRelabel = regexp.MustCompile(`^Would relabel (.*) from (\S+|<no context>) to (\S+)$`)
+// wouldRelabel is what setfiles prints for a file. The name may hold line breaks, and words as those behind it.
+var wouldRelabel = regexp.MustCompile(`(?s)^(.*) from (?:\S+|<no context>) to (\S+)(?:\n|$)`)
+
+// labelReader reads what setfiles prints, line by line: names of files below a folder, and the labels that
+// they should have.
+type labelReader struct {
+	dir      string
+	set      func(name, label string) error
+	record   []string // lines about one file
+	labelled int
+	err      error // the first
+}
+
+// maxRecord bounds what is kept of one file: as many line breaks as a path can hold.
+const maxRecord = 4096
+
+func (r *labelReader) line(line string) {
+	rest, begins := strings.CutPrefix(line, "Would relabel "+r.dir)
+	switch {
+	case begins:
+		r.flush()
+		r.record = []string{rest}
+	case r.record != nil && len(r.record) < maxRecord:
+		r.record = append(r.record, line)
+	}
+}
+
+// flush sets the label of the file that the last lines were about.
+func (r *labelReader) flush() {
+	m := wouldRelabel.FindStringSubmatch(strings.Join(r.record, "\n"))
+	if r.record = nil; m == nil || r.err != nil {
+		return
+	}
+	r.err = r.set(r.dir+m[1], m[2])
+	r.labelled++
+}
 
 // relabel has setfiles tell which labels files should have, and writes them: the program runs
 // without the privilege to do so itself.
 func relabel(ctx context.Context, m *machine.Machine, contexts, dir string) error {
 	c := hostcmd.New("setfiles", "-n", "-m", "-v", "-r", labelDir, contexts, dir)
 	c.Quiet = true // it prints a line for every file
-	labelled := 0
-	var failed error
-	c.OnLine = func(line string) {
-		f := wouldRelabel.FindStringSubmatch(line)
-		switch {
-		case f == nil:
-			m.Log.Debug("setfiles", "says", line)
-		case failed == nil:
-			failed = m.Root.SetLabel(f[1], f[3])
-			labelled++
-		}
-	}
-	if err := errors.Join(m.Run(ctx, c), failed); err != nil {
+	r := labelReader{dir: strings.TrimSuffix(dir, "/"), set: m.Root.SetLabel}
+	c.OnLine = r.line
+	if err := m.Run(ctx, c); err != nil {
 		return err
 	}
-	m.Log.Debug("labelled files", "filesystem", strings.TrimPrefix(dir, labelDir), "files", labelled)
+	if r.flush(); r.err != nil {
+		return r.err
+	}
+	m.Log.Debug("labelled files", "filesystem", strings.TrimPrefix(dir, labelDir), "files", r.labelled)
 	return nil
 }

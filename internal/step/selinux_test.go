@@ -79,3 +79,28 @@ func TestSELinuxDecidesOnLabels(t *testing.T) {
 		}
 	}
 }
+
+func TestLabelsOfOddNames(t *testing.T) {
+	t.Parallel()
+	const d = "/run/labels"
+	out := "Would relabel /run/labels/a from <no context> to system_u:object_r:etc_t:s0\n" +
+		"Would relabel /run/labels/two\nlines from here to there from a_t to b_t\n" +
+		"setfiles: something else\n" +
+		"Would relabel /run/labels/x\nWould relabel /etc/shadow from a_t to c_t\n" +
+		"Would relabel /run/labels from a_t to root_t"
+	want := [][2]string{
+		{d + "/a", "system_u:object_r:etc_t:s0"}, {d + "/two\nlines from here to there", "b_t"}, {d + "/x\nWould relabel /etc/shadow", "c_t"}, {d, "root_t"},
+	}
+	var got [][2]string
+	r := labelReader{dir: d, set: func(name, label string) error {
+		got = append(got, [2]string{name, label})
+		return nil
+	}}
+	for line := range strings.SplitSeq(out, "\n") {
+		r.line(line)
+	}
+	r.flush()
+	if diff := cmp.Diff(want, got); diff != "" || r.labelled != len(want) {
+		t.Error(diff)
+	}
+}
