@@ -21,7 +21,7 @@ type heldBoot struct {
 
 const bootDir = "/boot"
 
-// HoldBoot keeps the filesystem at /boot writable beyond Unmount, for what can only be written there
+// HoldBoot keeps the filesystem that /boot lies on writable beyond Unmount, for what can only be written there
 // when the others are complete. dir is a folder of the worker for it. ReleaseBoot must follow.
 func (d *Disk) HoldBoot(dir string) error {
 	p, err := d.mountPoint(bootDir)
@@ -40,6 +40,17 @@ func (d *Disk) HoldBoot(dir string) error {
 	}
 	d.held = &heldBoot{root, dir}
 	return nil
+}
+
+// holds tells whether a volume is still mounted, because /boot lies on it.
+func (d *Disk) holds(v disk.Volume) bool {
+	var on Mounted
+	for _, m := range d.Mounts {
+		if (m.Path == "/" || m.Path == bootDir) && len(m.Path) > len(on.Path) {
+			on = m
+		}
+	}
+	return d.held != nil && on.Volume.Number == v.Number
 }
 
 // ReleaseBoot trims and unmounts what HoldBoot held.

@@ -16,7 +16,7 @@ import (
 // with the first failure: trimming more would hide that the host's filesystem has run full.
 func (d *Disk) Trim() error {
 	for _, m := range d.Mounts {
-		if m.Staged || m.Kept || d.held != nil && m.Path == bootDir {
+		if m.Staged || m.Kept || d.holds(m.Volume) {
 			continue
 		}
 		p, err := d.mountPoint(m.Path)

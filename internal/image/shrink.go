@@ -54,11 +54,6 @@ func (d *Disk) Shrink(ctx context.Context, file *os.File, headroom int64, keep m
 	return d.resize(file, sizes)
 }
 
-// holds tells whether the volume is still mounted.
-func (d *Disk) holds(v disk.Volume) bool {
-	return d.held != nil && slices.ContainsFunc(d.Mounts, func(m Mounted) bool { return m.Path == bootDir && m.Volume.Number == v.Number })
-}
-
 // shrink returns the size that a volume's partition can have.
 func (d *Disk) shrink(ctx context.Context, file *os.File, v disk.Volume, headroom int64) (int64, error) {
 	dev := d.device(v.Number)

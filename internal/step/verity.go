@@ -176,7 +176,7 @@ func (s *Storage) checkNewVerity(v *Verity, at *config.At) {
 	if !used && v.ID != "" {
 		at.Field("id").Errorf("no filesystem has the deviceId %q", v.ID).Hint("add one to storage.filesystems, mounted at %s with the option ro", v.mount())
 	}
-	if len(s.Verity) > 0 && v == &s.Verity[0] && !s.separate("/boot", nil) {
+	if (v.Name == "root" || v.HashSignaturePath != "") && !s.separate("/boot", nil) {
 		at.Errorf("there is no filesystem for /boot").Hint("the boot entries name the hash, and cannot lie on what it seals: add a partition and a filesystem mounted at /boot")
 	}
 	for key, x := range map[string]struct {

@@ -44,11 +44,38 @@ func TestVerityPlan(t *testing.T) {
 	}
 }
 
+// TestSealedUsrLeavesBootOnTheRoot: only a sealed root takes /boot elsewhere.
+func TestSealedUsrLeavesBootOnTheRoot(t *testing.T) {
+	t.Parallel()
+	f := sealable()
+	f.Filesystems = []machine.Filesystem{{MountPoint: "/", Partition: 1}, {MountPoint: "/usr", Partition: 2}}
+	if _, problems := Plan(parse(t, strings.Replace(sealRoot, "name: root", "name: usr", 1)), f, Inputs{}); len(problems) > 0 {
+		t.Errorf("partitions that are there: %v", problems)
+	}
+	parse(t, sealedUsrDisk) // fails the test where the config is refused
+}
+
+const sealedUsrDisk = `
+storage:
+  bootType: efi
+  disks: [{partitionTableType: gpt, maxSize: 4G, partitions: [{id: esp, type: esp, size: 64M}, {id: usr, size: 2G}, {id: hash, size: 64M}, {id: root, size: grow}]}]
+  verity: [{id: u, name: usr, dataDeviceId: usr, hashDeviceId: hash}]
+  filesystems:
+  - {deviceId: esp, type: fat32, mountPoint: /boot/efi}
+  - {deviceId: u, type: ext4, mountPoint: {path: /usr, options: ro}}
+  - {deviceId: root, type: ext4, mountPoint: /}
+os: {bootloader: {resetType: hard-reset}}
+`
+
 func TestVerityProblems(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(f *machine.Facts, config *string){
 		"":                                func(*machine.Facts, *string) {},
 		"the image has no separate /boot": func(f *machine.Facts, _ *string) { f.Filesystems = f.Filesystems[:1] },
+		"no separate /boot: the initramfs mounts it": func(f *machine.Facts, c *string) {
+			*c = strings.NewReplacer("name: root", "name: usr", "corruption", "hashSignaturePath: /boot/x, corruption").Replace(*c)
+			f.Filesystems = []machine.Filesystem{{MountPoint: "/", Partition: 1}, {MountPoint: "/usr", Partition: 2}}
+		},
 		"no partition of the image is PARTLABEL=other": func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "id: hash", "id: other", 1) },
 		"partition 1 is mounted":                       func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "id: hash", "id: boot", 1) },
 		"it has 1024 KiB, the tree takes 8072 KiB":     func(_ *machine.Facts, c *string) { *c = strings.Replace(*c, "id: hash", "id: small", 1) },

@@ -38,15 +38,28 @@ func planVerity(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Probl
 	if why := f.Boot.Unsupported(); why != "" {
 		problems = append(problems, plan.Problem{Step: s.Name(), Text: "the hashes cannot be named in the kernel arguments: " + why})
 	}
-	if !c.Storage.separate("/boot", f) {
+	if needs := s.sealsBoot(c, f); needs != "" && !c.Storage.separate("/boot", f) {
 		problems = append(problems, plan.Problem{
-			Step: "storage.verity", Text: "the image has no separate /boot: the boot entries name the hash of the root filesystem, and cannot lie on it",
+			Step: "storage.verity", Text: "the image has no separate /boot: " + needs,
 			Hint: "lay it out anew with storage.disks, with a filesystem for /boot",
 		})
 	} else if len(c.Storage.Disks) == 0 && f.FilesystemOf("/boot").Type == "vfat" {
 		problems = append(problems, plan.Problem{Step: "storage.verity", Text: "/boot is FAT, on which the boot entries of an image with dm-verity cannot be written yet", Hint: "use a /boot of another kind"})
 	}
 	return plan.Plan{s}, problems
+}
+
+// sealsBoot says why /boot may not lie on the root; empty where it may, since that is not sealed.
+func (s PrepareVerity) sealsBoot(c *Config, f *machine.Facts) string {
+	root := slices.ContainsFunc(s.Seals, func(x image.Seal) bool { return x.Name == "root" }) ||
+		len(c.Storage.Disks) == 0 && slices.ContainsFunc(f.Sealed, func(x image.Sealed) bool { return x.Device.Name == "root" })
+	switch {
+	case root:
+		return "the boot entries name the hash of the root filesystem, and cannot lie on it"
+	case slices.ContainsFunc(s.New, func(d PreparedDevice) bool { return d.Signed }):
+		return "the initramfs mounts it for the signature of the hash"
+	}
+	return ""
 }
 
 func tag(source string) string {
