@@ -156,7 +156,8 @@ func (w *worker) convert(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, p := range w.checkOutputs() {
+	w.machine = m
+	for _, p := range append(w.checkOutputs(), w.checkFormats(m.Facts.DiskSize)...) {
 		return &Failure{Code: ExitFailed, Step: p.Step, Err: errors.New(p.Text), Hint: p.Hint}
 	}
 	if err := w.inspect(ctx, m); err != nil {

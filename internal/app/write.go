@@ -50,6 +50,9 @@ func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
 	}
 	for _, o := range w.Outputs {
 		f, err := output.Parse(o.Format)
+		if err == nil && (f.Live || f.InParts()) && w.machine.Facts.Foreign {
+			problems = append(problems, plan.Problem{Step: "output." + o.Format, Text: "the format takes programs of the image: " + w.machine.Facts.WhyForeign()})
+		}
 		if err != nil || f.Live || f.InParts() {
 			continue
 		}

@@ -1,6 +1,9 @@
 package machine
 
 import (
+	"fmt"
+	"runtime"
+
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/distro"
@@ -13,6 +16,7 @@ type Facts struct {
 	Distro         *distro.Distro    // the distribution's own facts
 	OSRelease      map[string]string // /etc/os-release
 	Arch           string            // of the image's programs, as uname -m says it
+	Foreign        bool              // the image's programs cannot run on this host
 	PackageManager string            // tdnf, dnf, apt, or empty
 	Boot           boot.Scheme       // how the boot loader is configured
 	Kernels        []boot.Kernel     // installed kernels
@@ -25,6 +29,22 @@ type Facts struct {
 	Sealed         []image.Sealed    // dm-verity devices
 	Covered        []string          // mount points of disks that the image gets where it runs
 	HostKernel     string            // release of the kernel this runs on
+}
+
+// WhyForeign says why programs of the image cannot run. An emulator that is registered on the host is not
+// used: the image could change it through /proc/PID/exe.
+func (f *Facts) WhyForeign() string {
+	return fmt.Sprintf("the image's programs are made for %s and do not run on this host, which is %s", f.Arch, hostArch())
+}
+
+// hostArch is the host's architecture, as uname -m says it.
+func hostArch() string {
+	for _, names := range machines {
+		if names[1] == runtime.GOARCH {
+			return names[0]
+		}
+	}
+	return runtime.GOARCH
 }
 
 // Filesystem is one mounted filesystem of the image.

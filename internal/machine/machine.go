@@ -48,6 +48,9 @@ type Machine struct {
 
 // Run runs a program of the image inside the image. c.Dir is a path in the image.
 func (m *Machine) Run(ctx context.Context, c *hostcmd.Cmd, options ...sandbox.Option) error {
+	if m.foreign() {
+		return fmt.Errorf("%s cannot be run: %s", c, m.Facts.WhyForeign())
+	}
 	left, err := sandbox.Run(ctx, m.Root.Dir(), c, options...)
 	m.left = append(m.left, left...)
 	return err
@@ -69,8 +72,14 @@ func (m *Machine) Leftovers() []string {
 	return names
 }
 
-// Has tells whether the image has the program in its usual folders.
+// foreign tells whether no program of the image runs on this host.
+func (m *Machine) foreign() bool { return m.Facts != nil && m.Facts.Foreign }
+
+// Has tells whether the image has the program in its usual folders, and it can run.
 func (m *Machine) Has(program string) bool {
+	if m.foreign() {
+		return false
+	}
 	for _, d := range []string{"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"} {
 		if fi, err := m.Root.Stat(d + program); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
 			return true

@@ -30,7 +30,7 @@ func Probe(root *rootfs.Root, mounts []Filesystem) (*Facts, error) {
 	f.OSRelease = distro.ParseOSRelease(string(text))
 	f.Distro = distro.Match(f.OSRelease)
 	m := &Machine{Root: root}
-	if f.Arch, err = arch(root); err != nil {
+	if f.Arch, f.Foreign, err = arch(root); err != nil {
 		return nil, err
 	}
 	f.PackageManager = m.packageManager()
@@ -84,8 +84,8 @@ var machines = map[elf.Machine][2]string{
 	elf.EM_ARM:     {"armv7l", "arm"},
 }
 
-// arch reads the architecture off the image's shell. Its programs must run on this host.
-func arch(root *rootfs.Root) (string, error) {
+// arch reads the architecture off the image's shell, and whether its programs are foreign to this host.
+func arch(root *rootfs.Root) (name string, foreign bool, err error) {
 	var last error
 	for _, p := range []string{"/bin/sh", "/usr/bin/env", "/sbin/init"} {
 		data, err := root.ReadAs(rootfs.Program, p)
@@ -98,13 +98,10 @@ func arch(root *rootfs.Root) (string, error) {
 			last = fmt.Errorf("%s: %w", path.Base(p), err)
 			continue
 		}
-		names, known := machines[x.Machine]
-		if !known || names[1] != runtime.GOARCH {
-			return "", fmt.Errorf("the image is made for %s, this host is %s: its programs cannot run here", cmp.Or(names[0], x.Machine.String()), runtime.GOARCH)
-		}
-		return names[0], nil
+		names := machines[x.Machine]
+		return cmp.Or(names[0], x.Machine.String()), names[1] != runtime.GOARCH, nil
 	}
-	return "", fmt.Errorf("the image has no shell to tell its architecture by: %w", last)
+	return "", false, fmt.Errorf("the image has no shell to tell its architecture by: %w", last)
 }
 
 // selinuxMode is the mode the image will boot in. Kernel arguments win over the config file.

@@ -49,11 +49,14 @@ func initramfsCommands(m *machine.Machine) (commands [][]string, err error) {
 	return nil, fmt.Errorf("the image has no program that makes an initramfs (dracut, mkinitrd, update-initramfs): install one of their packages")
 }
 
+// newFilesystems is why an initramfs is made anew that may have to mount others.
+const newFilesystems = "the new filesystems"
+
 // planInitramfs rebuilds where something changes what an initramfs must hold.
 func planInitramfs(c *Config, newDisk plan.Plan) plan.Plan {
 	var why []string
 	if mountsNew(newDisk) {
-		why = append(why, "the new filesystems")
+		why = append(why, newFilesystems)
 	}
 	if c.Storage.ResetUUIDs != "" {
 		why = append(why, "the new identifiers")

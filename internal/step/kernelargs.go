@@ -78,7 +78,13 @@ func (s AddKernelArgs) Run(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	if len(change.Regenerate) > 0 {
+	switch {
+	case len(change.Regenerate) > 0 && m.Facts.Foreign: // what would be generated is edited instead
+		_, err = boot.Edit(m.Root, boot.Scheme{Kind: boot.Legacy, Config: s.Scheme.Config}, s.Args)
+		if err != nil {
+			return err
+		}
+	case len(change.Regenerate) > 0:
 		c := hostcmd.New(change.Regenerate[0], change.Regenerate[1:]...)
 		c.Env = append(change.Env, hostcmd.DefaultEnv...)
 		if err := m.Run(ctx, c); err != nil {

@@ -84,7 +84,8 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 	} {
 		p = append(p, part...)
 	}
-	return checkedAgain(p), problems
+	p, why = withoutPrograms(p, f)
+	return checkedAgain(p), append(problems, why...)
 }
 
 // unsupported lists the sections of the config that the image's distribution lacks.

@@ -152,13 +152,15 @@ func (s SetSELinux) Run(_ context.Context, m *machine.Machine) error {
 	return m.Root.WriteFile(selinuxConfig, []byte(edited), 0o644)
 }
 
+const selinuxRelabel = "selinux.relabel"
+
 // Relabel gives every file of the image the SELinux label that the image's policy says.
 type Relabel struct {
 	Changing bool // packages of this run may bring what is missing
 }
 
 // Name identifies the step.
-func (Relabel) Name() string { return "selinux.relabel" }
+func (Relabel) Name() string { return selinuxRelabel }
 
 func (Relabel) String() string { return "label all files with the image's SELinux policy" }
 

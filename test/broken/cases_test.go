@@ -166,8 +166,12 @@ var cases = []broken{
 	{name: "os-release leads into /proc", change: func(p *place) { p.files(tinydisk.Files{"/etc/os-release": "->/proc/1/environ"}) }, status: 1, want: []string{"does not say which distribution it is"}},
 	{name: "no os-release", change: func(p *place) { p.files(tinydisk.Files{"/etc/os-release": ""}) }, status: 1, want: []string{"the image does not say which distribution it is"}},
 	{name: "os-release is a folder", change: func(p *place) { p.files(tinydisk.Files{"/etc/os-release": "", "/etc/os-release/x": "y"}) }, status: 1, want: []string{"does not say which distribution it is"}},
-	{name: "made for arm64", change: func(p *place) { p.files(tinydisk.Files{"/bin/sh": shellFor(p, 183)}) }, status: 1, want: []string{"the image is made for aarch64, this host is amd64", "its programs cannot run here"}},
-	{name: "made for i386", change: func(p *place) { p.files(tinydisk.Files{"/bin/sh": shellFor(p, 3)}) }, status: 1, want: []string{"the image is made for i686"}},
+	{name: "made for arm64", change: func(p *place) { p.files(tinydisk.Files{"/bin/sh": shellFor(p, 183)}) }, status: 0, check: changed},
+	{name: "made for i386", change: func(p *place) { p.files(tinydisk.Files{"/bin/sh": shellFor(p, 3)}) }, status: 0, check: changed},
+	{name: "made for arm64, and a script to run", change: func(p *place) {
+		p.files(tinydisk.Files{"/bin/sh": shellFor(p, 183)})
+		p.do(os.WriteFile(p.config, []byte("scripts: {postCustomization: [{content: 'true'}]}\n"), 0o644))
+	}, status: 3, want: []string{"scripts.postCustomization", "programs are made for aarch64 and do not run on this host, which is x86_64"}},
 	{name: "a text for a shell", change: func(p *place) {
 		p.files(tinydisk.Files{"/bin/sh": "text\n", "/usr/bin/env": "", "/bin/env": ""})
 	}, status: 1, want: []string{"no shell to tell its architecture by"}},
