@@ -101,11 +101,8 @@ func (d *Disk) mountLooseESP(ctx context.Context, fstab disk.Fstab) error {
 	if files, err := d.Root.ReadDir(place); err != nil || len(files) > 0 {
 		return err
 	}
-	target, err := d.mountPoint(place)
-	if err != nil {
-		return err
-	}
-	if err := d.mountFAT(ctx, place, esp, target); err != nil {
+	claim := disk.Claim{Entry: disk.Entry{Target: place, Type: esp.Content.Type}, Use: disk.Mount, Volume: &esp}
+	if err := d.mountEntry(ctx, claim); err != nil {
 		slog.Warn("the EFI system partition, which fstab does not name, is left alone", "because", err)
 	}
 	return nil

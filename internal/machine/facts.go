@@ -37,6 +37,10 @@ func (f *Facts) WhyForeign() string {
 	return fmt.Sprintf("the image's programs are made for %s and do not run on this host, which is %s", f.Arch, hostArch())
 }
 
+func (f *Facts) cannotRun(command string) error {
+	return fmt.Errorf("%s cannot be run: %s", command, f.WhyForeign())
+}
+
 // hostArch is the host's architecture, as uname -m says it.
 func hostArch() string {
 	for _, names := range machines {

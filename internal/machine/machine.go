@@ -49,7 +49,7 @@ type Machine struct {
 // Run runs a program of the image inside the image. c.Dir is a path in the image.
 func (m *Machine) Run(ctx context.Context, c *hostcmd.Cmd, options ...sandbox.Option) error {
 	if m.foreign() {
-		return fmt.Errorf("%s cannot be run: %s", c, m.Facts.WhyForeign())
+		return m.Facts.cannotRun(c.String())
 	}
 	left, err := sandbox.Run(ctx, m.Root.Dir(), c, options...)
 	m.left = append(m.left, left...)
