@@ -228,3 +228,19 @@ func TestFitAny(t *testing.T) {
 		}
 	}
 }
+
+// TestFastestSetting has builders with and without levels of compression, and with and without fast programs.
+func TestFastestSetting(t *testing.T) {
+	t.Parallel()
+	const levels, none = "case $COMPRESSLEVEL in", "compress=gzip"
+	for want, files := range map[string]map[string]string{
+		"COMPRESS=lz4\nCOMPRESSLEVEL=1\n":  {"/usr/sbin/mkinitramfs": levels, "/usr/bin/lz4": "", "/usr/bin/zstd": ""},
+		"COMPRESS=zstd\nCOMPRESSLEVEL=1\n": {"/usr/sbin/mkinitramfs": levels, "/usr/bin/zstd": ""},
+		"COMPRESS=gzip\nCOMPRESSLEVEL=1\n": {"/usr/sbin/mkinitramfs": levels},
+		"COMPRESS=gzip\n":                  {"/usr/sbin/mkinitramfs": none, "/usr/bin/lz4": "", "/usr/bin/zstd": ""},
+	} {
+		if got := fastestSetting(guarded(t, files)); got != want {
+			t.Errorf("%v: %q, want %q", files, got, want)
+		}
+	}
+}

@@ -11,6 +11,7 @@
 package initramfs
 
 import (
+	"bytes"
 	"path"
 	"regexp"
 
@@ -82,8 +83,12 @@ var (
 	fastLevels = map[string]string{"gzip": "6", "zstd": "3", "xz": "1", "lz4": "1"}
 )
 
-// fastestSetting is for initramfs-tools, which cannot leave compression out.
+// fastestSetting is for initramfs-tools, which cannot leave compression out. Before Debian 12 it knows no levels,
+// and then zstd has its slowest.
 func fastestSetting(m *machine.Machine) string {
+	if text, err := m.Root.ReadFile("/usr/sbin/mkinitramfs"); err == nil && !bytes.Contains(text, []byte("COMPRESSLEVEL")) {
+		return "COMPRESS=gzip\n"
+	}
 	for _, p := range []string{"lz4", "zstd"} {
 		if m.Has(p) {
 			return "COMPRESS=" + p + "\nCOMPRESSLEVEL=1\n"
