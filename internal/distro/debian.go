@@ -14,7 +14,7 @@ var debian13 = &Distro{
 	Name:     "Debian 13",
 	ID:       "debian",
 	Versions: []string{"13"},
-	Tested:   "real images, booted; Debian's own layout for clouds and systemd-boot among them",
+	Tested:   "real images, booted; Debian's own layout for clouds too",
 
 	GRUB:        debianGRUB("debian"),
 	Filesystems: common,
@@ -24,7 +24,7 @@ var debian11 = &Distro{
 	Name:     "Debian 11",
 	ID:       "debian",
 	Versions: []string{"11"},
-	Tested:   "real images, booted",
+	Tested:   "real images, customized and checked; booted with `FULL=1`",
 
 	GRUB:        debianGRUB("debian"),
 	Filesystems: oldest,
@@ -35,7 +35,7 @@ var debianSid = &Distro{
 	Name:     "Debian sid",
 	ID:       "debian",
 	Versions: []string{""},
-	Tested:   "real images, booted",
+	Tested:   "real images, customized and checked; booted with `FULL=1`",
 
 	GRUB:        debianGRUB("debian"),
 	Filesystems: common,

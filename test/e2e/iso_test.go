@@ -245,13 +245,13 @@ func TestLiveBootOverTheNetwork(t *testing.T) {
 	}, systemProbes...))
 }
 
-// TestLiveBootISO makes a medium of an image with initramfs-tools. Its kernel drives virtual disks only.
+// TestLiveBootISO makes a medium of an image with initramfs-tools, and of the kernel that drives more than virtual disks.
 func TestLiveBootISO(t *testing.T) {
 	full(t)
 	out := filepath.Join(t.TempDir(), "out.iso")
-	config := strings.Replace(isoConfig, "os:\n", "os:\n  packages: {install: [live-boot]}\n", 1)
-	customize(t, base(t, "debian12-bios"), config, out, "iso", "--deb-source", fixture.Debs(t, "live-boot"), "--disable-base-image-rpm-repos")
-	bootLive(t, vm.Options{Image: out, Firmware: vm.BIOS, Drive: vm.Disk}, append([]probe{
+	config := strings.Replace(isoConfig, "os:\n", "os:\n  packages: {install: [live-boot, linux-image-amd64]}\n", 1)
+	customize(t, base(t, "debian12-bios"), config, out, "iso", "--deb-source", fixture.Debs(t, "live-boot", "linux-image-amd64"), "--disable-base-image-rpm-repos")
+	bootLive(t, vm.Options{Image: out, Firmware: vm.BIOS, Drive: vm.CD}, append([]probe{
 		{"findmnt -no FSTYPE /; cat /run/live/medium/docs/readme.txt", "overlay\nmedium"},
 		{"tr ' ' '\\n' </proc/cmdline | grep -x -e e2e.live=1 -e root=.* -e boot=.* | sort", "boot=live\ne2e.live=1"},
 	}, systemProbes...))
