@@ -44,7 +44,9 @@ func OpenFAT(ctx context.Context, device, dir string) (*FAT, error) {
 	if err := f.repair(ctx); err != nil {
 		return nil, fmt.Errorf("the FAT filesystem on %s is damaged: %w", device, err)
 	}
-	err := unix.Mount(device, dir, "vfat", unix.MS_NODEV|unix.MS_NOATIME, "umask=0077,utf8=1")
+	err := underMountName(device, func(name string) error {
+		return unix.Mount(name, dir, "vfat", unix.MS_NODEV|unix.MS_NOATIME, "umask=0077,utf8=1")
+	})
 	if err == nil {
 		if f.watched, err = Watch(dir); err != nil {
 			return nil, errors.Join(err, Unmount(dir))

@@ -13,11 +13,11 @@ func CanGrow(fstype string) bool {
 }
 
 // GrowMounted grows the filesystem mounted at dir to the size of its device, where its kind is grown
-// while it is mounted.
-func GrowMounted(ctx context.Context, fstype, dir string) error {
+// while it is mounted. xfs_growfs looks the device up by the name that it was mounted by.
+func GrowMounted(ctx context.Context, fstype, device, dir string) error {
 	switch fstype {
 	case "xfs":
-		return hostcmd.New("xfs_growfs", dir).Reading("/dev", dir).Run(ctx)
+		return underMountName(device, func(string) error { return hostcmd.New("xfs_growfs", dir).Reading("/dev", dir).Run(ctx) })
 	case "btrfs":
 		return hostcmd.New("btrfs", "filesystem", "resize", "max", dir).Writing(dir).Run(ctx)
 	}

@@ -22,6 +22,7 @@ type Loop struct {
 	backed *os.File    // the file behind it
 	file   unix.Stat_t // of that file
 	name   string      // of it, as the kernel knows it
+	view   bool        // it only reads
 }
 
 // busyTries bounds how often attaching is tried again while other programs race for free devices.
@@ -31,10 +32,39 @@ const busyTries = 64
 // made; sector is its logical block size in bytes. The file's page cache is used, not direct I/O:
 // what was just copied into the file is still there.
 func AttachLoop(file *os.File, nodes string, sector int) (*Loop, error) {
-	if l, err := filled(file, sector); l != nil || err != nil {
+	if l, err := filled(&reserved, file, sector); l != nil || err != nil {
 		return l, err
 	}
 	return attachLoop(file, nodes, sector, Partition{})
+}
+
+// AttachView is AttachLoop for a device that only reads, whoever opens it. What is written by another device
+// of the same file is seen when it has got to the file.
+func AttachView(file *os.File, nodes string, sector int) (*Loop, error) {
+	if l, err := filled(&views, file, sector); l != nil || err != nil {
+		return l, err
+	}
+	return attachView(file, nodes, sector, Partition{})
+}
+
+// AttachPartView is AttachView for the part of the file in which a partition lies.
+func AttachPartView(file *os.File, nodes string, sector int, p Partition) (*Loop, error) {
+	return attachView(file, nodes, sector, p)
+}
+
+// attachView attaches the file as opened once more, for reading only: the kernel lets nobody change that.
+func attachView(file *os.File, nodes string, sector int, part Partition) (*Loop, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // the device has its own
+	l, err := attachLoop(f, nodes, sector, part)
+	if err != nil {
+		return nil, err
+	}
+	l.view, l.backed = true, file
+	return l, nil
 }
 
 // AttachPart is AttachLoop for the part of the file in which a partition lies: a substitute for
@@ -43,31 +73,38 @@ func AttachPart(file *os.File, nodes string, sector int, p Partition) (*Loop, er
 	return attachLoop(file, nodes, sector, p)
 }
 
-// reserved are the loop devices of files that were attached while they were empty.
-var reserved sync.Map // *os.File to *Loop
+// reserved and views are the loop devices of files that were attached while they were empty.
+var reserved, views sync.Map // *os.File to *Loop
 
-// Reserve attaches an empty file, for AttachLoop to find it attached when it is filled. Attaching has the
-// kernel write back what it holds of a file (since Linux 6.14): of one that was just filled all, which
-// takes long, and for nothing if the file is to have no name. release detaches it unless AttachLoop
-// took it.
+// Reserve attaches an empty file, for AttachLoop and AttachView to find it attached when it is filled. Attaching
+// has the kernel write back what it holds of a file (since Linux 6.14): of one that was just filled all, which
+// takes long, and for nothing if the file is to have no name. release detaches what was not taken.
 func Reserve(file *os.File, nodes string) (release func() error, err error) {
+	release = func() error { return errors.Join(drop(&views, file), drop(&reserved, file)) }
 	l, err := attachLoop(file, nodes, 512, Partition{})
 	if err != nil {
 		return nil, err
 	}
 	reserved.Store(file, l)
-	return func() error {
-		if _, mine := reserved.LoadAndDelete(file); mine {
-			return l.Detach()
-		}
-		return nil
-	}, nil
+	view, err := attachView(file, nodes, 512, Partition{})
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	views.Store(file, view)
+	return release, nil
+}
+
+func drop(from *sync.Map, file *os.File) error {
+	if l, there := from.LoadAndDelete(file); there {
+		return l.(*Loop).Detach()
+	}
+	return nil
 }
 
 // filled returns the loop device that was reserved for a file, nil if none was, with the size the
 // file has now.
-func filled(file *os.File, sector int) (*Loop, error) {
-	found, ok := reserved.LoadAndDelete(file)
+func filled(from *sync.Map, file *os.File, sector int) (*Loop, error) {
+	found, ok := from.LoadAndDelete(file)
 	if !ok {
 		return nil, nil
 	}
@@ -340,8 +377,10 @@ func (l *Loop) clear() error {
 	if err := l.check(); err != nil {
 		return err
 	}
-	if err := l.Sync(); err != nil {
-		return err
+	if !l.view {
+		if err := l.Sync(); err != nil {
+			return err
+		}
 	}
 	if err := unix.IoctlSetInt(int(l.dev.Fd()), unix.LOOP_CLR_FD, 0); err != nil {
 		return fmt.Errorf("detach loop%d: %w", l.Number, err)

@@ -56,10 +56,37 @@ func MountVolume(device, target, fstype, options string, readOnly bool) error {
 	if readOnly {
 		flags |= unix.MS_RDONLY
 	}
-	if err := unix.Mount(device, target, fstype, flags, options); err != nil {
-		return fmt.Errorf("mount the %s filesystem on %s: %w%s", fstype, device, err, kernelHint(fstype, err))
+	err := underMountName(device, func(name string) error { return unix.Mount(name, target, fstype, flags, options) })
+	if err != nil {
+		return fmt.Errorf("mount the %s filesystem on %s: %w%s", fstype, mountName(device), err, kernelHint(fstype, err))
 	}
 	return nil
+}
+
+// ToolPrefix begins the names that nodes of an image's disk have for the host's programs. Many of them take a
+// device for mounted where the host has mounted one of the same name, and the host's /dev/vda1 is none of ours.
+const ToolPrefix = "image-"
+
+// mountName is the name that a node has for mounts.
+func mountName(device string) string {
+	dir, base := filepath.Split(device)
+	return dir + strings.TrimPrefix(base, ToolPrefix)
+}
+
+// underMountName has f mount a device by the name that the image knows it by, which there is for that moment only.
+func underMountName(device string, f func(name string) error) error {
+	name := mountName(device)
+	if name == device {
+		return f(device)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(device, &st); err != nil {
+		return err
+	}
+	if err := unix.Mknod(name, unix.S_IFBLK|0o600, int(st.Rdev)); err != nil {
+		return fmt.Errorf("make device node %s: %w", name, err)
+	}
+	return errors.Join(f(name), os.Remove(name))
 }
 
 // SetReadOnly has the kernel refuse, or allow, to write to a block device.

@@ -19,7 +19,7 @@ import (
 // Create makes a disk of an empty file: the partition table and the filesystems of the layout, which
 // it mounts at the folder dir.
 func Create(ctx context.Context, file *os.File, l *disk.Layout, dir string) (*Disk, error) {
-	d := &Disk{Table: &l.Table, Nodes: map[string]uint64{}, Links: map[string]string{}, file: file, node: diskName}
+	d := &Disk{Table: &l.Table, Links: map[string]string{}, file: file, node: diskName}
 	if err := d.create(ctx, file, l, dir); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

@@ -109,7 +109,7 @@ func (d *Disk) GrowFilesystem(ctx context.Context, number int) error {
 		if err != nil {
 			return err
 		}
-		return disk.GrowMounted(ctx, m.Volume.Content.Type, dir)
+		return disk.GrowMounted(ctx, m.Volume.Content.Type, d.device(number), dir)
 	}
 	return errors.New("the partition is not mounted")
 }

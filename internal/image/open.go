@@ -43,7 +43,8 @@ type Disk struct {
 	Mounts  []Mounted         // root first
 	Sealed  []Sealed          // dm-verity devices that the image had when it was opened
 	Covered []string          // mount points of disks that the image gets where it runs
-	Nodes   map[string]uint64 // device nodes for the image's /dev
+	Nodes   map[string]uint64 // device nodes for the image's /dev, which only read
+	Own     map[string]uint64 // nodes of the same names that the disk is changed by
 	Links   map[string]string // symbolic links there, such as disk/by-uuid/...
 
 	file     *os.File
@@ -80,7 +81,7 @@ func OpenReadOnly(ctx context.Context, file *os.File, dir string) (*Disk, error)
 }
 
 func openDisk(ctx context.Context, dir string, d *Disk) (*Disk, error) {
-	d.Nodes, d.Links = map[string]uint64{}, map[string]string{}
+	d.Links = map[string]string{}
 	if err := d.open(ctx, d.file, dir); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -133,28 +134,24 @@ func (d *Disk) read(file *os.File) error {
 }
 
 // attach attaches the disk, names it and its partitions in the worker's /dev, and collects what the
-// image's /dev will show. There grub-mkconfig finds the root by its node, and writes root=UUID= only
+// image's /dev will show: a second device, which only reads, so that no program of the image writes past a
+// filesystem. There grub-mkconfig finds the root by its node, and writes root=UUID= only
 // where disk/by-uuid has it.
 func (d *Disk) attach(file *os.File) (err error) {
 	if d.loop, err = disk.AttachLoop(file, "/dev", d.Table.SectorSize); err != nil {
 		return err
 	}
-	d.undo.Push(d.loop.Detach)
-	whole, err := d.loop.DeviceNumber()
-	if err != nil {
+	if d.Own, err = d.numbers(d.loop, file, disk.AttachPart); err != nil {
 		return err
 	}
-	parts, err := d.loop.AddPartitions(d.Table)
-	if errors.Is(err, disk.ErrNoPartitions) {
-		slog.Debug("each partition is attached to a loop device of its own", "because", err)
-		parts, err = d.attachParts(file)
-	}
-	if err != nil {
-		return err
-	}
-	d.Nodes[diskName] = whole
-	for n, dev := range parts {
-		d.Nodes[partName(n)] = dev
+	if d.Nodes = d.Own; !d.readOnly {
+		view, err := disk.AttachView(file, "/dev", d.Table.SectorSize)
+		if err != nil {
+			return err
+		}
+		if d.Nodes, err = d.numbers(view, file, disk.AttachPartView); err != nil {
+			return err
+		}
 	}
 	d.linkVolumes()
 	if err := d.makeNodes(); err != nil {
@@ -176,11 +173,35 @@ func (d *Disk) forget() error {
 	return errors.Join(errs...)
 }
 
+// numbers are the device numbers of an attached disk and its partitions, by their names in the image.
+func (d *Disk) numbers(l *disk.Loop, file *os.File, part attachPart) (map[string]uint64, error) {
+	d.undo.Push(l.Detach)
+	whole, err := l.DeviceNumber()
+	if err != nil {
+		return nil, err
+	}
+	parts, err := l.AddPartitions(d.Table)
+	if errors.Is(err, disk.ErrNoPartitions) {
+		slog.Debug("each partition is attached to a loop device of its own", "because", err)
+		parts, err = d.attachParts(file, part)
+	}
+	if err != nil {
+		return nil, err
+	}
+	numbers := map[string]uint64{diskName: whole}
+	for n, dev := range parts {
+		numbers[partName(n)] = dev
+	}
+	return numbers, nil
+}
+
+type attachPart func(file *os.File, nodes string, sector int, p disk.Partition) (*disk.Loop, error)
+
 // attachParts attaches every partition on its own and returns the device numbers.
-func (d *Disk) attachParts(file *os.File) (map[int]uint64, error) {
+func (d *Disk) attachParts(file *os.File, attach attachPart) (map[int]uint64, error) {
 	numbers := map[int]uint64{}
 	for _, p := range d.Table.Partitions {
-		l, err := disk.AttachPart(file, "/dev", d.Table.SectorSize, p)
+		l, err := attach(file, "/dev", d.Table.SectorSize, p)
 		if err != nil {
 			return nil, fmt.Errorf("partition %d: %w", p.Number, err)
 		}
@@ -201,35 +222,18 @@ func (d *Disk) linkVolumes() {
 }
 
 func (d *Disk) makeNodes() error {
-	for name := range d.Nodes {
-		if err := d.makeNode(name); err != nil {
-			return err
+	for name, number := range d.Own {
+		path := d.nodePath(name)
+		if err := unix.Mknod(path, unix.S_IFBLK|0o600, int(number)); err != nil {
+			return fmt.Errorf("make device node %s: %w", path, err)
 		}
-		d.undo.Push(func() error { return os.Remove(d.nodePath(name)) })
-	}
-	return nil
-}
-
-func (d *Disk) makeNode(name string) error {
-	if err := unix.Mknod(d.nodePath(name), unix.S_IFBLK|0o600, int(d.Nodes[name])); err != nil {
-		return fmt.Errorf("make device node %s: %w", name, err)
+		d.undo.Push(func() error { return os.Remove(path) })
 	}
 	return nil
 }
 
 func (d *Disk) nodePath(name string) string {
-	return "/dev/" + d.node + strings.TrimPrefix(name, diskName)
-}
-
-// withoutNodes takes the nodes away while f runs.
-func (d *Disk) withoutNodes(f func() error) (err error) {
-	for name := range d.Nodes {
-		if err := os.Remove(d.nodePath(name)); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, d.makeNode(name)) }()
-	}
-	return f()
+	return "/dev/" + disk.ToolPrefix + d.node + strings.TrimPrefix(name, diskName)
 }
 
 func partName(n int) string { return fmt.Sprintf("%s%d", diskName, n) }
@@ -240,7 +244,7 @@ func (d *Disk) mounted(v disk.Volume) bool {
 }
 
 // device is the node of a volume in the worker's /dev.
-func (d *Disk) device(number int) string { return fmt.Sprintf("/dev/%s%d", d.node, number) }
+func (d *Disk) device(number int) string { return d.nodePath(partName(number)) }
 
 // mountTree mounts the root and what its fstab adds to it, parents first.
 func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error {

@@ -332,7 +332,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	must(t, d.Unmount())
 	must(t, d.Check(t.Context()))
 	damage(t)
-	if err := d.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "the filesystem of partition 2 has errors: e2fsck -fn /dev/vda2: exit status") {
+	if err := d.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "the filesystem of partition 2 has errors: e2fsck -fn /dev/image-vda2: exit status") {
 		t.Errorf("got %v", err)
 	}
 	d.Mounts = d.Mounts[1:]
@@ -350,7 +350,7 @@ func TestCheckFindsDamage(t *testing.T) {
 // damage overwrites the block group descriptors of the ext4 filesystem on partition 2.
 func damage(t testing.TB) {
 	t.Helper()
-	l, err := os.OpenFile("/dev/vda2", os.O_RDWR, 0)
+	l, err := os.OpenFile("/dev/image-vda2", os.O_RDWR, 0)
 	must(t, err)
 	defer l.Close()
 	_, err = l.WriteAt(bytes.Repeat([]byte{0xa5}, 64), 4096)

@@ -16,7 +16,7 @@ import (
 
 // Attach attaches a raw disk without mounting anything of it.
 func Attach(file *os.File) (*Disk, error) {
-	d := &Disk{Nodes: map[string]uint64{}, Links: map[string]string{}, node: diskName}
+	d := &Disk{Links: map[string]string{}, node: diskName}
 	if err := d.read(file); err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func checkExt(ctx context.Context, dev string) error {
 }
 
 // makeJournal makes a journal anew. In a file, other than on a device, tune2fs makes zeros without writing
-// them. It takes the file for mounted where the host has mounted a device of the name of one of ours.
+// them.
 func (d *Disk) makeJournal(ctx context.Context, file *os.File, v disk.Volume, size int64) error {
 	if size == 0 {
 		return nil
@@ -83,7 +83,7 @@ func (d *Disk) makeJournal(ctx context.Context, file *os.File, v disk.Volume, si
 	}
 	at := fmt.Sprintf("%s?offset=%d", sandbox.Path(file), v.Start)
 	tune := hostcmd.New("tune2fs", "-J", fmt.Sprintf("size=%d", size>>20), at)
-	if err := d.withoutNodes(func() error { return tune.Run(ctx) }); err != nil {
+	if err := tune.Run(ctx); err != nil {
 		return err
 	}
 	return disk.Forget(d.device(v.Number))
