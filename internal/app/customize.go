@@ -115,6 +115,7 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 	}
 	return &job{
 		base:    before,
+		named:   named(cfg),
 		Remake:  remake,
 		NewDisk: len(cfg.Storage.Disks) > 0,
 		OnBase:  len(cfg.Storage.Disks) == 0 && onBase(format, outputs),
@@ -122,6 +123,14 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
 		Now: buildTime(), Version: Version, Seed: seed.New(o.Seed), Installs: cfg.OS.Packages.Adds(),
 	}, outputs, nil
+}
+
+// named lists the files and folders of the build host that a config names.
+func named(cfg *step.Config) (list []string) {
+	for _, p := range config.Paths(*cfg) {
+		list = append(list, p.Resolved)
+	}
+	return list
 }
 
 // buildTime is now, or what SOURCE_DATE_EPOCH says (reproducible-builds.org), in UTC.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,10 +27,11 @@ import (
 // job is what the supervisor asks the worker to do. Files are named by their index in the worker's
 // inherited files.
 type job struct {
-	Config     []byte  // text of the config file, as it was when it was validated
-	ConfigFile string  // where it came from
-	Image      string  // base image
-	base       witness // what its file was before it was read, for the supervisor alone
+	Config     []byte   // text of the config file, as it was when it was validated
+	ConfigFile string   // where it came from
+	Image      string   // base image
+	base       witness  // what its file was before it was read, for the supervisor alone
+	named      []string // files and folders that the config names, likewise
 	Format     image.Format
 	Remake     bool // the base image and all outputs are ISO images with the same system
 	NewDisk    bool
@@ -46,6 +49,15 @@ type job struct {
 	Now        time.Time
 	Version    string
 	Seed       seed.Seed // of identifiers and salts
+}
+
+// reads lists the host's files and folders that the worker reads.
+func (j *job) reads() []string {
+	list := slices.Concat([]string{j.Image}, j.RPMSources, j.DebSources, j.named)
+	if dir := filepath.Dir(j.ConfigFile); j.ConfigFile != "" && !sandbox.TooMuch(dir) {
+		list = append(list, dir)
+	}
+	return list
 }
 
 // jobOutput is one output file of a job.
@@ -138,7 +150,7 @@ var errCancelled = errors.New("interrupted")
 // started has ended.
 func runWorker(ctx context.Context, j *job, spec sandbox.Spec, report func(ui.Event)) (*result, error) {
 	var said bytes.Buffer
-	spec.Errors = &said
+	spec.Errors, spec.Shown = &said, j.reads()
 	w, err := sandbox.Start(spec)
 	if err != nil {
 		return nil, &Failure{Code: ExitHost, Err: err, Hint: hostHint()}

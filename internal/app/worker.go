@@ -208,7 +208,7 @@ func (w *worker) parse() error {
 
 // plan makes the plan and looks for every reason why it would fail, before anything is changed.
 func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error) {
-	in := step.Inputs{ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed, NoBaseRepos: w.NoBaseRepo, ConfigDir: filepath.Dir(w.ConfigFile)}
+	in := step.Inputs{ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed, NoBaseRepos: w.NoBaseRepo, ConfigDir: filepath.Dir(w.ConfigFile), Named: named(w.cfg)}
 	for _, o := range w.Outputs {
 		in.Outputs = append(in.Outputs, o.Format)
 	}

@@ -5,6 +5,7 @@ package hostcmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,7 +138,7 @@ func (c *Cmd) Run(ctx context.Context) error {
 		runtime.UnlockOSThread()
 	}
 	out.flush()
-	slog.Debug("ran", "command", cmd.Path, "seconds", time.Since(start).Seconds(), "error", err)
+	slog.Debug("ran", "command", cmp.Or(c.Label, cmd.Path), "seconds", time.Since(start).Seconds(), "error", err)
 	return lackedMemory(c.outcome(ctx, err, cmd, out), kills, oomKills())
 }
 

@@ -90,7 +90,16 @@ func (m *Machine) Has(program string) bool {
 
 // WithBind shows src, a folder or file of the worker, at path in the image while f runs. A path the
 // image lacks is made for that time and removed afterwards.
-func (m *Machine) WithBind(src, path string, readOnly bool, f func() error) (err error) {
+func (m *Machine) WithBind(src, path string, readOnly bool, f func() error) error {
+	return m.withMount(src, path, func() error { return m.Image.Bind(src, path, readOnly) }, f)
+}
+
+// WithFiles shows the files in a folder of the worker at path in the image while f runs, as sandbox.BindFiles does.
+func (m *Machine) WithFiles(dir string, named []string, path string, f func() error) error {
+	return m.withMount(dir, path, func() error { return m.Image.BindFiles(dir, named, path) }, f)
+}
+
+func (m *Machine) withMount(src, path string, mount, f func() error) (err error) {
 	made, err := m.makeMountPoint(src, path)
 	if err != nil {
 		return err
@@ -98,7 +107,7 @@ func (m *Machine) WithBind(src, path string, readOnly bool, f func() error) (err
 	if made {
 		defer func() { err = firstOf(err, m.Root.Remove(path)) }()
 	}
-	if err := m.Image.Bind(src, path, readOnly); err != nil {
+	if err := mount(); err != nil {
 		return err
 	}
 	defer func() { err = firstOf(err, m.Image.Unbind(path)) }()

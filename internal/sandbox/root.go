@@ -1,10 +1,13 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,9 +47,9 @@ type tree struct {
 }
 
 // enterPrivateRoot gives the worker a root of its own: a tmpfs that shows the host's files at their
-// places, read-only, but has its own /dev, /proc and Work. Nothing is left on the host when the
+// places, read-only, but has its own /dev, /proc, /run and Work. Nothing is left on the host when the
 // worker ends, since the host never sees any of it.
-func enterPrivateRoot(writable map[string]string, own int) error {
+func enterPrivateRoot(spec Spec, own int) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -55,8 +58,13 @@ func enterPrivateRoot(writable map[string]string, own int) error {
 		return err
 	}
 	trees = append(trees, tree{name: ownFile, fd: own})
-	for name, path := range writable {
-		fd, err := clone(path)
+	shown, err := cloneShown(append(nameServers, spec.Shown...))
+	if err != nil {
+		return err
+	}
+	trees = append(trees, shown...)
+	for name, path := range spec.Writable {
+		fd, err := clone(path, unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID)
 		if err != nil {
 			return fmt.Errorf("copy the mount of %s: %w", path, err)
 		}
@@ -77,6 +85,34 @@ func enterPrivateRoot(writable map[string]string, own int) error {
 	return pivot(newRoot)
 }
 
+// privateFolders of the host's root are not shown to the worker: devices, processes, and the sockets of daemons.
+var privateFolders = []string{"dev", "proc", "run"}
+
+// nameServers are files in the host's /run that hold, or lead to, its resolv.conf.
+var nameServers = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
+
+// cloneShown copies the mounts of those files and folders that lie in folders not shown otherwise: a base
+// image in /dev/shm, a secret in /run/secrets. One that is not there is somebody else's error.
+func cloneShown(paths []string) (trees []tree, err error) {
+	for _, p := range paths {
+		real, err := filepath.EvalSymlinks(p)
+		if err != nil || !filepath.IsAbs(real) || !slices.Contains(privateFolders, strings.SplitN(real, "/", 3)[1]) {
+			continue
+		}
+		fi, err := os.Lstat(real)
+		if err != nil || !fi.IsDir() && !fi.Mode().IsRegular() || slices.ContainsFunc(trees, func(t tree) bool { return t.name == real }) {
+			continue
+		}
+		fd, err := CloneReadOnly(real)
+		if err != nil {
+			return nil, fmt.Errorf("copy the mount of %s: %w", real, err)
+		}
+		trees = append(trees, tree{name: real, fd: fd, dir: fi.IsDir()})
+	}
+	slices.SortFunc(trees, func(a, b tree) int { return cmp.Compare(a.name, b.name) }) // a folder before what is in it
+	return trees, nil
+}
+
 func cloneHost() ([]tree, error) {
 	entries, err := os.ReadDir("/")
 	if err != nil {
@@ -86,7 +122,7 @@ func cloneHost() ([]tree, error) {
 	for _, e := range entries {
 		t := tree{name: e.Name(), dir: e.IsDir()}
 		switch {
-		case t.name == "dev" || t.name == "proc" || "/"+t.name == Work:
+		case slices.Contains(privateFolders, t.name) || "/"+t.name == Work:
 			continue
 		case e.Type() == os.ModeSymlink:
 			t.link, err = os.Readlink("/" + t.name)
@@ -101,21 +137,23 @@ func cloneHost() ([]tree, error) {
 	return trees, nil
 }
 
-// CloneReadOnly returns a detached, read-only copy of the mount tree at path (mount_setattr, Linux 5.12).
+// CloneReadOnly returns a detached copy of the mount tree at path, all of which is read-only, without devices
+// and set-user-ID programs (mount_setattr, Linux 5.12).
 func CloneReadOnly(path string) (int, error) {
-	fd, err := clone(path)
+	return clone(path, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID)
+}
+
+func clone(path string, attributes uint64) (int, error) {
+	const recursive = unix.AT_RECURSIVE
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive)
 	if err != nil {
 		return -1, err
 	}
-	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr); err != nil {
+	attr := &unix.MountAttr{Attr_set: attributes}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|recursive, attr); err != nil {
 		return -1, errors.Join(err, unix.Close(fd))
 	}
 	return fd, nil
-}
-
-func clone(path string) (int, error) {
-	return unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 }
 
 // AttachAt puts a detached mount at a path and closes its descriptor.
@@ -130,6 +168,9 @@ func (t tree) attach(root string) error {
 		return os.Symlink(t.link, path)
 	}
 	var err error
+	if _, missing := os.Lstat(path); missing == nil { // it lies in a folder that is shown
+		return unix.Close(t.fd)
+	}
 	if t.dir {
 		err = os.MkdirAll(path, 0o755)
 	} else {
@@ -142,13 +183,17 @@ func (t tree) attach(root string) error {
 }
 
 func makeWorkerFolders(root string) error {
-	for _, d := range []string{"dev", "proc", Work, Work + "/tmp"} {
+	for _, d := range []string{"dev", "proc", "run", Work, Work + "/tmp"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			return err
 		}
 	}
-	if err := unix.Mount("proc", root+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY // a write in it would be the kernel's
+	if err := unix.Mount("proc", root+"/proc", "proc", flags, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
+	}
+	if err := hide(root+"/proc", hidden["proc"]); err != nil {
+		return err
 	}
 	return makeNodes(root+"/dev", workerDevices)
 }

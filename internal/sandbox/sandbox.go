@@ -69,6 +69,7 @@ func keepToOurselves() {
 type Spec struct {
 	Files    []*os.File        `json:"-"` // inherited; File(i) is the i-th in the worker
 	Writable map[string]string // folders of the host the worker may write, by the name Writable is asked with
+	Shown    []string          // files and folders that the worker reads, wherever on the host they lie
 
 	Errors io.Writer `json:"-"` // gets what the worker prints when it cannot even start; nil means standard error
 
@@ -212,7 +213,7 @@ func workerMain(worker func(in, out *os.File) int) int {
 			handedOver = append(handedOver, os.NewFile(uintptr(fd), fmt.Sprintf("file %d", fd-fdFirst)))
 		}
 	}
-	if err := enterPrivateRoot(spec.Writable, fdOwn); err != nil {
+	if err := enterPrivateRoot(spec, fdOwn); err != nil {
 		fmt.Fprintln(os.Stderr, SetUpFailed, err)
 		return 1
 	}

@@ -26,6 +26,7 @@ type Inputs struct {
 	Live        *liveos.Maker
 	MediumArgs  []string // kernel arguments that the base image, an ISO image, had for itself
 	ConfigDir   string   // folder of the config file, on the build host
+	Named       []string // files and folders of the build host that the config names
 }
 
 // Plan turns a config into the steps for an image, or into the reasons why it cannot be carried out

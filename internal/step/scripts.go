@@ -89,7 +89,7 @@ func ScriptFile(p config.Path, at *config.At) (text string, ok bool) {
 // planScripts plans the scripts of a phase; after tells whether others run before them.
 func planScripts(list []Script, phase string, after bool, files supplied, in Inputs) (p plan.Plan) {
 	for i, s := range list {
-		r := RunScript{Phase: phase, Index: i, Script: s, ConfigDir: in.ConfigDir, Files: files, After: after || i > 0}
+		r := RunScript{Phase: phase, Index: i, Script: s, ConfigDir: in.ConfigDir, Named: in.Named, Files: files, After: after || i > 0}
 		if r.Script.Interpreter == "" {
 			r.Script.Interpreter = "/bin/sh"
 		}
@@ -103,7 +103,8 @@ type RunScript struct {
 	Phase     string // postCustomization or finalizeCustomization
 	Index     int
 	Script    Script
-	ConfigDir string // on the build host
+	ConfigDir string   // on the build host
+	Named     []string // files and folders that the config names
 	Files     supplied
 	After     bool // other scripts run before it
 }
@@ -148,7 +149,7 @@ func (s RunScript) Run(ctx context.Context, m *machine.Machine) error {
 		return err
 	}
 	run := func() error { return m.Run(ctx, c, s.options()...) }
-	if err := m.WithBind(s.ConfigDir, configMount, true, func() error { return settled(ctx, m, initramfs.Guard{}, run) }); err != nil {
+	if err := m.WithFiles(s.ConfigDir, s.Named, configMount, func() error { return settled(ctx, m, initramfs.Guard{}, run) }); err != nil {
 		return err
 	}
 	return m.Root.Remove(inlineScript)
