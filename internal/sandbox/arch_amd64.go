@@ -15,4 +15,8 @@ var abis = []abi{native(unix.AUDIT_ARCH_X86_64, x32Bit), {
 	clones:  []uint32{120, 310},
 	ioctls:  []uint32{54},
 	sockets: []uint32{359, 360},
+	signals: []signalCall{
+		{37, 1, toFirst}, {238, 1, toFirst}, {270, 2, toFirst}, {178, 1, toFirst}, {335, 2, toFirst},
+		{424, 1, toUnknown}, {172, 1, toSelf},
+	},
 }}

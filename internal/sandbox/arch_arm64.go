@@ -11,4 +11,8 @@ var abis = []abi{native(unix.AUDIT_ARCH_AARCH64, 0), {
 	clones:  []uint32{120, 337},
 	ioctls:  []uint32{54},
 	sockets: []uint32{281, 288},
+	signals: []signalCall{
+		{37, 1, toFirst}, {238, 1, toFirst}, {268, 2, toFirst}, {178, 1, toFirst}, {363, 2, toFirst},
+		{424, 1, toUnknown}, {172, 1, toSelf},
+	},
 }}

@@ -17,21 +17,21 @@ var keptCapabilities = []int{
 	unix.CAP_MKNOD, unix.CAP_SETFCAP,
 }
 
-// confine sets up what a program can no longer shed. Capabilities go last: without no_new_privs,
-// which would break setuid programs, the others need SYS_ADMIN.
-func confine() error {
+// confine sets up what a program can no longer shed, but for capabilities, which go last: without no_new_privs,
+// which would break setuid programs, this needs SYS_ADMIN. listener is that of confineCalls.
+func confine() (listener int, err error) {
 	// A crash starts the host's core dump handler, but for this one limit (core(5) of Linux: a pipe
 	// ignores all others).
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
-		return fmt.Errorf("limit core dumps: %w", err)
+		return -1, fmt.Errorf("limit core dumps: %w", err)
 	}
-	if err := scopeSockets(); err != nil {
-		return fmt.Errorf("close off the host's abstract sockets: %w", err)
+	if err := confineToImage(); err != nil {
+		return -1, fmt.Errorf("close off the host's programs and abstract sockets: %w", err)
 	}
-	if err := confineCalls(); err != nil {
-		return fmt.Errorf("install the system call filter: %w", err)
+	if listener, err = confineCalls(); err != nil {
+		return -1, fmt.Errorf("install the system call filter: %w", err)
 	}
-	return keepCapabilities()
+	return listener, nil
 }
 
 // keepCapabilities leaves this thread, and what it starts, the kept capabilities at most.
@@ -77,24 +77,53 @@ func shedCapabilities() {
 	}
 }
 
-// scopeSockets keeps programs from sockets of the host's daemons that have a name but no file, such as
-// those of container runtimes: these go with the network, which package managers need. Kernels
-// before Linux 6.12 (Landlock ABI 6) cannot do that; there only scripts with "network: none" are kept from them.
-func scopeSockets() error {
-	const abiWithScopes = 6
-	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 || version < abiWithScopes {
+// Versions of Landlock that brought what is used here.
+const (
+	abiRefer  = 2 // Linux 5.19: files can be moved between folders although programs are restricted
+	abiScopes = 6 // Linux 6.12
+)
+
+// confineToImage keeps programs from what no mount namespace divides. Nothing outside of the image is executed:
+// an interpreter that the host has registered with the flag F of binfmt_misc would be, and the image could
+// change its file through /proc/PID/exe. And sockets of the host's daemons are not reached that have a name but no
+// file, such as those of container runtimes: these go with the network, which package managers need. Where the kernel
+// cannot do the latter, only scripts with "network: none" are kept from them; for the former see RefuseInterpreters.
+func confineToImage() error {
+	version := landlock()
+	if version < abiRefer {
 		return nil
 	}
-	attr := unix.LandlockRulesetAttr{Scoped: unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET}
-	const size = 3 * 8 // of the fields that this version has
+	const all = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_REFER
+	attr, size := unix.LandlockRulesetAttr{Handled_access_fs: all}, uintptr(8) // of the fields that every version has
+	if version >= abiScopes {
+		attr.Scoped, size = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, 3*8
+	}
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if errno != 0 {
 		return errno
 	}
 	defer unix.Close(int(fd))
+	root, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	beneath := unix.LandlockPathBeneathAttr{Allowed_access: all, Parent_fd: int32(root)}
+	_, _, errno = unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, fd, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&beneath)), 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
 	if _, _, errno = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
 		return errno
 	}
 	return nil
+}
+
+// landlock is the version of the kernel's Landlock; 0 where there is none.
+func landlock() uintptr {
+	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return 0
+	}
+	return version
 }

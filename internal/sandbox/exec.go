@@ -35,6 +35,7 @@ type order struct {
 // report is what process 1 of the program's namespaces tells of it.
 type report struct {
 	Signal int      // that the program died of
+	Killed []string // programs that something outside has killed
 	Left   []string // processes it left behind, which ended with the namespaces
 }
 
@@ -66,7 +67,7 @@ func Run(ctx context.Context, root string, c *hostcmd.Cmd, options ...Option) (l
 	if data, _ := io.ReadAll(r); json.Unmarshal(data, &said) != nil && err == nil {
 		return nil, fmt.Errorf("%s: process 1 of its namespaces ended early", c)
 	}
-	return said.Left, said.explain(err)
+	return said.Left, errKilled(c, said.Killed, said.explain(err))
 }
 
 // explain names the signal in the error of a program that died of one.
@@ -103,7 +104,7 @@ func command(root string, c *hostcmd.Cmd, own, report *os.File, options []Option
 // enterRoot makes the image the root of this mount namespace, which then holds nothing else. A chroot would not
 // do: a program with CAP_SYS_CHROOT, which package managers need, climbs out of one, and outside lie
 // the host's files.
-func (o *order) enterRoot() error {
+func (o *order) enterRoot(a *accounting) error {
 	if o.NoNetwork {
 		if err := loopbackUp(); err != nil {
 			return fmt.Errorf("loopback interface: %w", err)
@@ -117,6 +118,9 @@ func (o *order) enterRoot() error {
 	}
 	if err := o.allowSetuid(); err != nil {
 		return err
+	}
+	if err := a.account(o.Root); err != nil {
+		return fmt.Errorf("account for processes: %w", err)
 	}
 	if err := mountProc(o.Root, limit); err != nil {
 		return err

@@ -33,7 +33,8 @@ func execMain() int {
 	unix.CloseOnExec(int(own.Fd()))
 	signal.Notify(make(chan os.Signal, 1)) // process 1 gets from its programs what it has a handler for
 	runtime.LockOSThread()                 // capabilities and Landlock belong to a thread
-	pid, err := o.start(own)
+	var a accounting
+	pid, err := o.start(own, &a)
 	if err != nil {
 		return execFailed(err)
 	}
@@ -45,13 +46,13 @@ func execMain() int {
 	case err := <-many:
 		return execFailed(err)
 	case ws := <-ended:
-		return tell(to, ws)
+		return tellOf(to, ws, &a)
 	}
 }
 
-// tell reports how the program ended, and returns the exit status that says so too.
-func tell(to *os.File, ws unix.WaitStatus) int {
-	said := report{Left: leftovers()}
+// tellOf reports how the program ended, and returns the exit status that says so too.
+func tellOf(to *os.File, ws unix.WaitStatus, a *accounting) int {
+	said := report{Killed: a.killed(), Left: leftovers()}
 	status := ws.ExitStatus()
 	if ws.Signaled() {
 		const signaled = 128 // as shells say it
@@ -68,9 +69,9 @@ func execFailed(err error) int {
 	return 127
 }
 
-// start starts the program, confined.
-func (o *order) start(own *os.File) (pid int, err error) {
-	if err := o.enterRoot(); err != nil {
+// start starts the program, confined and accounted for.
+func (o *order) start(own *os.File, a *accounting) (pid int, err error) {
+	if err := o.enterRoot(a); err != nil {
 		return 0, fmt.Errorf("enter the image: %w", err)
 	}
 	if err := unix.Chdir(o.Dir); err != nil {
@@ -84,7 +85,14 @@ func (o *order) start(own *os.File) (pid int, err error) {
 	if err := errors.Join(neverAgain(own), unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)); err != nil {
 		return 0, err
 	}
-	if err := confine(); err != nil {
+	listener, err := confine()
+	if err != nil {
+		return 0, err
+	}
+	if listener >= 0 {
+		a.kills = watchKills(listener)
+	}
+	if err := keepCapabilities(); err != nil {
 		return 0, err
 	}
 	attr := &syscall.ProcAttr{Env: os.Environ()}

@@ -22,13 +22,19 @@ var hidden = map[string][]string{
 	"sys": {"firmware", "devices/virtual/powercap", "kernel/debug", "kernel/security", "kernel/tracing", "fs/bpf", "fs/pstore"},
 }
 
-// mountProc mounts the /proc of this process's PID namespace below root, prepare it by f, and covers what does
+// procOf is the folder /proc of an image, which must not be a link.
+func procOf(root string) (string, error) {
+	proc := filepath.Join(root, "proc")
+	if fi, err := os.Lstat(proc); err != nil || !fi.IsDir() {
+		return "", fmt.Errorf("the image has no folder /proc to mount on: %w", err)
+	}
+	return proc, nil
+}
+
+// mountProc mounts the /proc of this process's PID namespace below root, has it prepared, and covers what does
 // not belong to a process: the dangerous is hidden, and all else can be read only.
 func mountProc(root string, prepare func(proc string) error) error {
 	proc := filepath.Join(root, "proc")
-	if fi, err := os.Lstat(proc); err != nil || !fi.IsDir() {
-		return fmt.Errorf("the image has no folder /proc to mount on: %w", err)
-	}
 	if err := unix.Mount("proc", proc, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /proc in the image: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -96,6 +97,12 @@ func runInImage(root, script string) (out string, err error) {
 		options = append(options, sandbox.NoNetwork)
 	}
 	c := hostcmd.New("sh", "-c", script)
+	if program, ok := strings.CutPrefix(script, "itself "); ok {
+		c = hostcmd.New(program, "boot", "disk.raw")
+	}
+	if victim, ok := strings.CutPrefix(script, ": from outside "); ok {
+		go killFromOutside("sleep\x00" + victim[:4])
+	}
 	var b strings.Builder
 	c.Stdout, c.Stderr = &b, &b
 	left, err := sandbox.Run(context.Background(), root, c, options...)
@@ -103,6 +110,21 @@ func runInImage(root, script string) (out string, err error) {
 		fmt.Fprintln(&b, "left", left, "error", err)
 	}
 	return b.String(), image.Leave()
+}
+
+// killFromOutside ends a process that begins so, once it runs, as the kernel does for want of memory.
+func killFromOutside(begin string) {
+	for range 500 {
+		time.Sleep(10 * time.Millisecond)
+		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, l := range lines {
+			if data, _ := os.ReadFile(l); strings.HasPrefix(string(data), begin) {
+				pid, _ := strconv.Atoi(strings.Split(l, "/")[2])
+				_ = unix.Kill(pid, unix.SIGKILL)
+				return
+			}
+		}
+	}
 }
 
 // lookAtView lists the folders of an image with a filesystem at /etc, in a view of it.
@@ -219,6 +241,45 @@ func TestProgramsInImageAreConfined(t *testing.T) {
 	} {
 		if got := ask(t, sandbox.Spec{}, "image "+emptyImage(t)+" "+script); !strings.Contains(got, want) {
 			t.Errorf("%s: %q lacks %q", script, got, want)
+		}
+	}
+}
+
+// TestKilledFromOutsideIsNoticed: whoever waits for the program may not look, and its own kills are its own affair.
+func TestKilledFromOutsideIsNoticed(t *testing.T) {
+	t.Parallel()
+	for script, noticed := range map[string]bool{
+		": from outside 4246; sleep 4246; true":                             true,
+		": from outside 4247; (sleep 4247; true) | cat":                     true,
+		": from outside 4248; setsid sh -c 'sleep 4248; exit 0'; true":      true,
+		"sleep 4249 & kill -9 $!; wait; true":                               false,
+		"timeout -s KILL 0.1 sleep 4250; true":                              false,
+		"sh -c 'kill -9 $$'; true":                                          false,
+		"setsid sh -c 'sleep 4251 & kill -KILL 0'; true":                    false,
+		"sleep 4252 & kill $!; wait; sh -c 'kill -SEGV $$'; true":           false,
+		"perl -e 'syscall(157,1,9); exec \"sleep\",\"0\"'; sleep 0.1; true": false,
+		": from outside 4253; kill -9 999999; sleep 4253; true":             true,
+		"perl -e 'syscall(157,38,9); 0' ; : from outside; true":             false,
+	} {
+		got := ask(t, sandbox.Spec{}, "image "+emptyImage(t)+" "+script)
+		if strings.Contains(got, "killed from outside") != noticed {
+			t.Errorf("%s: %q, noticed should be %t", script, got, noticed)
+		}
+	}
+}
+
+// TestImageDoesNotStartUs: the program's own file is no program of the image, by whatever name, nor is it
+// changed through one.
+func TestImageDoesNotStartUs(t *testing.T) {
+	t.Parallel()
+	root := emptyImage(t)
+	if err := errors.Join(os.Symlink("/proc/self/exe", root+"/etc/link"), os.WriteFile(root+"/etc/script", []byte("#!/proc/self/exe boot\n"), 0o755),
+		os.WriteFile(root+"/etc/thread", []byte("#!/proc/thread-self/exe\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"link", "script", "thread"} {
+		if got := ask(t, sandbox.Spec{}, "image "+root+" itself /etc/"+name); !strings.Contains(got, "permission denied") {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

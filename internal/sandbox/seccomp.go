@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +41,25 @@ type abi struct {
 	ioctls []uint32
 	// sockets take the protocol family first: the host's hypervisor, hardware and the like are families too.
 	sockets []uint32
+	// signals are the calls that may send SIGKILL, which process 1 is told of.
+	signals []signalCall
 }
+
+// signalCall is a call that sends a signal: to the process that its first argument names, unless that says
+// nothing of whom.
+type signalCall struct {
+	nr     uint32
+	signal uint32 // which argument is the signal
+	to     sentTo
+}
+
+type sentTo int
+
+const (
+	toFirst   sentTo = iota // the process that the first argument names
+	toUnknown               // that of a descriptor
+	toSelf                  // the caller, when its parent ends, if the first argument is PR_SET_PDEATHSIG
+)
 
 const (
 	load    = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
@@ -53,6 +73,7 @@ const (
 	succeed = unix.SECCOMP_RET_ERRNO // with errno 0
 	refuse  = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	unknown = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+	tell    = unix.SECCOMP_RET_USER_NOTIF
 	foreign = unix.SECCOMP_RET_ERRNO | uint32(unix.EAFNOSUPPORT)
 )
 
@@ -90,6 +111,11 @@ func (a abi) filter() (prog []unix.SockFilter) {
 			prog = append(prog, unix.SockFilter{Code: equal, K: nr, Jf: 1}, unix.SockFilter{Code: ret, K: rule.answer})
 		}
 	}
+	for _, c := range a.signals {
+		decide := c.decide()
+		prog = append(prog, unix.SockFilter{Code: equal, K: c.nr, Jf: uint8(len(decide))})
+		prog = append(prog, decide...)
+	}
 	for _, rule := range []struct {
 		numbers []uint32
 		decide  []unix.SockFilter
@@ -113,6 +139,16 @@ var (
 		{Code: ret, K: refuse}, {Code: ret, K: allow},
 	}
 )
+
+// decide tells of a SIGKILL.
+func (c signalCall) decide() (prog []unix.SockFilter) {
+	if c.to == toSelf {
+		prog = append(prog, unix.SockFilter{Code: load, K: dataArg0}, unix.SockFilter{Code: equal, K: unix.PR_SET_PDEATHSIG, Jf: 3})
+	}
+	return append(prog,
+		unix.SockFilter{Code: load, K: dataArg0 + 8*c.signal}, unix.SockFilter{Code: equal, K: uint32(unix.SIGKILL), Jf: 1},
+		unix.SockFilter{Code: ret, K: tell}, unix.SockFilter{Code: ret, K: allow})
+}
 
 func aboutSockets() []unix.SockFilter {
 	prog := []unix.SockFilter{{Code: load, K: dataArg0}}
@@ -140,12 +176,30 @@ func native(arch, first uint32) abi {
 		absent: []uint32{unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER},
 		clones: []uint32{unix.SYS_CLONE, unix.SYS_UNSHARE},
 		ioctls: []uint32{unix.SYS_IOCTL}, sockets: []uint32{unix.SYS_SOCKET, unix.SYS_SOCKETPAIR},
+		signals: []signalCall{
+			{unix.SYS_KILL, 1, toFirst}, {unix.SYS_TKILL, 1, toFirst}, {unix.SYS_TGKILL, 2, toFirst},
+			{unix.SYS_RT_SIGQUEUEINFO, 1, toFirst}, {unix.SYS_RT_TGSIGQUEUEINFO, 2, toFirst},
+			{unix.SYS_PIDFD_SEND_SIGNAL, 1, toUnknown}, {unix.SYS_PRCTL, 1, toSelf},
+		},
 	}
 }
 
 // confineCalls filters the calls of this process, and of what it starts. A table that is not known here
-// is said to be empty.
-func confineCalls() error { return install(filter(abis, unknown), unix.SECCOMP_FILTER_FLAG_TSYNC) }
+// is said to be empty. listener is the descriptor that tells of every SIGKILL; -1 where whoever started us has
+// one already, as some container engines do: a process has only one.
+func confineCalls() (listener int, err error) {
+	const all = unix.SECCOMP_FILTER_FLAG_TSYNC
+	listener, err = install(filter(abis, unknown), all|unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+	if !errors.Is(err, unix.EBUSY) {
+		return listener, err
+	}
+	silent := slices.Clone(abis)
+	for i := range silent {
+		silent[i].signals = nil
+	}
+	_, err = install(filter(silent, unknown), all)
+	return -1, err
+}
 
 // IgnoreSyncs has this process, and every program it starts from now on, not wait for files to reach the
 // disk. What the worker writes has no name yet and is synced once, when it gets one, but mkfs and fsck
@@ -153,17 +207,17 @@ func confineCalls() error { return install(filter(abis, unknown), unix.SECCOMP_F
 // written is noticed all the same: see disk.CheckWritten and disk.Watched.
 func IgnoreSyncs() error {
 	native := abi{arch: abis[0].arch, syncs: []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC}}
-	if err := install(filter([]abi{native}, allow), unix.SECCOMP_FILTER_FLAG_TSYNC); err != nil {
+	if _, err := install(filter([]abi{native}, allow), unix.SECCOMP_FILTER_FLAG_TSYNC); err != nil {
 		return fmt.Errorf("install the filter of sync calls: %w", err)
 	}
 	return nil
 }
 
-func install(f []unix.SockFilter, flags uintptr) error {
+func install(f []unix.SockFilter, flags uintptr) (listener int, err error) {
 	prog := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {
-		return errno
+		return -1, errno
 	}
-	return nil
+	return int(fd), nil
 }
