@@ -87,7 +87,7 @@ const (
 // an interpreter that the host has registered with the flag F of binfmt_misc would be, and the image could
 // change its file through /proc/PID/exe. And sockets of the host's daemons are not reached that have a name but no
 // file, such as those of container runtimes: these go with the network, which package managers need. Where the kernel
-// cannot do the latter, only scripts with "network: none" are kept from them; for the former see RefuseInterpreters.
+// cannot do that, only scripts with "network: none" are kept from them; docs/decisions/0002 says what else it means.
 func confineToImage() error {
 	version := landlock()
 	if version < abiRefer {

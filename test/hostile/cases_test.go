@@ -131,6 +131,10 @@ var attacks = []attack{
 	{name: "take real-time priority", script: "$A realtime"},
 	{name: "take a higher priority", script: "$A nice"},
 
+	{name: "order the loop device of a disk about", script: "d=/dev/vda; [ ! -c /dev/loop-control ] || { d=/root/l1; mknod $d b $(cat $C/disk); }; $A loop-status $d"},
+	{name: "32-bit: order the loop device of a disk about", script: "d=/dev/vda; [ ! -c /dev/loop-control ] || { d=/root/l2; mknod $d b $(cat $C/disk); }; $A32 loop-status $d"},
+	{name: "write to a disk past its filesystem", script: "d=/dev/vda; [ ! -c /dev/loop-control ] || { d=/root/l3; mknod $d b $(cat $C/disk); }; head -c 512 $d > /tmp/sector && cat /tmp/sector > $d"},
+
 	// Talking to the host.
 	{name: "attach shared memory of the host", setup: "ipcmk -M 4096 >/dev/null; ipcs -m | awk '/^0x/{k=$1} END{print k}' > $CONF/shm", script: "$A shm $(printf %d $(cat $C/shm))"},
 	{name: "read POSIX shared memory of the host", setup: "echo canary > /dev/shm/mic-canary", script: "cat /dev/shm/mic-canary", undo: "rm -f /dev/shm/mic-canary"},

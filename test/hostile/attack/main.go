@@ -72,6 +72,7 @@ var attacks = map[string]func(args []string) error{
 	"iopl":         func([]string) error { return call(sysIopl, 3, 0, 0) },
 	"swapon":       swapOn,
 	"insmod":       insmod,
+	"loop-status":  loopStatus,
 	"core-dump":    coreDump,
 	"sync-ignored": syncs,
 }
@@ -303,6 +304,16 @@ func insmod(args []string) error {
 	if errors.Is(err, unix.EEXIST) {
 		return nil
 	}
+	return err
+}
+
+// loopStatus asks a loop device what it is, which is where changing it begins.
+func loopStatus(args []string) error {
+	fd, err := unix.Open(args[0], unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = unix.IoctlLoopGetStatus64(fd)
 	return err
 }
 
