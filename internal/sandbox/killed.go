@@ -25,6 +25,9 @@ type accounting struct {
 	kills   *kills
 }
 
+// maxRecords is how much the kernel may write, in bytes: those of a quarter of a million of processes.
+const maxRecords = 16 << 20
+
 // account begins accounting, in the image at root. The records lie on a filesystem at /proc, that of the kernel
 // covers it afterwards: accounting ends when its filesystem is unmounted.
 func (a *accounting) account(root string) error {
@@ -32,7 +35,7 @@ func (a *accounting) account(root string) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Mount("accounts", proc, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=700,size=16m"); err != nil {
+	if err := unix.Mount("accounts", proc, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("mode=700,size=%d", maxRecords)); err != nil {
 		return err
 	}
 	file := filepath.Join(proc, "records")
@@ -66,7 +69,7 @@ func (a *accounting) killed() (names []string) {
 	if a.records == nil || a.kills == nil {
 		return nil
 	}
-	all, _ := io.ReadAll(a.records)
+	all, _ := io.ReadAll(io.LimitReader(a.records, maxRecords))
 	for r := range slices.Chunk(all, recordSize) {
 		if len(r) < recordSize || r[recordVersion]&0xf != version3 || r[0]&accSignal == 0 {
 			continue
