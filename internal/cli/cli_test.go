@@ -259,3 +259,30 @@ func TestProgressAsJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestPlacesOfMistakes: what is never closed is shown where it is opened, a list by the path it is written with, and
+// what only follows from another mistake not at all.
+func TestPlacesOfMistakes(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		"os:\n  hostname: \"abc\n  x: y\n":                    {":2:13: error: a quote is not closed"},
+		"os:\n  hostname: 'abc\n":                             {":2:13: error: a quote is not closed"},
+		"os:\n  packages: {install: [a, b\n":                  {":2:23: error: a [ is not closed"},
+		"os:\n  packages: {install: [a]\n":                    {":2:13: error: a { is not closed"},
+		"os:\n  packages:\n    installLists: [l/none.yaml]\n": {":3:20: error: cannot read l/none.yaml:"},
+		"storage:\n  bootType: efi\n  disks:\n  - partitionTableType: gpt\n    maxSize: 3Q\n    partitions:\n    - {id: esp, type: esp, size: 8M}\n    - {id: root, size: 2X}\n" +
+			"  filesystems:\n  - {deviceId: esp, type: vfat, mountPoint: /boot/efi}\n  - {deviceId: root, type: ext4, mountPoint: /}\nos: {bootloader: {resetType: hard-reset}}\n": {
+			`:5:14: error: maxSize: "3Q" is not a size`, `:8:24: error: size: "2X" is not a size`,
+		},
+	} {
+		_, _, stderr := runCLI(t, "validate-config", "--validate-resources", "files", "--config-file", write(t, text))
+		for _, w := range want {
+			if !strings.Contains(stderr, w) {
+				t.Errorf("%q lacks %q:\n%s", text, w, stderr)
+			}
+		}
+		if n := strings.Count(stderr, " error: "); n != len(want) {
+			t.Errorf("%q has %d errors, not %d:\n%s", text, n, len(want), stderr)
+		}
+	}
+}

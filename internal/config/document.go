@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -116,15 +117,30 @@ func (d *Document) syntax(err error) {
 	}
 	if many, ok := errors.AsType[*yaml.LoadErrors](err); ok {
 		for _, e := range many.Errors {
-			d.fail(e.Mark.Line, e.Mark.Column, e.Message, syntaxHint(e.Message))
+			d.misread(e)
 		}
 		return
 	}
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
-		d.fail(e.Mark.Line, e.Mark.Column, e.Message, syntaxHint(e.Message))
+		d.misread(e)
 		return
 	}
 	d.fail(0, 0, err.Error(), "")
+}
+
+// misread reports what the YAML library could not read. What is never closed is shown where it is opened: the end of
+// the file says nothing.
+func (d *Document) misread(e *yaml.LoadError) {
+	unclosed := map[string]string{
+		"while scanning a quoted scalar": "a quote is not closed", "while parsing a flow sequence": "a [ is not closed",
+		"while parsing a flow mapping": "a { is not closed",
+	}[e.ContextMsg]
+	ends := strings.Contains(e.Message, "unexpected end of stream") || e.Mark.Line > e.ContextMark.Line
+	if unclosed != "" && ends && e.ContextMark.Line > 0 {
+		d.fail(e.ContextMark.Line, e.ContextMark.Column, unclosed, "")
+		return
+	}
+	d.fail(e.Mark.Line, e.Mark.Column, e.Message, syntaxHint(e.Message))
 }
 
 func syntaxHint(message string) string {
@@ -304,7 +320,7 @@ func (a *At) FormOnly() bool { return a.doc.opts.FormOnly }
 // A file that is not there is a problem of this place.
 func (a *At) Include(file string, into any) {
 	if _, err := os.ReadFile(file); err != nil {
-		a.Errorf("cannot read %s: %s", filepath.Base(file), reason(err)).Hint("relative paths are relative to the config file's folder, %s", a.Dir())
+		a.Errorf("cannot read %s: %s", a.relative(file), reason(err)).Hint("relative paths are relative to the config file's folder, %s", a.Dir())
 		return
 	}
 	d, r := ReadFile(file)
@@ -315,6 +331,22 @@ func (a *At) Include(file string, into any) {
 	for f, lines := range r.sources {
 		a.doc.report.sources[f] = lines
 	}
+}
+
+// relative is a path as it is written in a config: relative to the config file's folder where it lies below that.
+func (a *At) relative(file string) string {
+	if rel, err := filepath.Rel(a.Dir(), file); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return file
+}
+
+// Broken tells whether an error was found here or below: what follows from it need not be said too.
+func (a *At) Broken() bool {
+	return slices.ContainsFunc(a.doc.report.problems, func(p *Problem) bool {
+		rest, below := strings.CutPrefix(p.Path, a.path)
+		return !p.Warning && p.File == a.doc.file && below && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
 }
 
 func (a *At) find(name string) (key, value *yaml.Node) {

@@ -19,6 +19,8 @@ type arrangeProblem struct {
 // reserved is kept free at both ends of a disk for the partition table and its backup.
 const reserved = config.Size(config.MiB)
 
+const endAndSize = "end and size exclude each other"
+
 // arrange works out where every partition lies and how large the disk is.
 func (d Disk) arrange() (spans []span, size config.Size, problems []arrangeProblem) {
 	problem := func(i int, key, hint, format string, args ...any) {
@@ -34,7 +36,7 @@ func (d Disk) arrange() (spans []span, size config.Size, problems []arrangeProbl
 		open := p.End == 0 && p.Size.Bytes == 0
 		switch {
 		case p.End != 0 && (p.Size.Bytes != 0 || p.Size.Grow):
-			problem(i, "end", "keep one of them", "end and size exclude each other")
+			problem(i, "end", "keep one of them", endAndSize)
 		case p.Size.Grow && i < len(d.Partitions)-1:
 			problem(i, "size", "give it a size", "the partition %q is not the last one, and cannot grow", p.ID)
 		case open && i < len(d.Partitions)-1:

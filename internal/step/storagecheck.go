@@ -48,6 +48,17 @@ type StoragePlaces struct {
 
 func (p StoragePlaces) field(at *config.At, key string) *config.At { return at.Field(p.Key(key)) }
 
+// sizesUnread tells whether a size of the disk or of one of its partitions could not be read.
+func (p StoragePlaces) sizesUnread(partitions int) bool {
+	places := []*config.At{p.field(p.Disk, "maxSize")}
+	for i := range partitions {
+		for _, key := range []string{"size", "start", "end"} {
+			places = append(places, p.field(p.Partition(i), key))
+		}
+	}
+	return slices.ContainsFunc(places, (*config.At).Broken)
+}
+
 // Check reports everything about the new disk that cannot be, whatever the image.
 func (s *Storage) Check(p StoragePlaces) {
 	s.checkPartitions(p)
@@ -57,6 +68,7 @@ func (s *Storage) Check(p StoragePlaces) {
 }
 
 func (s *Storage) checkPartitions(p StoragePlaces) {
+	unread := p.sizesUnread(len(s.Disks[0].Partitions))
 	d := s.Disks[0]
 	ids := map[string]bool{}
 	for i, part := range d.Partitions {
@@ -65,9 +77,15 @@ func (s *Storage) checkPartitions(p StoragePlaces) {
 			p.field(at, "id").Errorf("two partitions are called %q", part.ID)
 		}
 		ids[part.ID] = true
+		if part.End != 0 && (part.Size.Bytes != 0 || part.Size.Grow) {
+			p.field(at, "end").Errorf("%s", endAndSize).Hint("keep one of them")
+		}
 		if why := badLabel(part.Label); why != "" {
 			p.field(at, "label").Errorf("%s: %s", p.Key("label"), why)
 		}
+	}
+	if unread { // they make no sense together
+		return
 	}
 	spans, _, problems := d.arrange()
 	if len(problems) == 0 {
