@@ -202,7 +202,7 @@ func convertTo(ctx context.Context, before witness, format image.Format, t targe
 		if format.Odd {
 			return writeOdd(ctx, before.path, format, t, p, report)
 		}
-		return output.WriteFrom(ctx, t.format, format.QEMU(before.path), format.Size, p, report)
+		return output.WriteFrom(ctx, t.format.As(output.Identity{At: buildTime()}), format.QEMU(before.path), format.Size, p, report)
 	}); err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 		OnBase:  len(cfg.Storage.Disks) == 0 && onBase(format, outputs),
 		Config:  doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format,
 		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
-		Now: buildTime(), Version: Version, Seed: seed.New(o.Seed), Installs: cfg.OS.Packages.Adds(),
+		Now: buildTime(), Fixed: o.Seed != "" && os.Getenv("SOURCE_DATE_EPOCH") != "", Version: Version, Seed: seed.New(o.Seed), Installs: cfg.OS.Packages.Adds(),
 	}, outputs, nil
 }
 

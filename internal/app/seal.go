@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"imagecustomizer/internal/boot"
@@ -20,7 +22,8 @@ func (w *worker) seal(ctx context.Context) error {
 		run        func(context.Context) error
 	}{
 		{"close", "trim and unmount the filesystems", true, w.close},
-		{"shrink", "shrink the filesystems", w.shrinksEarly(), w.shrink},        // before they are sealed and looked at
+		{"shrink", "shrink the filesystems", w.shrinksEarly(), w.shrink}, // before they are sealed and looked at
+		{"settle", "set the times of files to SOURCE_DATE_EPOCH", w.Fixed, w.settle},
 		{"verity", "make the hash trees of dm-verity", w.sealed(), w.makeTrees}, // of what nothing changes any more
 		{"verify", "look at the finished image", true, w.verify},
 		{"check", "check the filesystems", true, w.disk.Check},
@@ -43,6 +46,11 @@ func (w *worker) sealed() bool { return len(w.seals)+len(w.disk.Sealed) > 0 }
 func (w *worker) close(ctx context.Context) error {
 	if w.sealed() {
 		if err := w.disk.HoldBoot(sandbox.Work + "/boot"); err != nil {
+			return err
+		}
+	}
+	if w.Fixed {
+		if err := w.disk.Root.Remove(auxCache); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -85,7 +93,10 @@ func (w *worker) makeTrees(ctx context.Context) error {
 	for _, s := range all {
 		w.noteVerity(s)
 	}
-	return w.disk.ReleaseBoot()
+	if err := w.disk.ReleaseBoot(); err != nil || !w.Fixed {
+		return err
+	}
+	return w.disk.SettleBoot(ctx, w.began, w.Now)
 }
 
 // nameHashes writes the kernel arguments for verity devices into the boot entries.

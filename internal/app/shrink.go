@@ -66,7 +66,11 @@ func (w *worker) shrinkLate(ctx context.Context, file *os.File) (parts *output.P
 		if err != nil {
 			return err
 		}
-		return errors.Join(d.Shrink(ctx, file, 0, w.unshrinkable()), d.Close())
+		err = d.Shrink(ctx, file, 0, w.unshrinkable())
+		if err == nil && w.Fixed {
+			err = d.Settle(ctx, w.began, w.Now, w.unshrinkable())
+		}
+		return errors.Join(err, d.Close())
 	})
 	if err != nil {
 		return nil, err

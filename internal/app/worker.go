@@ -9,6 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/disk"
@@ -51,7 +54,13 @@ func Worker(in, out *os.File) int {
 		send.send(message{Result: resultOf(err)})
 		return 1
 	}
-	w := &worker{job: &j, sender: send}
+	w := &worker{job: &j, sender: send, began: time.Now()}
+	if j.Fixed {
+		if err := w.fix(); err != nil {
+			send.send(message{Result: resultOf(err)})
+			return 1
+		}
+	}
 	var p []planLine
 	var found []verify.Finding
 	var err error
@@ -83,6 +92,10 @@ type worker struct {
 	undo   disk.Stack                            // what closing the image takes: the disk, the image entered, and what came later
 	arch   string                                // of the image's programs
 	before []verify.Finding                      // what was wrong with the base image
+
+	processors unix.CPUSet // where the worker may run, in a run with Fixed
+
+	began time.Time // when the run began, of whose files a run with Fixed sets the times
 
 	system    output.System // what a COSI says of the image
 	unwritten []int         // outputs there was nothing to write into
@@ -117,6 +130,9 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	}
 	if w.DryRun {
 		return planLines(p), nil
+	}
+	if w.Fixed {
+		p = w.committed(p)
 	}
 	if err := engine.Run(ctx, p, m, w.event); err != nil {
 		if u, ok := errors.AsType[*plan.Unmet](err); ok {

@@ -102,13 +102,19 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 	return w.become(ctx, file, parts.Size)
 }
 
+// format is that of an output, which gets identifiers of the seed and the time of the run.
+func (w *worker) format(o jobOutput) (output.Format, error) {
+	f, err := output.Parse(o.Format)
+	return f.As(output.Identity{At: w.Now, UUID: w.Seed.UUID}), err
+}
+
 // become turns the working disk into the output that was not copied from it, if there is one.
 func (w *worker) become(ctx context.Context, file *os.File, size int64) error {
 	i := slices.IndexFunc(w.Outputs, func(o jobOutput) bool { return o.File == fileDisk })
 	if i < 0 {
 		return nil
 	}
-	format, err := output.Parse(w.Outputs[i].Format)
+	format, err := w.format(w.Outputs[i])
 	if err != nil || format.IsRaw() {
 		return err
 	}
@@ -140,7 +146,7 @@ func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool)
 
 // writeOne writes an output of the whole disk.
 func (w *worker) writeOne(ctx context.Context, o jobOutput, parts *output.Parts) error {
-	format, err := output.Parse(o.Format)
+	format, err := w.format(o)
 	if err != nil {
 		return err
 	}

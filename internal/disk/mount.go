@@ -35,6 +35,10 @@ func (s *Stack) Undo() error {
 // quiet are the flags of every filesystem of an image. Setuid programs count only where programs of the image run.
 const quiet = unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOATIME
 
+// WriteAtOnce has every file of an ext filesystem that is mounted from now on written out by whoever writes it, in the
+// order of the writes. Left to itself, the kernel does so, and chooses the place, when it sees fit.
+var WriteAtOnce bool
+
 // MountVolume mounts a filesystem at a folder, nodev and nosuid. options are the filesystem's own, as a comma
 // list.
 func MountVolume(device, target, fstype, options string, readOnly bool) error {
@@ -52,6 +56,9 @@ func MountVolume(device, target, fstype, options string, readOnly bool) error {
 		options = strings.TrimPrefix(options+",nouuid", ",")
 	case "ext4": // flushing a loop device writes its whole file, and a run that is cut short leaves none
 		options = strings.TrimPrefix(options+",barrier=0", ",")
+	}
+	if WriteAtOnce && strings.HasPrefix(fstype, "ext") {
+		flags |= unix.MS_SYNCHRONOUS
 	}
 	if readOnly {
 		flags |= unix.MS_RDONLY

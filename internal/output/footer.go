@@ -5,19 +5,17 @@ import (
 	"encoding/binary"
 	"os"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // writeFixedVHD writes a disk as fixed VHD: the disk itself, then the footer.
-func writeFixedVHD(ctx context.Context, disk *os.File, size int64, out *os.File, progress func(done, total int64)) error {
+func writeFixedVHD(ctx context.Context, id Identity, disk *os.File, size int64, out *os.File, progress func(done, total int64)) error {
 	if out != disk {
 		stay := func(at, _ int64) int64 { return at }
 		if err := copyData(ctx, out, disk, size, stay, progress); err != nil {
 			return err
 		}
 	}
-	_, err := out.WriteAt(fixedFooter(size, uuid.New(), time.Now().UTC()), size)
+	_, err := out.WriteAt(fixedFooter(size, id.id("vhd"), id.time()), size)
 	return err
 }
 
@@ -33,15 +31,22 @@ func fixedFooter(size int64, id [16]byte, now time.Time) []byte {
 	put.PutUint32(f.raw[8:], 2)           // features: the reserved bit
 	put.PutUint32(f.raw[12:], 0x00010000) // version of the format
 	put.PutUint64(f.raw[16:], 1<<64-1)    // no dynamic header
-	put.PutUint32(f.raw[24:], uint32(now.Sub(vhdEpoch)/time.Second))
 	copy(f.raw[atCreator:], "qem2\x00\x01\x00\x00Wi2k")
 	put.PutUint64(f.raw[40:], uint64(size)) // original size
 	put.PutUint64(f.raw[atCurrentSize:], uint64(size))
 	put.PutUint32(f.raw[56:], geometry(size/512))
 	put.PutUint32(f.raw[atDiskType:], diskFixed)
-	copy(f.raw[68:], id[:])
-	put.PutUint32(f.raw[atChecksum:], f.checksum())
+	f.name(id, now)
 	return f.raw[:]
+}
+
+// identify gives the footer another identity.
+func (f *footer) identify(id Identity) { f.name(id.id("vhd"), id.time()) }
+
+func (f *footer) name(id [16]byte, at time.Time) {
+	binary.BigEndian.PutUint32(f.raw[24:], uint32(max(0, at.Sub(vhdEpoch)/time.Second)))
+	copy(f.raw[68:], id[:])
+	binary.BigEndian.PutUint32(f.raw[atChecksum:], f.checksum())
 }
 
 // geometry is the cylinders, heads and sectors of that many sectors, as the appendix of the

@@ -30,6 +30,8 @@ type Format struct {
 	options    []string                 // QEMU creation options
 	compressed bool                     // have qemu-img compress clusters
 
+	identity Identity
+
 	cosi *COSI // for the formats that are made of partitions, not of the disk as a whole
 
 	accepts func(size int64, sector int) error // limits on the disk and its sectors; may be nil

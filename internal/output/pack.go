@@ -15,10 +15,10 @@ import (
 
 // packFunc writes a raw disk of size bytes to an empty file, or turns the file of the disk into the format
 // where out is that same file.
-type packFunc func(ctx context.Context, disk *os.File, size int64, out *os.File, progress func(done, total int64)) error
+type packFunc func(ctx context.Context, id Identity, disk *os.File, size int64, out *os.File, progress func(done, total int64)) error
 
 // write is f on files by their names.
-func (f packFunc) write(ctx context.Context, disk string, size int64, out string, progress func(done, total int64)) error {
+func (f packFunc) write(ctx context.Context, id Identity, disk string, size int64, out string, progress func(done, total int64)) error {
 	in, err := openDisk(disk, size)
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func (f packFunc) write(ctx context.Context, disk string, size int64, out string
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(ctx, in, size, file, progress), file.Close())
+	return errors.Join(f(ctx, id, in, size, file, progress), file.Close())
 }
 
 // openDisk opens a raw disk of at least size bytes.

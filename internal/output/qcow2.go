@@ -26,7 +26,7 @@ type qcow2File struct {
 }
 
 // writeQCOW2 writes a disk as uncompressed qcow2.
-func writeQCOW2(ctx context.Context, disk *os.File, size int64, out *os.File, progress func(done, total int64)) error {
+func writeQCOW2(ctx context.Context, _ Identity, disk *os.File, size int64, out *os.File, progress func(done, total int64)) error {
 	q := &qcow2File{packer: packer{block: qcow2Cluster, first: qcow2Cluster}, out: out, size: size}
 	if err := q.pack(ctx, out, disk, size, progress); err != nil {
 		return err

@@ -7,8 +7,6 @@ import (
 	"os"
 	"unicode/utf16"
 
-	"github.com/google/uuid"
-
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/image"
 )
@@ -29,11 +27,13 @@ type vhdxFile struct {
 	packer
 	size   int64 // of the disk
 	sector int   // size of its sectors, which are those that its partition table counts
+
+	identity Identity
 }
 
 // writeVHDX writes a disk as dynamic VHDX.
-func writeVHDX(ctx context.Context, in *os.File, size int64, out *os.File, progress func(done, total int64)) error {
-	v := &vhdxFile{packer: packer{block: vhdxBlock}, size: size, sector: disk.SectorSize(in)}
+func writeVHDX(ctx context.Context, id Identity, in *os.File, size int64, out *os.File, progress func(done, total int64)) error {
+	v := &vhdxFile{packer: packer{block: vhdxBlock}, size: size, sector: disk.SectorSize(in), identity: id}
 	v.first = vhdxTable + (v.entries()*8+mib-1)/mib*mib
 	if err := v.pack(ctx, out, in, size, progress); err != nil {
 		return err
@@ -94,8 +94,8 @@ func (v *vhdxFile) header() []byte {
 	b := make([]byte, image.VHDXHeaderSize)
 	copy(b, "head")
 	binary.LittleEndian.PutUint64(b[8:], 1)
-	putGUID(b[16:], uuid.NewString()) // of the file's content
-	putGUID(b[32:], uuid.NewString()) // of the disk's content
+	putGUID(b[16:], v.identity.id("vhdx file").String()) // of the file's content
+	putGUID(b[32:], v.identity.id("vhdx data").String()) // of the disk's content
 	binary.LittleEndian.PutUint16(b[66:], 1)
 	binary.LittleEndian.PutUint32(b[68:], vhdxLog)
 	binary.LittleEndian.PutUint64(b[72:], vhdxLog)
@@ -133,7 +133,7 @@ const (
 func (v *vhdxFile) metadata() []byte {
 	u32, u64 := binary.LittleEndian.AppendUint32, binary.LittleEndian.AppendUint64
 	id := make([]byte, 16)
-	putGUID(id, uuid.NewString())
+	putGUID(id, v.identity.id("vhdx disk").String())
 	items := []struct {
 		guid  string
 		flags uint32

@@ -53,7 +53,7 @@ func Become(ctx context.Context, f Format, disk *os.File, size int64, progress f
 	if err := f.Accepts(size, imagedisk.SectorSize(disk)); err != nil {
 		return err
 	}
-	return f.checked(ctx, size, sandbox.Path(disk), f.pack(ctx, disk, size, disk, paced(progress)))
+	return f.checked(ctx, size, sandbox.Path(disk), f.pack(ctx, f.identity, disk, size, disk, paced(progress)))
 }
 
 // AcceptsDisk is Accepts for a disk that is given as for Write.
@@ -145,7 +145,7 @@ func (f Format) write(ctx context.Context, disk string, size int64, out string, 
 		return writeZstd(ctx, disk, size, out, progress)
 	}
 	if f.pack != nil && !strings.HasPrefix(disk, "json:") {
-		return f.pack.write(ctx, disk, size, out, progress)
+		return f.pack.write(ctx, f.identity, disk, size, out, progress)
 	}
 	args := []string{"convert", "-p", "-m", strconv.Itoa(parallelRequests), "-t", "unsafe", "-T", "writeback"}
 	if !strings.HasPrefix(disk, "json:") {
@@ -161,7 +161,10 @@ func (f Format) write(ctx context.Context, disk string, size int64, out string, 
 	c := hostcmd.New("qemu-img", append(args, disk, out)...).Reading(files(disk)...).Writing(out)
 	// Quiet keeps the hundred lines of percentages out of the log and of an error's last lines.
 	c.Quiet, c.Stdout = true, &percentages{size: size, progress: progress}
-	return c.Run(ctx)
+	if err := c.Run(ctx); err != nil || f.Name != "vhd" {
+		return err
+	}
+	return stampVHD(out, f.identity)
 }
 
 // files are those that a disk is read from, given as a path or as a QEMU "json:" description.

@@ -1,0 +1,59 @@
+package output
+
+import (
+	"cmp"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Identity is what a disk file says of itself besides its content: when it was made, and the identifiers by which
+// hypervisors tell disks apart. The zero Identity is that of a file made now, unlike any other.
+type Identity struct {
+	At   time.Time
+	UUID func(what string) string // draws the identifier of that name
+}
+
+func (i Identity) id(what string) uuid.UUID {
+	if i.UUID != nil {
+		if id, err := uuid.Parse(i.UUID("output " + what)); err == nil {
+			return id
+		}
+	}
+	return uuid.New()
+}
+
+func (i Identity) time() time.Time {
+	if i.At.IsZero() {
+		return time.Now().UTC()
+	}
+	return i.At
+}
+
+// As is the format as files with this identity are written.
+func (f Format) As(id Identity) Format {
+	f.identity = id
+	return f
+}
+
+// stampVHD gives a dynamic VHD that qemu-img wrote its identity: in the footer, and in its copy at the beginning.
+func stampVHD(name string, id Identity) error {
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	fi, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	var foot footer
+	if _, err := file.ReadAt(foot.raw[:], 0); err != nil {
+		return err
+	}
+	foot.identify(id)
+	_, err1 := file.WriteAt(foot.raw[:], 0)
+	_, err2 := file.WriteAt(foot.raw[:], fi.Size()-int64(len(foot.raw)))
+	return cmp.Or(err1, err2)
+}
