@@ -10,7 +10,7 @@ PREFIX  ?= /usr/local
 export CGO_ENABLED = 0
 export PATH := $(dir $(GO)):$(PATH)
 
-.PHONY: help deps build install package check test test-full demo torture bench fuzz lint generate clean
+.PHONY: help deps build install package check test test-full demo hostile torture bench fuzz lint generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test-full: deps build ## As test, with the whole matrix instead of a sample (roo
 
 demo: deps build ## Customize a real image with the README's command and boot it (root)
 	$(GO) run ./test/demo
+
+hostile: deps build ## Attack what every kind of run touches in an image; writes docs/hostile.md; HOSTILE=files selects one (root; many hours)
+	HOSTILE=$${HOSTILE:-all} HOSTILE_REPORT=$$PWD/docs/hostile.md $(GO) test -tags root -run TestGenerated -timeout 100h -v ./test/hostile
 
 torture: deps build ## Kill 300 runs and interrupt 50; writes docs/torture.md (root; hours)
 	TORTURE=$${TORTURE:-300,50} TORTURE_REPORT=docs/torture.md $(GO) test -tags root -run TestTorture -timeout 10h ./test/fault

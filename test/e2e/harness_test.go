@@ -6,7 +6,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -104,28 +103,9 @@ func bootWith(t *testing.T, o vm.Options, probes []probe) {
 	}
 }
 
-// rootOffset is where the largest partition of a raw disk begins, in bytes.
 func rootOffset(t *testing.T, disk string) int64 {
 	t.Helper()
-	out, err := exec.Command("sfdisk", "--json", disk).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table struct {
-		PartitionTable struct {
-			Partitions []struct{ Start, Size int64 }
-		}
-	}
-	if err := json.Unmarshal(out, &table); err != nil {
-		t.Fatal(err)
-	}
-	var start, size int64
-	for _, p := range table.PartitionTable.Partitions {
-		if p.Size > size {
-			start, size = p.Start, p.Size
-		}
-	}
-	return start * 512
+	return fixture.RootOffset(t, disk)
 }
 
 // readFile returns a file of the ext4 root of a raw disk, read without mounting it.

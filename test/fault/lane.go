@@ -23,11 +23,14 @@ func NewLane(t testing.TB, s Scenario) *Lane {
 			t.Fatal(err)
 		}
 	}
-	l := &Lane{Scenario: s, Binary: fixture.Binary(t), Image: fixture.Base(t, s.Base), Config: configFile(t, dir, s.Config)}
+	l := &Lane{Scenario: s, Binary: fixture.Binary(t), Image: s.Base, Config: configFile(t, dir, s.Config)}
+	if !filepath.IsAbs(s.Base) {
+		l.Image = fixture.Base(t, s.Base)
+	}
 	if s.Packages != "" {
 		l.Extra = packageArgs(t, s.Packages)
 	}
-	if l.Watch, err = NewWatch(dir, "cache/apt", "cache/dnf", "cache/tdnf", "out/image"); err != nil {
+	if l.Watch, err = NewWatch(dir, "cache/apt", "cache/dnf", "cache/tdnf", "out/image", "home/.local/state/imagecustomizer/logs/"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -22,7 +22,7 @@ import (
 // Scenario is one kind of run. A feature joins the tests of this package by one line in Scenarios.
 type Scenario struct {
 	Name     string
-	Base     string   // base image, see test/base
+	Base     string   // base image, see test/base; or the path of one
 	Config   string   // file, from the repository's root; or the text of a config
 	Outputs  []string // formats to write; raw if none is named
 	Args     []string // further flags
