@@ -2,16 +2,15 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/filetree"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/sandbox"
 )
 
@@ -53,22 +52,27 @@ func (w *worker) populate(ctx context.Context, n disk.LayoutMount) (err error) {
 		}
 	}
 	return w.disk.WithNew(n, from, to, func() error {
-		o := filetree.Options{Tops: []string{""}}
-		if err := errors.Join(filetree.Copy(ctx, from, to, o), filetree.Compare(ctx, from, to, o)); err != nil {
-			return err
-		}
-		return removeContent(from)
+		return rootfs.With(func(roots ...*rootfs.Root) error {
+			o := filetree.Options{Tops: []string{""}}
+			if err := filetree.Copy(ctx, roots[0], roots[1], o); err != nil {
+				return err
+			}
+			if err := filetree.Compare(ctx, roots[0], roots[1], o); err != nil {
+				return err
+			}
+			return removeContent(roots[0])
+		}, from, to)
 	})
 }
 
 // removeContent empties a folder in which nothing is mounted.
-func removeContent(dir string) error {
-	entries, err := os.ReadDir(dir)
+func removeContent(root *rootfs.Root) error {
+	entries, err := root.ReadDir("/")
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if err := root.RemoveAll(e.Name()); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"imagecustomizer/internal/filetree"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/sandbox"
 )
 
@@ -50,7 +51,7 @@ func (w *worker) newDisk(ctx context.Context, m *machine.Machine, l *disk.Layout
 
 // copyTree copies what the old disk holds to the new one.
 func (w *worker) copyTree(ctx context.Context, old, d *image.Disk) error {
-	from, to := old.Root.Dir(), d.Root.Dir()
+	from, to := old.Root, d.Root
 	o := filetree.Options{Skip: fromTop(old.Covered), FAT: fromTop(fatMounts(old, d))}
 	for _, m := range append(old.Mounts[:len(old.Mounts):len(old.Mounts)], d.Mounts...) {
 		o.Tops = append(o.Tops, strings.TrimPrefix(m.Path, "/"))
@@ -68,7 +69,7 @@ func (w *worker) copyTree(ctx context.Context, old, d *image.Disk) error {
 }
 
 // fits looks whether the content fits into the new filesystems, and returns its size.
-func (w *worker) fits(ctx context.Context, from string, o filetree.Options, d *image.Disk) (total int64, err error) {
+func (w *worker) fits(ctx context.Context, from *rootfs.Root, o filetree.Options, d *image.Disk) (total int64, err error) {
 	o.Tops = nil
 	for _, m := range d.Mounts {
 		o.Tops = append(o.Tops, strings.TrimPrefix(m.Path, "/"))

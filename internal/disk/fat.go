@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/rootfs"
 )
 
 // FAT is a FAT filesystem shown in a folder: mounted where the kernel has vfat, otherwise as a
@@ -75,14 +76,16 @@ func (f *FAT) repair(ctx context.Context) error {
 	return nil
 }
 
-// stage copies the files to a tmpfs of the filesystem's size, mounted at the folder.
+// stage copies the files to a tmpfs of the filesystem's size, mounted at the folder. FAT has no links: one that
+// is made there leads nowhere.
 func (f *FAT) stage(ctx context.Context) (*FAT, error) {
 	f.Staged = true
 	size, err := deviceSize(f.device)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Mount("fat", f.dir, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, fmt.Sprintf("mode=0700,size=%d", size)); err != nil {
+	const flags = unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOSYMFOLLOW
+	if err := unix.Mount("fat", f.dir, "tmpfs", flags, fmt.Sprintf("mode=0700,size=%d", size)); err != nil {
 		return nil, fmt.Errorf("stage the FAT filesystem on %s: %w", f.device, err)
 	}
 	if err := f.copyOut(ctx); err != nil {
@@ -108,7 +111,7 @@ func (f *FAT) copyOut(ctx context.Context) error {
 	}
 	f.flags = parseFlags(list)
 	if strings.Count(list, "\n") > 1 { // more than the root folder
-		if err := f.mtools("mcopy", "-s", "-p", "-Q", "-m", "-n", "::/*", f.dir+"/").Run(ctx); err != nil {
+		if err := f.mtools("mcopy", "-s", "-p", "-Q", "-m", "-n", "::/*", "./").Run(ctx); err != nil {
 			return err
 		}
 	}
@@ -133,6 +136,7 @@ var mtoolsEnv = append([]string{"MTOOLSRC=/dev/null", "MTOOLS_SKIP_CHECK=1"}, ho
 
 func (f *FAT) mtools(program string, args ...string) *hostcmd.Cmd {
 	c := hostcmd.New(program, append([]string{"-i", f.device}, args...)...).Writing(f.device, f.dir)
+	c.Dir = f.dir // a path of this process, not of others
 	c.Env = mtoolsEnv
 	return c
 }
@@ -143,29 +147,30 @@ func fold(name string) string { return strings.ToLower(name) }
 // scan lists the staged copy by folded name. Two files that differ only in case are one file to FAT:
 // the one that was changed wins, as if it had replaced the other.
 func (f *FAT) scan() (map[string]staged, error) {
+	root, err := rootfs.New(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
 	found := map[string]staged{}
-	err := filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == f.dir {
+	err = root.Walk("/", func(path string, d fs.DirEntry) error {
+		fi, err := d.Info()
+		if err != nil {
 			return err
 		}
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil {
-			return err
-		}
-		name := strings.TrimPrefix(path, f.dir+"/")
-		is := staged{name, d.IsDir(), st.Size, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}
+		is := staged{strings.TrimPrefix(path, "/"), d.IsDir(), fi.Size(), fi.ModTime(), rootfs.Changed(fi)}
 		if is.dir {
 			is.size = 0
 		}
 		if err := f.fits(d, is); err != nil {
 			return err
 		}
-		other, twice := found[fold(name)]
+		other, twice := found[fold(is.name)]
 		switch {
 		case !twice || other.dir && is.dir || !f.changed(other):
-			found[fold(name)] = is
+			found[fold(is.name)] = is
 		case f.changed(is):
-			return fmt.Errorf("/%s and /%s differ only in case: FAT cannot hold both", other.name, name)
+			return fmt.Errorf("/%s and /%s differ only in case: FAT cannot hold both", other.name, is.name)
 		}
 		return nil
 	})
@@ -236,7 +241,7 @@ func (f *FAT) copyIn(ctx context.Context, names []string) error {
 	byDir := map[string][]string{}
 	for _, n := range names {
 		dir := filepath.Dir(n)
-		byDir[dir] = append(byDir[dir], filepath.Join(f.dir, n))
+		byDir[dir] = append(byDir[dir], "./"+n)
 	}
 	for _, dir := range slices.Sorted(maps.Keys(byDir)) {
 		args := append([]string{"-o", "-m", "-Q"}, byDir[dir]...)

@@ -15,11 +15,15 @@ func CanGrow(fstype string) bool {
 // GrowMounted grows the filesystem mounted at dir to the size of its device, where its kind is grown
 // while it is mounted. xfs_growfs looks the device up by the name that it was mounted by.
 func GrowMounted(ctx context.Context, fstype, device, dir string) error {
+	grow := func(c *hostcmd.Cmd) error {
+		c.Dir = dir // a path of this process, not of others
+		return c.Run(ctx)
+	}
 	switch fstype {
 	case "xfs":
-		return underMountName(device, func(string) error { return hostcmd.New("xfs_growfs", dir).Reading("/dev", dir).Run(ctx) })
+		return underMountName(device, func(string) error { return grow(hostcmd.New("xfs_growfs", ".").Reading("/dev", dir)) })
 	case "btrfs":
-		return hostcmd.New("btrfs", "filesystem", "resize", "max", dir).Writing(dir).Run(ctx)
+		return grow(hostcmd.New("btrfs", "filesystem", "resize", "max", ".").Writing(dir))
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // Stack is what has to be undone, the last first. It is for the successful path: whatever goes wrong
@@ -135,7 +137,7 @@ func Watch(target string) (*Watched, error) {
 func (m *Watched) Unmount() error {
 	err := unix.Syncfs(int(m.dir.Fd()))
 	if err != nil {
-		err = fmt.Errorf("data of the filesystem at %s could not be written, and is lost: %w", m.target, err)
+		err = fmt.Errorf("data of the filesystem at %s could not be written, and is lost: %w", rootfs.Shown(m.target), err)
 	}
 	m.dir.Close()
 	return errors.Join(err, Unmount(m.target))
@@ -180,9 +182,9 @@ func whenIdle(what, target string, f func() error) error {
 		case err == nil:
 			return nil
 		case !errors.Is(err, unix.EBUSY):
-			return fmt.Errorf("%s %s: %w", what, target, err)
+			return fmt.Errorf("%s %s: %w", what, rootfs.Shown(target), err)
 		case time.Now().After(end):
-			return fmt.Errorf("%s %s: %w%s", what, target, err, users(target))
+			return fmt.Errorf("%s %s: %w%s", what, rootfs.Shown(target), err, users(rootfs.Shown(target)))
 		}
 	}
 }
@@ -243,7 +245,7 @@ func Trim(target string) error {
 	r := fstrimRange{length: ^uint64(0)}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, dir.Fd(), fitrim, uintptr(unsafe.Pointer(&r)))
 	if errno != 0 && errno != unix.EOPNOTSUPP && errno != unix.ENOTTY {
-		return fmt.Errorf("trim %s: %w", target, errno)
+		return fmt.Errorf("trim %s: %w", rootfs.Shown(target), errno)
 	}
 	return nil
 }
@@ -252,7 +254,7 @@ func Trim(target string) error {
 func Space(target string) (size, free uint64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(target, &s); err != nil {
-		return 0, 0, fmt.Errorf("free space of %s: %w", target, err)
+		return 0, 0, fmt.Errorf("free space of %s: %w", rootfs.Shown(target), err)
 	}
 	return s.Blocks * uint64(s.Bsize), s.Bfree * uint64(s.Bsize), nil
 }
@@ -261,6 +263,7 @@ func Space(target string) (size, free uint64, err error) {
 // btrfs subvolume. Empty where nothing is mounted.
 func MountedRoot(target string) string {
 	root := ""
+	target = rootfs.Shown(target)
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(mounts)) {
 		if f := strings.Fields(line); len(f) > 4 && unescape(f[4]) == target {

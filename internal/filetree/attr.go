@@ -30,10 +30,11 @@ func byFD(fd int) holder {
 	}
 }
 
+// byPath is for a path of this process to an open file.
 func byPath(path string) holder {
 	return holder{
-		func(b []byte) (int, error) { return unix.Llistxattr(path, b) },
-		func(n string, b []byte) (int, error) { return unix.Lgetxattr(path, n, b) },
+		func(b []byte) (int, error) { return unix.Listxattr(path, b) },
+		func(n string, b []byte) (int, error) { return unix.Getxattr(path, n, b) },
 	}
 }
 

@@ -5,19 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // comparer is the state of one comparison.
 type comparer struct {
 	Options
-	a, b  string
+	a, b  *rootfs.Root
 	files chan pair
 	names map[inode]inode // of files with several names, from a to b
 	fail  func(error)
@@ -31,7 +32,7 @@ type pair struct {
 }
 
 // Compare returns an error that names a difference of the two trees, if there is any.
-func Compare(ctx context.Context, a, b string, o Options) error {
+func Compare(ctx context.Context, a, b *rootfs.Root, o Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c := &comparer{Options: o, a: a, b: b, files: make(chan pair, 256), names: map[inode]inode{}, fail: cancel, ctx: ctx}
@@ -39,7 +40,7 @@ func Compare(ctx context.Context, a, b string, o Options) error {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(c.compareFiles)
 	}
-	if err := c.folder(""); err != nil {
+	if err := c.root(); err != nil {
 		cancel(err)
 	}
 	close(c.files)
@@ -51,73 +52,101 @@ func differ(rel, format string, args ...any) error {
 	return fmt.Errorf("the copy of /%s differs from the original: %s", rel, fmt.Sprintf(format, args...))
 }
 
+func (c *comparer) root() error {
+	a, b, err := openBoth(c.a, c.b, "")
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	defer b.close()
+	if _, err := c.item(a, b, ""); err != nil {
+		return err
+	}
+	return c.folder("")
+}
+
+// folder compares what is in a folder.
 func (c *comparer) folder(rel string) error {
-	if err := c.item(rel); err != nil || contains(c.Skip, rel) {
-		return err
+	if contains(c.Skip, rel) {
+		return nil
 	}
-	here, err := c.list(c.a, rel)
+	a, b, err := openBoth(c.a, c.b, rel)
 	if err != nil {
-		return err
+		return fail("open", rel, err)
 	}
-	there, err := c.list(c.b, rel)
+	below, err := c.content(a, b, rel)
+	a.close()
+	b.close()
+	for _, n := range below {
+		if err != nil {
+			break
+		}
+		err = c.folder(filepath.Join(rel, n))
+	}
+	return err
+}
+
+// content compares the items of a folder, and returns the folders among them.
+func (c *comparer) content(a, b folder, rel string) (below []string, err error) {
+	here, err := c.list(a, rel)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	there, err := c.list(b, rel)
+	if err != nil {
+		return nil, err
 	}
 	for _, n := range there {
 		if _, ok := slices.BinarySearch(here, n); !ok {
-			return differ(filepath.Join(rel, n), "the original has no such file")
+			return nil, differ(filepath.Join(rel, n), "the original has no such file")
 		}
 	}
 	for _, n := range here {
 		if err := context.Cause(c.ctx); err != nil {
-			return err
+			return nil, err
 		}
 		if _, ok := slices.BinarySearch(there, n); !ok {
-			return differ(filepath.Join(rel, n), "it is not there")
+			return nil, differ(filepath.Join(rel, n), "it is not there")
 		}
-		if err := c.either(filepath.Join(rel, n)); err != nil {
-			return err
+		dir, err := c.item(a, b, filepath.Join(rel, n))
+		if err != nil {
+			return nil, err
+		}
+		if dir {
+			below = append(below, n)
 		}
 	}
-	return nil
+	return below, nil
 }
 
 // list reads the names in a folder, but those that belong to its filesystem.
-func (c *comparer) list(root, rel string) (names []string, err error) {
-	all, err := readNames(filepath.Join(root, rel))
+func (c *comparer) list(dir folder, rel string) (names []string, err error) {
+	all, err := dir.names()
 	for _, n := range all {
-		if !c.own(root, filepath.Join(rel, n)) {
+		if !c.own(dir, filepath.Join(rel, n)) {
 			names = append(names, n)
 		}
 	}
 	return names, err
 }
 
-func (c *comparer) either(rel string) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(filepath.Join(c.a, rel), &st); err != nil {
-		return fail("stat", rel, err)
+// item compares everything about one file but the content of a regular one, which is left to others. It tells
+// whether both are folders.
+func (c *comparer) item(a, b folder, rel string) (dir bool, err error) {
+	p, name := pair{rel: rel}, filepath.Base(rel)
+	if p.a, err = a.stat(name); err != nil {
+		return false, fail("stat", rel, err)
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return c.folder(rel)
-	}
-	return c.item(rel)
-}
-
-// item compares everything about one file but the content of a regular one, which is left to others.
-func (c *comparer) item(rel string) error {
-	p := pair{rel: rel}
-	pa, pb := filepath.Join(c.a, rel), filepath.Join(c.b, rel)
-	if err := errors.Join(unix.Lstat(pa, &p.a), unix.Lstat(pb, &p.b)); err != nil {
-		return fail("stat", rel, err)
+	if p.b, err = b.stat(name); err != nil {
+		return false, fail("stat", rel, err)
 	}
 	kind := p.a.Mode & unix.S_IFMT
 	if kind != p.b.Mode&unix.S_IFMT {
-		return differ(rel, "it is another kind of file")
+		return false, differ(rel, "it is another kind of file")
 	}
 	if !c.fat(rel) {
-		if err := c.metadata(p, pa, pb); err != nil {
-			return err
+		if err := c.metadata(a, b, p); err != nil {
+			return false, err
 		}
 	}
 	if kind == unix.S_IFREG {
@@ -126,10 +155,10 @@ func (c *comparer) item(rel string) error {
 		case <-c.ctx.Done():
 		}
 	}
-	return nil
+	return kind == unix.S_IFDIR, nil
 }
 
-func (c *comparer) metadata(p pair, pa, pb string) error {
+func (c *comparer) metadata(dirA, dirB folder, p pair) error {
 	a, b := p.a, p.b
 	switch {
 	case a.Mode != b.Mode:
@@ -142,8 +171,8 @@ func (c *comparer) metadata(p pair, pa, pb string) error {
 		return differ(p.rel, "device number %#x instead of %#x", b.Rdev, a.Rdev)
 	}
 	if a.Mode&unix.S_IFMT == unix.S_IFLNK {
-		la, errA := os.Readlink(pa)
-		lb, errB := os.Readlink(pb)
+		la, errA := dirA.readlink(filepath.Base(p.rel))
+		lb, errB := dirB.readlink(filepath.Base(p.rel))
 		if err := errors.Join(errA, errB); err != nil {
 			return err
 		}
@@ -154,7 +183,7 @@ func (c *comparer) metadata(p pair, pa, pb string) error {
 	if err := c.linked(p); err != nil {
 		return err
 	}
-	return compareAttrs(p.rel, pa, pb)
+	return compareAttrs(dirA, dirB, p.rel)
 }
 
 // linked checks that what was one file with several names is one, and nothing else is.
@@ -171,9 +200,9 @@ func (c *comparer) linked(p pair) error {
 	return nil
 }
 
-func compareAttrs(rel, pa, pb string) error {
-	a, errA := readAttrs(byPath(pa))
-	b, errB := readAttrs(byPath(pb))
+func compareAttrs(dirA, dirB folder, rel string) error {
+	a, errA := dirA.attrs(filepath.Base(rel))
+	b, errB := dirB.attrs(filepath.Base(rel))
 	if err := errors.Join(errA, errB); err != nil {
 		return fail("read the attributes of", rel, err)
 	}
@@ -207,12 +236,12 @@ func (c *comparer) compareContent(p pair, bufA, bufB []byte) error {
 	if p.a.Size == 0 {
 		return nil
 	}
-	a, err := openAt(filepath.Join(c.a, p.rel), unix.O_RDONLY, 0)
+	a, err := c.a.OpenExact(p.rel, unix.O_RDONLY, 0)
 	if err != nil {
 		return fail("open", p.rel, err)
 	}
 	defer unix.Close(a)
-	b, err := openAt(filepath.Join(c.b, p.rel), unix.O_RDONLY, 0)
+	b, err := c.b.OpenExact(p.rel, unix.O_RDONLY, 0)
 	if err != nil {
 		return fail("open", p.rel, err)
 	}

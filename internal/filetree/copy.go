@@ -7,15 +7,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
-	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // Options say what is special about a tree.
@@ -50,13 +50,18 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// own tells whether a folder is one that a filesystem has for itself.
-func (o Options) own(root, rel string) bool {
+// own tells whether a folder, of that name in another, is one that a filesystem has for itself.
+func (o Options) own(dir folder, rel string) bool {
 	if filepath.Base(rel) != "lost+found" || !contains(o.Tops, parent(rel)) {
 		return false
 	}
-	entries, err := os.ReadDir(filepath.Join(root, rel))
-	return err == nil && len(entries) == 0
+	below, err := dir.below(filepath.Base(rel))
+	if err != nil {
+		return false
+	}
+	defer below.close()
+	names, err := below.names()
+	return err == nil && len(names) == 0
 }
 
 // parent is the folder of a path from the top, which is "".
@@ -73,7 +78,7 @@ type inode struct{ dev, ino uint64 }
 // copier is the state of one copy.
 type copier struct {
 	Options
-	src, dst string
+	src, dst *rootfs.Root
 	files    chan entry
 	links    []link
 	dirs     []entry
@@ -92,7 +97,7 @@ type link struct{ from, to string }
 
 // Copy copies what is in the folder src, and its own attributes, to the folder dst, which exists. What
 // is mounted in either is part of it.
-func Copy(ctx context.Context, src, dst string, o Options) error {
+func Copy(ctx context.Context, src, dst *rootfs.Root, o Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c := &copier{Options: o, src: src, dst: dst, files: make(chan entry, 256), first: map[inode]string{}, fail: cancel, ctx: ctx}
@@ -114,65 +119,74 @@ func Copy(ctx context.Context, src, dst string, o Options) error {
 
 // walk makes what is in a folder but its regular files, which are left to others.
 func (c *copier) walk(rel string) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(c.from(rel), &st); err != nil {
-		return fail("stat", rel, err)
+	from, to, err := openBoth(c.src, c.dst, rel)
+	if err != nil {
+		return fail("open", rel, err)
+	}
+	below, err := c.content(from, to, rel)
+	from.close()
+	to.close()
+	for _, n := range below {
+		if err != nil {
+			break
+		}
+		err = c.walk(filepath.Join(rel, n))
+	}
+	return err
+}
+
+// content makes what is in a folder, and returns the folders among that.
+func (c *copier) content(from, to folder, rel string) (below []string, err error) {
+	st, err := from.stat(".")
+	if err != nil {
+		return nil, fail("stat", rel, err)
 	}
 	c.dirs = append(c.dirs, entry{rel, st})
 	if contains(c.Skip, rel) {
-		return nil
+		return nil, nil
 	}
-	names, err := readNames(c.from(rel))
+	names, err := from.names()
 	if err != nil {
-		return err
+		return nil, fail("list", rel, err)
 	}
 	for _, n := range names {
 		if err := context.Cause(c.ctx); err != nil {
-			return err
+			return nil, err
 		}
-		if err := c.visit(filepath.Join(rel, n)); err != nil {
-			return err
+		dir, err := c.visit(from, to, filepath.Join(rel, n))
+		if err != nil {
+			return nil, err
+		}
+		if dir {
+			below = append(below, n)
 		}
 	}
-	return nil
+	return below, nil
 }
-
-func (c *copier) from(rel string) string { return filepath.Join(c.src, rel) }
-func (c *copier) to(rel string) string   { return filepath.Join(c.dst, rel) }
 
 func fail(what, rel string, err error) error { return fmt.Errorf("%s /%s: %w", what, rel, err) }
 
-func readNames(dir string) ([]string, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	names, err := f.Readdirnames(-1)
-	sort.Strings(names)
-	return names, err
-}
-
-func (c *copier) visit(rel string) error {
-	e := entry{rel: rel}
-	if err := unix.Lstat(c.from(rel), &e.st); err != nil {
-		return fail("stat", rel, err)
+// visit makes one item of a folder, and tells whether it is a folder to be walked.
+func (c *copier) visit(from, to folder, rel string) (dir bool, err error) {
+	e, name := entry{rel: rel}, filepath.Base(rel)
+	if e.st, err = from.stat(name); err != nil {
+		return false, fail("stat", rel, err)
 	}
 	kind := e.st.Mode & unix.S_IFMT
 	if kind == unix.S_IFDIR {
-		if c.own(c.src, rel) {
-			return nil
+		if c.own(from, rel) {
+			return false, nil
 		}
-		if err := unix.Mkdir(c.to(rel), 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fail("make", rel, err)
+		if err := unix.Mkdirat(to.fd, name, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+			return false, fail("make", rel, err)
 		}
-		return c.walk(rel)
+		return true, nil
 	}
 	if e.st.Nlink > 1 {
 		id := inode{e.st.Dev, e.st.Ino}
 		if first, ok := c.first[id]; ok {
 			c.links = append(c.links, link{first, rel})
-			return nil
+			return false, nil
 		}
 		c.first[id] = rel
 	}
@@ -181,72 +195,101 @@ func (c *copier) visit(rel string) error {
 		case c.files <- e:
 		case <-c.ctx.Done():
 		}
-		return nil
+		return false, nil
 	}
-	return c.special(e, kind)
+	return false, c.special(from, to, e, kind)
 }
 
 // special copies what is neither a folder nor a regular file.
-func (c *copier) special(e entry, kind uint32) error {
+func (c *copier) special(from, to folder, e entry, kind uint32) error {
 	if c.fat(e.rel) {
 		return fmt.Errorf("/%s is neither a file nor a folder: the FAT filesystem there cannot hold it", e.rel)
 	}
+	name := filepath.Base(e.rel)
 	var err error
 	if kind == unix.S_IFLNK {
 		var target string
-		if target, err = os.Readlink(c.from(e.rel)); err == nil {
-			err = unix.Symlink(target, c.to(e.rel))
+		if target, err = from.readlink(name); err == nil {
+			err = unix.Symlinkat(target, to.fd, name)
 		}
 	} else {
-		err = unix.Mknod(c.to(e.rel), e.st.Mode, int(e.st.Rdev))
+		err = unix.Mknodat(to.fd, name, e.st.Mode, int(e.st.Rdev))
 	}
 	if err != nil {
 		return fail("make", e.rel, err)
 	}
-	return c.attributes(e)
+	return c.attributes(from, to, e)
 }
 
 // finish makes further names of files, and gives folders, which have changed until now, their
 // attributes, the innermost first.
 func (c *copier) finish() error {
 	for _, l := range c.links {
-		if err := unix.Link(c.to(l.from), c.to(l.to)); err != nil {
+		if err := c.link(l); err != nil {
 			return fail("link", l.to, err)
 		}
 	}
 	for i := len(c.dirs) - 1; i >= 0; i-- {
-		if err := c.attributes(c.dirs[i]); err != nil {
+		if err := c.folderAttributes(c.dirs[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// attributes gives the copy of something that is no regular file owner, mode, extended attributes and
-// times.
-func (c *copier) attributes(e entry) error {
-	to := c.to(e.rel)
+func (c *copier) link(l link) error {
+	a, err := openFolder(c.dst, parent(l.from))
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	b, err := openFolder(c.dst, parent(l.to))
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	return unix.Linkat(a.fd, filepath.Base(l.from), b.fd, filepath.Base(l.to), 0)
+}
+
+func (c *copier) folderAttributes(e entry) error {
+	from, to, err := openBoth(c.src, c.dst, e.rel)
+	if err != nil {
+		return fail("open", e.rel, err)
+	}
+	defer from.close()
+	defer to.close()
 	if c.fat(e.rel) {
 		return nil
 	}
-	if err := unix.Lchown(to, int(e.st.Uid), int(e.st.Gid)); err != nil {
+	if err := c.fileAttributes(to.fd, from.fd, e); err != nil {
+		return fail("set the attributes of", e.rel, err)
+	}
+	return nil
+}
+
+// attributes gives the copy of what is neither a folder nor a regular file owner, mode, extended attributes
+// and times.
+func (c *copier) attributes(from, to folder, e entry) error {
+	name := filepath.Base(e.rel)
+	if err := unix.Fchownat(to.fd, name, int(e.st.Uid), int(e.st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fail("set the owner of", e.rel, err)
 	}
 	if e.st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		if err := unix.Chmod(to, e.st.Mode&0o7777); err != nil {
+		if err := to.with(name, func(path string) error { return unix.Chmod(path, e.st.Mode&0o7777) }); err != nil {
 			return fail("set the mode of", e.rel, err)
 		}
 	}
-	attrs, err := readAttrs(byPath(c.from(e.rel)))
+	attrs, err := from.attrs(name)
 	if err != nil {
 		return fail("read the attributes of", e.rel, err)
 	}
-	for name, value := range attrs {
-		if err := unix.Lsetxattr(to, name, value, 0); err != nil {
-			return fail("set the attribute "+name+" of", e.rel, err)
+	for key, value := range attrs {
+		if err := to.with(name, func(path string) error { return unix.Setxattr(path, key, value, 0) }); err != nil {
+			return fail("set the attribute "+key+" of", e.rel, err)
 		}
 	}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, to, []unix.Timespec{e.st.Atim, e.st.Mtim}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	times := []unix.Timespec{e.st.Atim, e.st.Mtim}
+	if err := unix.UtimesNanoAt(to.fd, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fail("set the times of", e.rel, err)
 	}
 	return nil

@@ -30,33 +30,24 @@ func (c *copier) copyFiles() {
 }
 
 func (c *copier) copyFile(e entry, buf []byte) error {
-	src, err := openAt(c.from(e.rel), unix.O_RDONLY, 0)
+	src, err := c.src.OpenExact(e.rel, unix.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(src)
-	dst, err := openAt(c.to(e.rel), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	dst, err := c.dst.OpenExact(e.rel, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	err = errors.Join(c.content(dst, src, e, buf), c.fileAttributes(dst, src, e))
+	err = errors.Join(c.data(dst, src, e, buf), c.fileAttributes(dst, src, e))
 	return errors.Join(err, unix.Close(dst))
-}
-
-func openAt(path string, flags int, mode uint32) (fd int, err error) {
-	for {
-		fd, err = unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, mode)
-		if !errors.Is(err, unix.EINTR) {
-			return fd, err
-		}
-	}
 }
 
 // sparse tells whether a file has holes. What the filesystem only has not written yet is none.
 func sparse(st *unix.Stat_t) bool { return st.Blocks*512 < st.Size }
 
-// content copies the stretches of data.
-func (c *copier) content(dst, src int, e entry, buf []byte) error {
+// data copies the stretches of data.
+func (c *copier) data(dst, src int, e entry, buf []byte) error {
 	if !sparse(&e.st) {
 		return copyRange(dst, src, 0, e.st.Size, buf)
 	}
@@ -104,7 +95,7 @@ func copyRange(dst, src int, at, end int64, buf []byte) error {
 	return nil
 }
 
-// fileAttributes gives the copy of a regular file owner, mode, extended attributes and times, in an
+// fileAttributes gives the copy of a regular file or folder owner, mode, extended attributes and times, in an
 // order in which none takes another away: a new owner drops setuid and capabilities.
 func (c *copier) fileAttributes(dst, src int, e entry) error {
 	times := []unix.Timespec{e.st.Atim, e.st.Mtim}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 func must(t *testing.T, err error) {
@@ -17,6 +19,14 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func open(t *testing.T, dir string) *rootfs.Root {
+	t.Helper()
+	r, err := rootfs.New(dir)
+	must(t, err)
+	t.Cleanup(func() { r.Close() })
+	return r
 }
 
 // capability is a security.capability of revision 2 with cap_net_raw, effective.
@@ -73,7 +83,7 @@ func copied(t *testing.T, src string) string {
 	t.Helper()
 	dst := filepath.Join(t.TempDir(), "dst")
 	must(t, os.Mkdir(dst, 0o700))
-	must(t, Copy(t.Context(), src, dst, Options{}))
+	must(t, Copy(t.Context(), open(t, src), open(t, dst), Options{}))
 	return dst
 }
 
@@ -81,7 +91,7 @@ func TestCopyIsFaithful(t *testing.T) {
 	t.Parallel()
 	src := source(t)
 	dst := copied(t, src)
-	must(t, Compare(t.Context(), src, dst, Options{}))
+	must(t, Compare(t.Context(), open(t, src), open(t, dst), Options{}))
 
 	var st unix.Stat_t
 	must(t, unix.Lstat(dst+"/holes", &st))
@@ -169,7 +179,7 @@ func TestCompareFindsEveryDifference(t *testing.T) {
 	} {
 		dst := copied(t, src)
 		must(t, change(dst))
-		if err := Compare(t.Context(), src, dst, Options{}); err == nil {
+		if err := Compare(t.Context(), open(t, src), open(t, dst), Options{}); err == nil {
 			t.Errorf("%s: not found", what)
 		} else if !strings.Contains(err.Error(), "differs from the original") {
 			t.Errorf("%s: %v", what, err)
@@ -190,20 +200,43 @@ func TestWhatBelongsToFilesystems(t *testing.T) {
 	must(t, os.WriteFile(src+"/efi/EFI/x", []byte("x"), 0o600))
 	must(t, os.Mkdir(dst+"/boot", 0o755))
 	must(t, os.Mkdir(dst+"/boot/lost+found", 0o700))
-	must(t, Copy(t.Context(), src, dst, o))
-	must(t, Compare(t.Context(), src, dst, o))
+	must(t, Copy(t.Context(), open(t, src), open(t, dst), o))
+	must(t, Compare(t.Context(), open(t, src), open(t, dst), o))
 	for path, want := range map[string]bool{"lost+found": false, "boot/lost+found/#12": true, "usr/lost+found": true, "data": true, "data/secret": false, "efi/EFI/x": true} {
 		if _, err := os.Lstat(filepath.Join(dst, path)); (err == nil) != want {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 	must(t, os.Symlink("x", src+"/efi/link"))
-	if err := Copy(t.Context(), src, t.TempDir(), o); err == nil || !strings.Contains(err.Error(), "FAT") {
+	if err := Copy(t.Context(), open(t, src), open(t, t.TempDir()), o); err == nil || !strings.Contains(err.Error(), "FAT") {
 		t.Errorf("a link on FAT: %v", err)
 	}
-	use, err := Measure(t.Context(), src, Options{Tops: []string{"", "boot"}, Skip: []string{"data"}})
+	use, err := Measure(t.Context(), open(t, src), Options{Tops: []string{"", "boot"}, Skip: []string{"data"}})
 	must(t, err)
 	if use["boot"].Files != 3 || use["boot"].Bytes < 4096 || use[""].Files < 6 {
 		t.Errorf("got %+v", use)
+	}
+}
+
+// TestCopyFollowsNoLink: where a copy is to have a folder or file, there is a link to a folder of the host.
+func TestCopyFollowsNoLink(t *testing.T) {
+	t.Parallel()
+	for name, target := range map[string]string{"d": "", "d/sub": "", "d/file": "/canary", "setuid": "/canary", "null": "/canary", "link": "/canary", "d/sub/other-name": "/canary"} {
+		src, dst, outside := source(t), t.TempDir(), t.TempDir()
+		must(t, os.WriteFile(outside+"/canary", []byte("host"), 0o600))
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dst, name)), 0o755))
+		must(t, os.Symlink(outside+target, filepath.Join(dst, name)))
+		if err := Copy(t.Context(), open(t, src), open(t, dst), Options{}); err == nil {
+			t.Errorf("%s: the link was taken for what it leads to", name)
+		}
+		if err := Compare(t.Context(), open(t, src), open(t, dst), Options{}); err == nil {
+			t.Errorf("%s: no difference was found", name)
+		}
+		entries, _ := os.ReadDir(outside)
+		var st unix.Stat_t
+		must(t, unix.Stat(outside+"/canary", &st))
+		if got, _ := os.ReadFile(outside + "/canary"); string(got) != "host" || len(entries) != 1 || st.Mode&0o7777 != 0o600 || st.Nlink != 1 {
+			t.Errorf("%s: the host has %v, %q, mode %o", name, entries, got, st.Mode)
+		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // Usage is what files take up.
@@ -15,42 +17,79 @@ type Usage struct {
 
 // Measure adds up what is in the tree below root, for each of the folders that a filesystem is
 // mounted at: a file belongs to the nearest of them. Tops holds "" for root itself.
-func Measure(ctx context.Context, root string, o Options) (map[string]Usage, error) {
-	use := map[string]Usage{}
-	return use, measure(ctx, root, "", "", o, map[inode]bool{}, use)
+func Measure(ctx context.Context, root *rootfs.Root, o Options) (map[string]Usage, error) {
+	m := measurer{Options: o, root: root, seen: map[inode]bool{}, use: map[string]Usage{}}
+	return m.use, m.folder(ctx, "", "")
 }
 
-func measure(ctx context.Context, root, rel, top string, o Options, seen map[inode]bool, use map[string]Usage) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
+type measurer struct {
+	Options
+	root *rootfs.Root
+	seen map[inode]bool
+	use  map[string]Usage
+}
+
+// folder adds up a folder, which a filesystem mounted at top has.
+func (m measurer) folder(ctx context.Context, rel, top string) error {
+	dir, err := openFolder(m.root, rel)
+	if err != nil {
+		return fail("open", rel, err)
 	}
-	if contains(o.Tops, rel) {
+	if contains(m.Tops, rel) {
 		top = rel
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(filepath.Join(root, rel), &st); err != nil {
-		return fail("stat", rel, err)
+	below, err := m.content(ctx, dir, rel, top)
+	dir.close()
+	for _, n := range below {
+		if err != nil {
+			break
+		}
+		err = m.folder(ctx, filepath.Join(rel, n), top)
 	}
-	id := inode{st.Dev, st.Ino}
-	if dir := st.Mode&unix.S_IFMT == unix.S_IFDIR; dir || !seen[id] {
-		seen[id] = seen[id] || st.Nlink > 1 && !dir
-		const block = 4096
-		u := use[top]
-		u.Files++
-		u.Bytes += (min(st.Blocks*512, st.Size) + block - 1) / block * block
-		use[top] = u
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || contains(o.Skip, rel) {
-		return nil
-	}
-	names, err := readNames(filepath.Join(root, rel))
+	return err
+}
+
+// content adds up the folder itself and what is in it but folders, which it returns.
+func (m measurer) content(ctx context.Context, dir folder, rel, top string) (below []string, err error) {
+	st, err := dir.stat(".")
 	if err != nil {
-		return err
+		return nil, fail("stat", rel, err)
+	}
+	m.add(st, top)
+	if contains(m.Skip, rel) {
+		return nil, nil
+	}
+	names, err := dir.names()
+	if err != nil {
+		return nil, fail("list", rel, err)
 	}
 	for _, n := range names {
-		if err := measure(ctx, root, filepath.Join(rel, n), top, o, seen, use); err != nil {
-			return err
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		st, err := dir.stat(n)
+		switch {
+		case err != nil:
+			return nil, fail("stat", filepath.Join(rel, n), err)
+		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+			below = append(below, n)
+		default:
+			m.add(st, top)
 		}
 	}
-	return nil
+	return below, nil
+}
+
+func (m measurer) add(st unix.Stat_t, top string) {
+	id := inode{st.Dev, st.Ino}
+	dir := st.Mode&unix.S_IFMT == unix.S_IFDIR
+	if !dir && m.seen[id] {
+		return
+	}
+	m.seen[id] = m.seen[id] || st.Nlink > 1 && !dir
+	const block = 4096
+	u := m.use[top]
+	u.Files++
+	u.Bytes += (min(st.Blocks*512, st.Size) + block - 1) / block * block
+	m.use[top] = u
 }

@@ -24,14 +24,10 @@ const bootDir = "/boot"
 // HoldBoot keeps the filesystem that /boot lies on writable beyond Unmount, for what can only be written there
 // when the others are complete. dir is a folder of the worker for it. ReleaseBoot must follow.
 func (d *Disk) HoldBoot(dir string) error {
-	p, err := d.mountPoint(bootDir)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := unix.Mount(p, dir, "", unix.MS_BIND, ""); err != nil {
+	if err := d.atMount(bootDir, func(boot string) error { return unix.Mount(boot, dir, "", unix.MS_BIND, "") }); err != nil {
 		return fmt.Errorf("hold %s: %w", bootDir, err)
 	}
 	root, err := rootfs.New(dir)

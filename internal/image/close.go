@@ -19,11 +19,7 @@ func (d *Disk) Trim() error {
 		if m.Staged || m.Kept || d.holds(m.Volume) {
 			continue
 		}
-		p, err := d.mountPoint(m.Path)
-		if err == nil {
-			err = disk.Trim(p)
-		}
-		if err != nil {
+		if err := d.atMount(m.Path, disk.Trim); err != nil {
 			return err
 		}
 	}

@@ -79,10 +79,15 @@ func (d *Disk) makeSubvolumes(ctx context.Context, f disk.Format, dir string) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, disk.Unmount(dir)) }()
+	root, err := rootfs.New(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close() // before it is unmounted
 	quota := false
 	for _, s := range f.Subvolumes {
 		where := path.Join(dir, s.Path)
-		if err := os.MkdirAll(path.Dir(where), 0o755); err != nil {
+		if err := root.MkdirAll(path.Dir(s.Path), 0o755); err != nil {
 			return err
 		}
 		if err := hostcmd.New("btrfs", "-q", "subvolume", "create", where).Writing(dir).Run(ctx); err != nil {
@@ -154,12 +159,8 @@ func (d *Disk) volume(number int) (disk.Volume, error) {
 // Room is how many bytes and files a mounted filesystem still takes; 0 files means that it does not
 // count them.
 func (d *Disk) Room(mountPoint string) (bytes, files int64, err error) {
-	where, err := d.mountPoint(mountPoint)
-	if err != nil {
-		return 0, 0, err
-	}
 	var s unix.Statfs_t
-	if err := unix.Statfs(where, &s); err != nil {
+	if err := d.atMount(mountPoint, func(dir string) error { return unix.Statfs(dir, &s) }); err != nil {
 		return 0, 0, err
 	}
 	if s.Files == 0 {

@@ -83,11 +83,7 @@ func (d *Disk) WithNew(m disk.LayoutMount, from, to string, f func() error) (err
 	if err != nil {
 		return err
 	}
-	where, err := d.mountPoint(m.Entry.Target)
-	if err != nil {
-		return err
-	}
-	if err := unix.Mount(where, from, "", unix.MS_BIND, ""); err != nil {
+	if err := d.atMount(m.Entry.Target, func(dir string) error { return unix.Mount(dir, from, "", unix.MS_BIND, "") }); err != nil {
 		return fmt.Errorf("show %s: %w", m.Entry.Target, err)
 	}
 	defer func() { err = errors.Join(err, disk.Unmount(from)) }()

@@ -105,11 +105,9 @@ func (d *Disk) GrowFilesystem(ctx context.Context, number int) error {
 		if m.Volume.Number != number {
 			continue
 		}
-		dir, err := d.mountPoint(m.Path)
-		if err != nil {
-			return err
-		}
-		return disk.GrowMounted(ctx, m.Volume.Content.Type, d.device(number), dir)
+		return d.atMount(m.Path, func(dir string) error {
+			return disk.GrowMounted(ctx, m.Volume.Content.Type, d.device(number), dir)
+		})
 	}
 	return errors.New("the partition is not mounted")
 }

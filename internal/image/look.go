@@ -34,7 +34,7 @@ func (d *Disk) lookAt(ctx context.Context, m Mounted) error {
 	if m.Path == "/" {
 		return d.lookAtRoot(m)
 	}
-	target, err := d.mountPoint(m.Path)
+	target, err := d.mountTarget(m.Path)
 	if err != nil {
 		return err
 	}
@@ -81,9 +81,10 @@ func (d *Disk) noteSubvolumes() {
 		if m.Volume.Content.Type != "btrfs" {
 			continue
 		}
-		if target, err := d.mountPoint(m.Path); err == nil {
-			d.Mounts[i].Subvolume = disk.MountedRoot(target)
-		}
+		_ = d.atMount(m.Path, func(dir string) error {
+			d.Mounts[i].Subvolume = disk.MountedRoot(dir)
+			return nil
+		})
 	}
 }
 
@@ -116,11 +117,12 @@ func (d *Disk) LookAtESP(ctx context.Context, f func(mounts []Mounted)) (err err
 		f(d.Mounts)
 		return nil
 	}
-	target, err := d.mountPoint(place)
+	p, err := d.mountPoint(place)
 	if err != nil {
 		return err
 	}
-	done, err := d.lookAtFAT(ctx, esp, target)
+	defer func() { err = errors.Join(err, p.Close()) }()
+	done, err := d.lookAtFAT(ctx, esp, p.Path())
 	if err != nil {
 		slog.Warn("the EFI system partition cannot be looked at", "error", err)
 		f(d.Mounts)

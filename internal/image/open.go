@@ -322,7 +322,7 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Claim) error {
 		return d.coverData(e.Target)
 	}
 	v := e.Volume
-	target, err := d.mountPoint(e.Target)
+	target, err := d.mountTarget(e.Target)
 	if err != nil {
 		return err
 	}
@@ -381,7 +381,7 @@ func (d *Disk) coverData(path string) error {
 	if !d.Root.IsDir(path) {
 		return nil // who looks at an image does not make folders in it
 	}
-	target, err := d.mountPoint(path)
+	target, err := d.mountTarget(path)
 	if err != nil {
 		return err
 	}
@@ -392,16 +392,30 @@ func (d *Disk) coverData(path string) error {
 	return nil
 }
 
-// mountPoint resolves a path inside the image, making the folder where it is missing, and returns
-// where it really lies.
-func (d *Disk) mountPoint(name string) (string, error) {
+// mountPoint finds a mount point of the image, making the folder where it is missing.
+func (d *Disk) mountPoint(name string) (*rootfs.MountPoint, error) {
 	if err := d.Root.MkdirAll(name, 0o755); err != nil {
-		return "", err
+		return nil, err
 	}
-	f, err := d.Root.OpenPath(name)
+	return d.Root.MountPoint(name)
+}
+
+// mountTarget is mountPoint for something that stays mounted until the tree is unmounted. It returns a path
+// of this process.
+func (d *Disk) mountTarget(name string) (string, error) {
+	p, err := d.mountPoint(name)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	d.undo.Push(p.Close)
+	return p.Path(), nil
+}
+
+// atMount runs f with a path of this process to what is mounted at a path of the image.
+func (d *Disk) atMount(name string, f func(dir string) error) error {
+	p, err := d.mountPoint(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(p.Path()), p.Close())
 }

@@ -112,7 +112,7 @@ func (d *Disk) mountSealed(ctx context.Context, name string, e disk.Entry) error
 	if err != nil {
 		return err
 	}
-	target, err := d.mountPoint(e.Target)
+	target, err := d.mountTarget(e.Target)
 	if err != nil {
 		return err
 	}

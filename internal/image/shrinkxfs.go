@@ -16,6 +16,7 @@ import (
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/filetree"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/rootfs"
 )
 
 // shrinkXFS makes the xfs of a partition anew and smaller, since there is no program that shrinks one: the
@@ -93,8 +94,11 @@ func (d *Disk) rebuildXFS(ctx context.Context, file *os.File, v disk.Volume, at,
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, disk.Unmount(from)) }()
-	use, err := filetree.Measure(ctx, from, filetree.Options{Tops: []string{""}})
-	if err != nil {
+	var use map[string]filetree.Usage
+	if err := rootfs.With(func(roots ...*rootfs.Root) error {
+		use, err = filetree.Measure(ctx, roots[0], filetree.Options{Tops: []string{""}})
+		return err
+	}, from); err != nil {
 		return 0, err
 	}
 	const least = 300 << 20 // that mkfs.xfs makes
@@ -145,13 +149,17 @@ func (d *Disk) fillXFS(ctx context.Context, file *os.File, place disk.Partition,
 	if err != nil || int64(free) < need {
 		return need - int64(free), err
 	}
-	o := filetree.Options{Tops: []string{""}}
-	if err := filetree.Copy(ctx, from, to, o); errors.Is(err, unix.ENOSPC) {
+	err = rootfs.With(func(roots ...*rootfs.Root) error {
+		o := filetree.Options{Tops: []string{""}}
+		if err := filetree.Copy(ctx, roots[0], roots[1], o); err != nil {
+			return err
+		}
+		return filetree.Compare(ctx, roots[0], roots[1], o)
+	}, from, to)
+	if errors.Is(err, unix.ENOSPC) {
 		return max(need/16, partitionUnit), nil
-	} else if err != nil {
-		return 0, err
 	}
-	return 0, filetree.Compare(ctx, from, to, o)
+	return 0, err
 }
 
 // moveDown moves a finished filesystem to the beginning of the partition of a volume.

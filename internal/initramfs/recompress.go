@@ -12,6 +12,7 @@ import (
 
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/rootfs"
+	"imagecustomizer/internal/tempfile"
 )
 
 // recompress rewrites one image in /boot.
@@ -32,14 +33,11 @@ func recompressFile(ctx context.Context, m *machine.Machine, image *os.File, tar
 	if err != nil {
 		return err
 	}
-	packed, err := os.CreateTemp(scratch, "initramfs-")
+	packed, err := tempfile.Scratch(scratch)
 	if err != nil {
 		return err
 	}
 	defer packed.Close()
-	if err := os.Remove(packed.Name()); err != nil {
-		return err
-	}
 	start, format, err := mainFormat(image, nil)
 	if err != nil {
 		return err

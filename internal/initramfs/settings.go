@@ -3,9 +3,7 @@ package initramfs
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"time"
 
@@ -90,12 +88,7 @@ func (s *settings) restore() error {
 }
 
 func (s *settings) setTime(f setting) error {
-	file, err := s.m.Root.OpenPath(f.name)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return os.Chtimes(fmt.Sprintf("/proc/self/fd/%d", file.Fd()), f.time, f.time)
+	return s.m.Root.Chtimes(f.name, f.time)
 }
 
 // FitAny edits a copy of initramfs-tools' configuration, in a folder of ours, so that an image made with it fits

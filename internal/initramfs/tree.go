@@ -6,10 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // Tree is a folder whose content becomes an initramfs image.
@@ -33,6 +36,7 @@ type inode struct{ dev, number uint64 }
 // treeWriter writes a cpio archive.
 type treeWriter struct {
 	Tree
+	root   *rootfs.Root
 	w      io.Writer
 	at     int64
 	serial int64           // number of the last entry
@@ -40,38 +44,47 @@ type treeWriter struct {
 }
 
 func (t Tree) write(ctx context.Context, w io.Writer) error {
-	tw := &treeWriter{Tree: t, w: w, linked: map[inode]int64{}}
-	err := filepath.WalkDir(t.Dir, func(name string, _ fs.DirEntry, err error) error {
-		if err == nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
+	return rootfs.With(func(roots ...*rootfs.Root) error {
+		tw := &treeWriter{Tree: t, root: roots[0], w: w, linked: map[inode]int64{}}
+		if err := tw.all(ctx); err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(t.Dir, name)
-		if err != nil {
-			return err
+		for name, target := range t.Links {
+			h := header{mode: unix.S_IFLNK | 0o777, links: 1, size: int64(len(target))}
+			if err := tw.entry(name, h, target); err != nil {
+				return err
+			}
 		}
-		return tw.add(name, rel)
-	})
+		return tw.entry(trailer, header{links: 1}, "")
+	}, t.Dir)
+}
+
+func (t *treeWriter) all(ctx context.Context) error {
+	fi, err := t.root.Stat("/")
 	if err != nil {
 		return err
 	}
-	for name, target := range t.Links {
-		h := header{mode: unix.S_IFLNK | 0o777, links: 1, size: int64(len(target))}
-		if err := tw.entry(name, h, target); err != nil {
+	if err := t.add(".", fi); err != nil {
+		return err
+	}
+	return t.root.Walk("/", func(name string, e fs.DirEntry) error {
+		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-	}
-	return tw.entry(trailer, header{links: 1}, "")
+		fi, err := e.Info()
+		if err != nil {
+			return err
+		}
+		return t.add(strings.TrimPrefix(name, "/"), fi)
+	})
 }
 
-func (t *treeWriter) add(name, rel string) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(name, &st); err != nil {
-		return fmt.Errorf("%s: %w", rel, err)
+func (t *treeWriter) add(rel string, fi fs.FileInfo) error {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fmt.Errorf("%s: what it is cannot be told", rel)
 	}
-	dir := st.Mode&unix.S_IFMT == unix.S_IFDIR
+	dir := fi.IsDir()
 	if slices.Contains(t.Exclude, rel) && dir {
 		return fs.SkipDir
 	}
@@ -81,20 +94,20 @@ func (t *treeWriter) add(name, rel string) error {
 	h := header{mode: st.Mode, uid: st.Uid, gid: st.Gid, links: uint64(st.Nlink), mtime: st.Mtim.Sec, rdev: st.Rdev} //nolint:unconvert // 32 bits on arm64
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
-		target, err := os.Readlink(name)
+		target, err := t.root.Readlink(rel)
 		if err != nil {
 			return err
 		}
 		h.size = int64(len(target))
 		return t.entry(rel, h, target)
 	case unix.S_IFREG:
-		return t.file(name, rel, h, st)
+		return t.root.WithFile(rel, func(f *os.File) error { return t.file(f, rel, h, st) })
 	}
 	return t.entry(rel, h, "")
 }
 
 // file writes a regular file; the content of one with several names goes with the first.
-func (t *treeWriter) file(name, rel string, h header, st unix.Stat_t) error {
+func (t *treeWriter) file(f *os.File, rel string, h header, st *syscall.Stat_t) error {
 	id := inode{st.Dev, st.Ino}
 	if n, seen := t.linked[id]; seen && st.Nlink > 1 {
 		h.ino = n
@@ -104,11 +117,6 @@ func (t *treeWriter) file(name, rel string, h header, st unix.Stat_t) error {
 	if st.Size > largest {
 		return fmt.Errorf("%s has %d bytes; a file in an initramfs has at most %d", rel, st.Size, int64(largest))
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	h.size = st.Size
 	if err := t.entry(rel, h, ""); err != nil {
 		return err

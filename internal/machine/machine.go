@@ -4,7 +4,6 @@ package machine
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -122,11 +121,7 @@ func (m *Machine) Bare(mountPoint, path string, f func() error) error {
 		return err
 	}
 	defer p.Close()
-	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", p.Fd()))
-	if err != nil {
-		return err
-	}
-	return m.WithBind(real, path, false, f)
+	return m.WithBind(rootfs.Handle(p), path, false, f)
 }
 
 func firstOf(a, b error) error {
@@ -158,5 +153,5 @@ func (m *Machine) Space(name string) (size, free uint64, err error) {
 		return 0, 0, err
 	}
 	defer f.Close()
-	return disk.Space(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	return disk.Space(rootfs.Handle(f))
 }

@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +29,20 @@ func New(dir string) (*Root, error) {
 		return nil, err
 	}
 	return &Root{dir: f}, nil
+}
+
+// With opens folders of the worker as roots while f runs.
+func With(f func(roots ...*Root) error, dirs ...string) error {
+	var roots []*Root
+	for _, d := range dirs {
+		r, err := New(d)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		roots = append(roots, r)
+	}
+	return f(roots...)
 }
 
 // Close releases the root folder. Files opened through it stay open.
@@ -294,6 +309,16 @@ func (r *Root) Chown(name string, uid, gid int) error {
 	}
 	defer f.Close()
 	return unix.Fchownat(int(f.Fd()), "", uid, gid, unix.AT_EMPTY_PATH)
+}
+
+// Chtimes sets when a file was last read and written.
+func (r *Root) Chtimes(name string, t time.Time) error {
+	f, err := r.OpenPath(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return os.Chtimes(Handle(f), t, t)
 }
 
 // SetLabel sets the SELinux label of a file; a last component that is a link is not followed.

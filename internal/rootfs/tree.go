@@ -7,6 +7,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -141,4 +144,32 @@ func openPipe(dir int, base string, flags int) (*os.File, error) {
 		return nil, errors.Join(errSpecial, err, f.Close())
 	}
 	return f, nil
+}
+
+// Changed is when anything about a file was last changed, which no program can set.
+func Changed(fi fs.FileInfo) time.Time {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return time.Time{}
+	}
+	return time.Unix(st.Ctim.Unix())
+}
+
+// OpenExact opens what is at a path below the root, and follows no link on the way or at the end. The caller
+// closes the descriptor.
+func (r *Root) OpenExact(name string, flags int, mode uint32) (fd int, err error) {
+	how := &unix.OpenHow{
+		Flags: uint64(flags) | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK, Mode: uint64(mode),
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	rel := strings.TrimLeft(clean(name), "/")
+	if rel == "" {
+		rel = "."
+	}
+	for {
+		fd, err = unix.Openat2(int(r.dir.Fd()), rel, how)
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+			return fd, err
+		}
+	}
 }

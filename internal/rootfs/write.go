@@ -106,7 +106,7 @@ func (r *Root) put(name string, mode fs.FileMode, fill func(*os.File) error) err
 		err = addFile(int(dir.Fd()), base, mode, fill)
 	}
 	if err != nil {
-		return &fs.PathError{Op: "write", Path: name, Err: err}
+		return &fs.PathError{Op: "write", Path: name, Err: r.explain(name, err)}
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func addFile(dir int, base string, mode fs.FileMode, fill func(*os.File) error) 
 func replace(dir int, base string, old *os.File, fill func(*os.File) error) error {
 	f, temporary, err := makeTemporary(dir)
 	if err != nil {
-		return hint(err)
+		return err
 	}
 	err = errors.Join(fill(f), inherit(f, old), f.Close())
 	if err == nil {
@@ -176,10 +176,7 @@ func makeTemporary(dir int) (f *os.File, name string, err error) {
 
 // hint says what keeps a file from being replaced.
 func hint(err error) error {
-	switch {
-	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w (the file or its folder may be immutable: chattr -i)", err)
-	case errors.Is(err, unix.EBUSY):
+	if errors.Is(err, unix.EBUSY) {
 		return fmt.Errorf("%w (another file is mounted over it)", err)
 	}
 	return err

@@ -22,6 +22,7 @@ type Image struct {
 // mounted is one mount in an image.
 type mounted struct {
 	path string
+	at   *rootfs.MountPoint
 	bind bool // a view of files of the worker, with whatever is mounted below them
 }
 
@@ -68,20 +69,24 @@ func (i *Image) mount(path, fstype string, flags uintptr, opts string) error {
 
 // at resolves a path inside the image, lets f mount there and remembers it.
 func (i *Image) at(path string, f func(target string) error) error {
-	p, err := i.root.OpenPath(path)
+	p, err := i.root.MountPoint(path)
 	if err != nil {
 		return fmt.Errorf("the image has no %s to mount on: %w", path, err)
 	}
-	defer p.Close()
-	if err := f(fmt.Sprintf("/proc/self/fd/%d", p.Fd())); err != nil {
-		return fmt.Errorf("mount %s in the image: %w", path, err)
+	if err := p.On(f); err != nil {
+		return errors.Join(fmt.Errorf("mount %s in the image: %w", path, err), p.Close())
 	}
-	i.mounts = append(i.mounts, mounted{path: path})
+	i.mounts = append(i.mounts, mounted{path: path, at: p})
 	return nil
 }
 
 func (i *Image) fillDev(nodes map[string]uint64, links map[string]string) error {
-	dir := filepath.Join(i.root.Dir(), "dev") // a tmpfs just made: nothing in it can mislead us
+	dev, err := i.root.Sub("/dev") // a tmpfs just made: nothing in it can mislead us
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	dir := dev.Handle()
 	if err := makeNodes(dir, standardDevices); err != nil {
 		return err
 	}
@@ -168,22 +173,14 @@ func (i *Image) Unbind(path string) error {
 }
 
 func (i *Image) unmount(m mounted) error {
-	p, err := i.root.OpenPath(m.path)
-	if err != nil {
-		return err
-	}
-	target := fmt.Sprintf("/proc/self/fd/%d", p.Fd())
-	real, err := os.Readlink(target)
-	if err := errors.Join(err, p.Close()); err != nil {
-		return err
-	}
+	defer m.at.Close()
 	flags := unix.UMOUNT_NOFOLLOW
 	if m.bind {
 		flags |= unix.MNT_DETACH // together with what is mounted below
 	}
 	// A process that is about to exit may be in the way for a moment.
 	for end := time.Now().Add(busyWait); ; time.Sleep(10 * time.Millisecond) {
-		err := unix.Unmount(real, flags)
+		err := unix.Unmount(m.at.Path(), flags)
 		switch {
 		case err == nil:
 			return nil

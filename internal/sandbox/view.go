@@ -3,7 +3,6 @@ package sandbox
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -25,9 +24,21 @@ func (i *Image) WithView(dir string, f func() error) (err error) {
 	if err != nil {
 		return err
 	}
-	bare := Image{root: root, mounts: slices.Clone(i.mounts)}
-	if err := errors.Join(bare.Leave(), root.Close()); err != nil {
+	if err := errors.Join(unmountAll(root, i.mounts), root.Close()); err != nil {
 		return err
 	}
 	return f()
+}
+
+// unmountAll unmounts, in a copy of the image's mounts, those that are listed.
+func unmountAll(root *rootfs.Root, list []mounted) error {
+	bare := Image{root: root}
+	for _, m := range list {
+		at, err := root.MountPoint(m.path)
+		if err != nil {
+			return errors.Join(err, bare.Leave())
+		}
+		bare.mounts = append(bare.mounts, mounted{m.path, at, m.bind})
+	}
+	return bare.Leave()
 }

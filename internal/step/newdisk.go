@@ -216,7 +216,7 @@ func (s NewDisk) parts() string {
 // Check looks whether the content fits and the image's kernels can mount what they will have to.
 func (s NewDisk) Check(ctx context.Context, m *machine.Machine) []plan.Problem {
 	problems := s.checkKernels(m)
-	use, err := filetree.Measure(ctx, m.Root.Dir(), s.treeOptions())
+	use, err := filetree.Measure(ctx, m.Root, s.treeOptions())
 	if err != nil {
 		return append(problems, plan.Problem{Text: err.Error()})
 	}

@@ -1,0 +1,97 @@
+package arch
+
+// hostCode is what may take paths of the host, with the reason: packages that see no image, and files or
+// functions, as file:function, of those that do. A new entry needs a reason why no link of an image can lead
+// the path anywhere.
+var hostCode = byPlace(map[string][]string{
+	"it makes the paths of images safe, with descriptors and openat2": {
+		"internal/rootfs",
+	},
+	"it works on open folders of a tree, and on one name in them at a time, which is no link or not followed": {
+		"internal/filetree/folder.go", "internal/filetree/copy.go", "internal/filetree/attr.go",
+	},
+	"it never sees an image": {
+		"cmd/docs", "internal/hostcmd", "internal/confine", "internal/cli", "internal/config", "internal/ui", "internal/hostfs",
+	},
+	"it sees files with an image in them, and never what is in the image": {
+		"internal/cow", "internal/tempfile", "internal/vm",
+		"internal/image/copy.go:Convert", "internal/image/format.go:Probe", "internal/image/datasize.go:CountData", "internal/image/datasize.go:DataSize",
+		"internal/app/overlay.go:worker.overlay", "internal/app/overlay.go:onBase", "internal/app/worker.go:worker.lookAtBase",
+		"internal/liveos/medium.go:medium.at", "internal/liveos/loader.go:medium.espFiles",
+	},
+	"it builds the worker's root, before any image is there": {
+		"internal/sandbox/root.go", "internal/sandbox/sandbox.go", "internal/sandbox/exec.go", "internal/sandbox/self.go",
+	},
+	"it works in the namespaces of a step before a program of the image runs there, and /proc, once mounted, is the kernel's": {
+		"internal/sandbox/first.go", "internal/sandbox/proc.go",
+	},
+	"it mounts on a descriptor, or on a filesystem that was made a moment before": {
+		"internal/sandbox/image.go:Image.Bind", "internal/sandbox/image.go:Image.mount", "internal/sandbox/image.go:Image.remount",
+		"internal/sandbox/image.go:Image.unmount", "internal/sandbox/image.go:Image.fillDev",
+		"internal/sandbox/view.go:Image.WithView",
+		"internal/disk/fat.go:FAT.stage", "internal/disk/fat.go:OpenFAT", "internal/disk/fat.go:FAT.scan",
+		"internal/disk/mount.go:MountVolume", "internal/disk/mount.go:Unmount", "internal/disk/mount.go:Trim", "internal/disk/mount.go:Watch", "internal/disk/mount.go:Space",
+		"internal/image/open.go:Disk.coverData", "internal/image/boot.go:Disk.HoldBoot", "internal/image/extend.go:Disk.WithNew", "internal/image/create.go:Disk.Room",
+	},
+	"it opens as a root a folder of the worker that a filesystem of the image was just mounted at": {
+		"internal/image/open.go:Disk.mountTree", "internal/image/create.go:Disk.mountLayout", "internal/image/create.go:Disk.makeSubvolumes",
+		"internal/image/findroot.go:Disk.lookInto", "internal/image/look.go:Disk.lookAtRoot",
+	},
+	"it hands the root folder, which the worker made, to a program or to be mounted at again": {
+		"internal/machine/machine.go:Machine.Run", "internal/app/reopen.go:worker.reopen",
+		"internal/liveos/unpack.go:unpacker.unpack",
+	},
+	"it names devices in the worker's /dev and /sys": {
+		"internal/disk/loop.go", "internal/disk/size.go:FilesystemExtent", "internal/disk/fat.go:deviceSize", "internal/disk/mount.go:SetReadOnly",
+		"internal/image/open.go:Disk.makeNode", "internal/image/open.go:Disk.makeNodes", "internal/image/open.go:Disk.withoutNodes", "internal/image/create.go:probeDevice",
+	},
+	"it reads what the kernel says in /proc": {
+		"internal/disk/mount.go:MountedRoot", "internal/disk/mount.go:users",
+		"internal/pkgmgr/stall.go:computed", "internal/app/doctor.go:kernelHas", "internal/app/host.go:ownConfinement",
+	},
+	"it makes or opens a folder of the worker; what an image is given of it is reached through a root": {
+		"internal/app/extend.go:worker.populate", "internal/app/newdisk.go:worker.newDisk", "internal/app/open.go:worker.open", "internal/app/open.go:worker.openScratch",
+		"internal/app/remake.go:worker.unpack", "internal/app/host.go:examine",
+		"internal/image/extend.go:Disk.makeNew", "internal/image/shrink.go:withBtrfs",
+		"internal/image/shrinkxfs.go:Disk.rebuildXFS", "internal/image/shrinkxfs.go:Disk.fillXFS", "internal/initramfs/tree.go:Tree.write",
+		"internal/liveos/net.go:addFolder", "internal/liveos/remake.go:emptyFolder", "internal/liveos/stage.go:stage.beside", "internal/liveos/stage.go:newStage",
+		"internal/machine/machine.go:Machine.makeMountPoint",
+		"internal/pkgmgr/pkgmgr.go:Open", "internal/pkgmgr/pkgmgr.go:Session.Close", "internal/pkgmgr/rpm.go:rpm.index",
+		"internal/pkgmgr/apt.go:apt.showIndex", "internal/pkgmgr/share.go",
+	},
+	"it looks only at which files there are in the folder for downloads, and how large they are": {
+		"internal/pkgmgr/rpm.go:rpm.unread", "internal/pkgmgr/stall.go:sizeOf",
+	},
+	"it is given the file of an output": {
+		"internal/liveos/iso.go:Maker.iso", "internal/liveos/net.go:Maker.net", "internal/liveos/remake.go:Remake",
+		"internal/liveos/payload.go:payload.pack", "internal/liveos/payload.go:payload.packInitramfs", "internal/liveos/payload.go:payload.read",
+		"internal/output/pack.go", "internal/output/write.go", "internal/output/zstd.go",
+	},
+	"it publishes outputs, in folders of the user": {
+		"internal/output/folder.go", "internal/output/owner.go", "internal/output/pending.go",
+	},
+	"it reads or makes what the user named, on the host": {
+		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:files.open", "internal/app/customize.go:loadConfig", "internal/app/inputs.go",
+		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go:existing", "internal/app/space.go:shares.demands",
+		"internal/app/verify.go:Verify", "internal/app/witness.go:witnessOf",
+		"internal/liveos/stage.go:stage.additional", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",
+		"internal/pkgmgr/aptsetup.go:aptPlan.folder", "internal/pkgmgr/aptsetup.go:aptPlan.sourceFile", "internal/pkgmgr/debfile.go:readDeb", "internal/pkgmgr/localfile.go:repoSet.show",
+		"internal/pkgmgr/pkgmgr.go:CheckSource", "internal/pkgmgr/repos.go:hasPackages", "internal/pkgmgr/repos.go:repoSet.addFile", "internal/pkgmgr/rpm.go:rpm.writeRepos",
+		"internal/step/files.go", "internal/step/history.go", "internal/step/resolvconf.go:HostNameServers", "internal/step/scripts.go", "internal/step/scriptcheck.go", "internal/step/destination.go",
+		"internal/step/supplied.go:supplied.ReadFile", "internal/step/supplied.go:supplied.find", "internal/step/password.go:passwordIn",
+		"internal/step/sshkeys.go:CheckKeyFile", "internal/step/users.go:User.authorized",
+	},
+	"it shares files under the SHA-256 of their content, in a folder that no image sees": {
+		"internal/pkgmgr/store.go",
+	},
+})
+
+func byPlace(reasons map[string][]string) map[string]string {
+	list := map[string]string{}
+	for reason, places := range reasons {
+		for _, p := range places {
+			list[p] = reason
+		}
+	}
+	return list
+}
