@@ -57,7 +57,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/liveos/net.go:addFolder", "internal/liveos/remake.go:emptyFolder", "internal/liveos/stage.go:stage.beside", "internal/liveos/stage.go:newStage",
 		"internal/machine/machine.go:Machine.makeMountPoint",
 		"internal/pkgmgr/pkgmgr.go:Open", "internal/pkgmgr/pkgmgr.go:Session.Close", "internal/pkgmgr/rpm.go:rpm.index",
-		"internal/pkgmgr/apt.go:apt.showIndex", "internal/pkgmgr/share.go",
+		"internal/pkgmgr/apt.go:apt.showIndex", "internal/pkgmgr/share.go", "internal/pkgmgr/rpmdownload.go",
 	},
 	"it looks only at which files there are in the folder for downloads, and how large they are": {
 		"internal/pkgmgr/rpm.go:rpm.unread", "internal/pkgmgr/stall.go:sizeOf",
