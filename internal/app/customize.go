@@ -14,6 +14,7 @@ import (
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/engine"
+	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/legacy"
 	"imagecustomizer/internal/liveos"
@@ -144,7 +145,7 @@ func buildTime() time.Time {
 // loadConfig reads and validates a config of either schema and returns its text too. Warnings are
 // shown; errors are the returned failure.
 func loadConfig(file string, checkFiles bool, screen *ui.UI) ([]byte, *step.Config, error) {
-	data, err := os.ReadFile(file)
+	data, err := hostfs.ReadUpTo(file, config.MaxSize+1) // of which Parse says that it is too large
 	if err != nil {
 		return nil, nil, &Failure{Code: ExitConfig, Err: fmt.Errorf("cannot read the config file: %w", err)}
 	}

@@ -27,8 +27,8 @@ type Document struct {
 	unset map[*yaml.Node][]*yaml.Node // entries of a mapping that have no value
 }
 
-// maxSize bounds a config file; the largest real ones have some hundred lines.
-const maxSize = 4 << 20
+// MaxSize bounds a config file; the largest real ones have some hundred lines.
+const MaxSize = 4 << 20
 
 // Parse reads a YAML document, of which JSON is a subset. Syntax errors are in the report.
 func Parse(file string, data []byte) (*Document, *Report) {
@@ -60,7 +60,7 @@ func reason(err error) string {
 func (d *Document) parse(data []byte) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	d.report.sources[d.file] = strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
-	if len(data) > maxSize {
+	if len(data) > MaxSize {
 		d.fail(0, 0, fmt.Sprintf("the file has %d bytes: a config is never that large", len(data)), "")
 		return
 	}

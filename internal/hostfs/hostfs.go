@@ -64,6 +64,16 @@ func IsFile(name string) bool {
 	return err == nil && fi.Mode().IsRegular()
 }
 
+// ReadUpTo returns the first bytes, at most so many, of a file or of what comes through a pipe.
+func ReadUpTo(name string, most int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
 // ReadSmall returns the content of a regular file of at most so many bytes.
 func ReadSmall(name string, most int64) ([]byte, error) {
 	f, _, err := Open(name)

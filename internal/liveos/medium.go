@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,6 +35,10 @@ var (
 
 // openMedium lists what a medium has.
 func openMedium(ctx context.Context, name string) (*medium, error) {
+	name, err := filepath.Abs(name) // what begins with a word and a colon is a kind of drive to xorriso
+	if err != nil {
+		return nil, err
+	}
 	c := hostcmd.New("xorriso", "-indev", name, "-find", "/", "-exec", "report_lba", "--", "-find", "/", "-type", "l", "-exec", "lsdl", "--").Reading(name)
 	listing, err := c.Output(ctx)
 	if err != nil {

@@ -156,13 +156,30 @@ func followLinks(path string) (string, error) {
 			return path, nil
 		case err != nil:
 			return "", err
-		case filepath.IsAbs(link):
-			path = link
-		default:
-			path = filepath.Join(filepath.Dir(path), link)
 		}
+		if err := trusted(path); err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(link) {
+			link = filepath.Join(filepath.Dir(path), link)
+		}
+		path = link
 	}
 	return "", unix.ELOOP
+}
+
+// trusted refuses a link that somebody else has put into a folder such as /tmp, where it may wait for what
+// root writes. The kernel does so too where fs.protected_symlinks is set, but not for who follows it himself.
+func trusted(path string) error {
+	var link, dir unix.Stat_t
+	if err := errors.Join(unix.Lstat(path, &link), unix.Stat(filepath.Dir(path), &dir)); err != nil {
+		return err
+	}
+	const everyones = unix.S_ISVTX | unix.S_IWOTH
+	if dir.Mode&everyones != everyones || link.Uid == dir.Uid || int(link.Uid) == os.Geteuid() {
+		return nil
+	}
+	return fmt.Errorf("%s is a link that another user has put into a folder that everyone can write to: name the file itself", path)
 }
 
 // checkTarget refuses a name that no file can take, and tells whether one has it.
