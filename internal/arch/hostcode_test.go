@@ -23,7 +23,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/sandbox/root.go", "internal/sandbox/sandbox.go", "internal/sandbox/exec.go", "internal/sandbox/self.go",
 	},
 	"it works in the namespaces of a step before a program of the image runs there, and /proc, once mounted, is the kernel's": {
-		"internal/sandbox/first.go", "internal/sandbox/proc.go",
+		"internal/sandbox/first.go", "internal/sandbox/proc.go", "internal/sandbox/setuid.go",
 	},
 	"it mounts on a descriptor, or on a filesystem that was made a moment before": {
 		"internal/sandbox/image.go:Image.Bind", "internal/sandbox/image.go:Image.mount", "internal/sandbox/image.go:Image.remount",
@@ -42,7 +42,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/liveos/unpack.go:unpacker.unpack",
 	},
 	"it names devices in the worker's /dev and /sys": {
-		"internal/disk/loop.go", "internal/disk/size.go:FilesystemExtent", "internal/disk/fat.go:deviceSize", "internal/disk/mount.go:SetReadOnly",
+		"internal/disk/loop.go", "internal/disk/btrfs.go", "internal/disk/size.go:FilesystemExtent", "internal/disk/fat.go:deviceSize", "internal/disk/mount.go:SetReadOnly",
 		"internal/image/open.go:Disk.makeNode", "internal/image/open.go:Disk.makeNodes", "internal/image/open.go:Disk.withoutNodes", "internal/image/create.go:probeDevice",
 	},
 	"it reads what the kernel says in /proc": {
