@@ -72,7 +72,7 @@ var hostCode = byPlace(map[string][]string{
 	},
 	"it reads or makes what the user named, on the host": {
 		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:files.open", "internal/app/customize.go:loadConfig", "internal/app/inputs.go",
-		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go:existing", "internal/app/space.go:shares.demands",
+		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go",
 		"internal/app/verify.go:Verify", "internal/app/witness.go:witnessOf",
 		"internal/liveos/stage.go:stage.additional", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",
 		"internal/pkgmgr/aptsetup.go:aptPlan.folder", "internal/pkgmgr/aptsetup.go:aptPlan.sourceFile", "internal/pkgmgr/debfile.go:readDeb", "internal/pkgmgr/localfile.go:repoSet.show",
