@@ -20,10 +20,10 @@ var hostCode = byPlace(map[string][]string{
 		"internal/liveos/medium.go:medium.at", "internal/liveos/loader.go:medium.espFiles",
 	},
 	"it builds the worker's root, before any image is there": {
-		"internal/sandbox/root.go", "internal/sandbox/sandbox.go", "internal/sandbox/exec.go", "internal/sandbox/self.go",
+		"internal/sandbox/root.go", "internal/sandbox/sandbox.go", "internal/sandbox/exec.go", "internal/sandbox/self.go", "internal/sandbox/confine.go",
 	},
 	"it works in the namespaces of a step before a program of the image runs there, and /proc, once mounted, is the kernel's": {
-		"internal/sandbox/first.go", "internal/sandbox/proc.go", "internal/sandbox/setuid.go",
+		"internal/sandbox/first.go", "internal/sandbox/proc.go", "internal/sandbox/setuid.go", "internal/sandbox/killed.go",
 	},
 	"it mounts on a descriptor, or on a filesystem that was made a moment before": {
 		"internal/sandbox/image.go:Image.Bind", "internal/sandbox/image.go:Image.mount", "internal/sandbox/image.go:Image.remount",
@@ -43,7 +43,7 @@ var hostCode = byPlace(map[string][]string{
 	},
 	"it names devices in the worker's /dev and /sys": {
 		"internal/disk/loop.go", "internal/disk/btrfs.go", "internal/disk/size.go:FilesystemExtent", "internal/disk/fat.go:deviceSize", "internal/disk/mount.go:SetReadOnly",
-		"internal/image/open.go:Disk.makeNode", "internal/image/open.go:Disk.makeNodes", "internal/image/open.go:Disk.withoutNodes", "internal/image/create.go:probeDevice",
+		"internal/image/open.go:Disk.makeNodes", "internal/disk/mount.go:underMountName", "internal/image/create.go:probeDevice",
 	},
 	"it reads what the kernel says in /proc": {
 		"internal/disk/mount.go:MountedRoot", "internal/disk/mount.go:users",
@@ -71,6 +71,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/output/folder.go", "internal/output/owner.go", "internal/output/pending.go",
 	},
 	"it reads or makes what the user named, on the host": {
+		"internal/sandbox/files.go",
 		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:files.open", "internal/app/customize.go:loadConfig", "internal/app/inputs.go",
 		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go",
 		"internal/app/verify.go:Verify", "internal/app/witness.go:witnessOf",

@@ -28,11 +28,15 @@ func (i *Image) BindFiles(dir string, named []string, path string) error {
 	if TooMuch(dir) {
 		return i.bindNamed(dir, named, path)
 	}
+	at, err := i.root.MountPoint(path)
+	if err != nil {
+		return err
+	}
 	if err := i.overlay(dir, path); err != nil {
 		slog.Warn("this kernel mounts no overlay of the config file's folder: sockets and pipes in it can be reached by scripts", "error", err)
-		return i.Bind(dir, path, true)
+		return errors.Join(at.Close(), i.Bind(dir, path, true))
 	}
-	i.mounts = append(i.mounts, mounted{path: path, bind: true})
+	i.mounts = append(i.mounts, mounted{path, at, true})
 	for _, sub := range mountsBelow(dir) {
 		if err := i.overlay(filepath.Join(dir, sub), filepath.Join(path, sub)); err != nil {
 			return err
