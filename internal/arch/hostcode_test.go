@@ -43,11 +43,11 @@ var hostCode = byPlace(map[string][]string{
 	},
 	"it names devices in the worker's /dev and /sys": {
 		"internal/disk/loop.go", "internal/disk/btrfs.go", "internal/disk/size.go:FilesystemExtent", "internal/disk/fat.go:deviceSize", "internal/disk/mount.go:SetReadOnly",
-		"internal/image/open.go:Disk.makeNodes", "internal/disk/mount.go:underMountName", "internal/image/create.go:probeDevice",
+		"internal/image/open.go:Disk.makeNodes", "internal/image/settle.go:Disk.settle", "internal/disk/mount.go:underMountName", "internal/image/create.go:probeDevice",
 	},
 	"it reads what the kernel says in /proc": {
 		"internal/disk/mount.go:MountedRoot", "internal/disk/mount.go:users",
-		"internal/pkgmgr/stall.go:computed", "internal/app/doctor.go:kernelHas", "internal/app/host.go:ownConfinement",
+		"internal/pkgmgr/stall.go:computed", "internal/app/fixed.go:setProcessors", "internal/app/doctor.go:kernelHas", "internal/app/host.go:ownConfinement",
 	},
 	"it makes or opens a folder of the worker; what an image is given of it is reached through a root": {
 		"internal/app/extend.go:worker.populate", "internal/app/newdisk.go:worker.newDisk", "internal/app/open.go:worker.open", "internal/app/open.go:worker.openScratch",
@@ -65,7 +65,7 @@ var hostCode = byPlace(map[string][]string{
 	"it is given the file of an output": {
 		"internal/liveos/iso.go:Maker.iso", "internal/liveos/net.go:Maker.net", "internal/liveos/remake.go:Remake",
 		"internal/liveos/payload.go:payload.pack", "internal/liveos/payload.go:payload.packInitramfs", "internal/liveos/payload.go:payload.read",
-		"internal/output/pack.go", "internal/output/write.go", "internal/output/zstd.go",
+		"internal/output/pack.go", "internal/output/write.go", "internal/output/zstd.go", "internal/output/identity.go",
 	},
 	"it publishes outputs, in folders of the user": {
 		"internal/output/folder.go", "internal/output/owner.go", "internal/output/pending.go",
