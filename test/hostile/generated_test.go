@@ -35,13 +35,16 @@ func (g generated) String() string {
 var behaviours = []string{"stays", "escapes", "kills", "rewrites", "babbles", "fails", "dies", "never", "publishes"}
 
 // generate makes all cases of what a run touches.
-func generate(run touched) (list []generated) {
+func generate(run touched, media bool) (list []generated) {
 	paths, _ := bundled(run.Paths)
 	for _, p := range append(paths, run.Walked...) {
 		if strings.HasPrefix(p, "/boot/efi/") {
 			continue // FAT has neither links nor devices
 		}
 		for _, what := range things {
+			if media && what.name == huge {
+				continue // a medium holds no holes
+			}
 			list = append(list, generated{at: p, what: what})
 		}
 	}
@@ -53,12 +56,12 @@ func generate(run touched) (list []generated) {
 	return list
 }
 
-// sampled says whether a case is among the sample, one of so many, to which every impostor belongs. Which they
-// are depends on their names only, so that a failure can be repeated.
+// sampled says whether a case is among the sample, one of so many; to that of make test belongs every impostor.
+// Which they are depends on their names only, so that a failure can be repeated.
 func (g generated) sampled(oneOf uint32) bool {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(g.String()))
-	return g.behaviour != "" || h.Sum32()%oneOf == 0
+	return g.behaviour != "" && oneOf == forTest || h.Sum32()%oneOf == 0
 }
 
 // oneOf is how many cases there are for each that is tried.
@@ -100,17 +103,20 @@ func TestGenerated(t *testing.T) {
 			t.Logf("%d paths, programs %v", len(run.Paths), run.Programs)
 			note(k.Name, run)
 			report(t, want) // so far
-			if k.media || os.Getenv("HOSTILE_TRACE_ONLY") != "" {
+			if os.Getenv("HOSTILE_TRACE_ONLY") != "" {
 				return
 			}
 			if !filepath.IsAbs(k.Base) {
 				k.Base = fixture.Base(t, k.Base)
 			}
-			for _, g := range generate(run) {
+			if k.media {
+				run = touched{Paths: onMedium(t, k.Base)}
+			}
+			for _, g := range generate(run, k.media) {
 				if g.sampled(oneOf(t, want)) {
 					t.Run(g.String(), func(t *testing.T) {
 						t.Parallel()
-						attackRun(t, k.Scenario, g, impostor)
+						attackRun(t, k, g, impostor)
 					})
 				}
 			}
@@ -120,21 +126,13 @@ func TestGenerated(t *testing.T) {
 
 // attackRun does a run with a hostile image. It succeeds or fails with a message, in time, nothing of the host is
 // changed, and nothing is left.
-func attackRun(t *testing.T, s fault.Scenario, g generated, impostor string) {
+func attackRun(t *testing.T, k kind, g generated, impostor string) {
 	t.Helper()
 	h := newHost(t, fixture.Binary(t))
-	image := filepath.Join(t.TempDir(), "hostile.raw")
-	if text, err := exec.Command("cp", "--sparse=always", "--reflink=auto", s.Base, image).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	if g.behaviour == "" {
-		plant(t, image, g.at, g.what, h)
-	} else {
-		impersonate(t, image, g.at, impostor, g.behaviour, h)
-	}
+	image := g.copied(t, k, impostor, h)
 	before := h.state(t)
-	s.Base = image
-	lane := fault.NewLane(t, s)
+	k.Base = image
+	lane := fault.NewLane(t, k.Scenario)
 	base, err := fault.Identify(image)
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +144,7 @@ func attackRun(t *testing.T, s fault.Scenario, g generated, impostor string) {
 	if g.behaviour == "never" { // the user's patience ends first
 		time.AfterFunc(6*time.Second, func() { run.Signal(fault.Supervisor, syscall.SIGINT) })
 	}
-	status, err := run.Wait(3 * time.Minute)
+	status, err := run.Wait(k.limit())
 	if err != nil {
 		run.Signal(fault.All, syscall.SIGKILL)
 		t.Fatal(err)

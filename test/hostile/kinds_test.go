@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"imagecustomizer/test/fault"
 	"imagecustomizer/test/tinydisk"
@@ -31,6 +32,14 @@ var kinds = []kind{
 	{Scenario: fault.Scenario{Name: "PXE", Base: "debian12-live", Config: "pxe: {initramfsType: full-os}\n", Outputs: []string{"pxe-tar"}}},
 	{Scenario: fault.Scenario{Name: "ISO as base", Config: "os: {hostname: again}\n", Outputs: []string{"iso"}}, base: medium, media: true},
 	{Scenario: fault.Scenario{Name: "remake", Config: isoConfig, Outputs: []string{"iso"}}, base: medium, media: true},
+}
+
+// limit is how long a run may take with a hostile image.
+func (k kind) limit() time.Duration {
+	if k.base == nil || k.media {
+		return runLimit
+	}
+	return 3 * time.Minute
 }
 
 // filesConfig has a run that needs no program of the image but its shell do all that it can.

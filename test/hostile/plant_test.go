@@ -54,6 +54,9 @@ type thing struct {
 	leads bool // a plain script gets to the host by it
 }
 
+// huge is the name of a file that takes no space.
+const huge = "huge file"
+
 var things = []thing{
 	{"link to the host", func(s spot) error { return os.Symlink(s.target(), s.name) }, true},
 	{"climbing link", func(s spot) error { return os.Symlink(strings.Repeat("../", 24)+s.target()[1:], s.name) }, true},
@@ -68,7 +71,7 @@ var things = []thing{
 	{"disk", func(s spot) error { return s.node(unix.S_IFBLK, int(unix.Mkdev(7, 0))) }, false},
 	{"folder", func(s spot) error { return errors.Join(os.Mkdir(s.name, 0o755), os.WriteFile(s.name+"/x", nil, 0o644)) }, false},
 	{"file", func(s spot) error { return s.write([]byte("file\n"), 0o644) }, false},
-	{"huge file", func(s spot) error { return errors.Join(s.write(s.old(), 0o644), os.Truncate(s.name, 1<<33)) }, false},
+	{huge, func(s spot) error { return errors.Join(s.write(s.old(), 0o644), os.Truncate(s.name, 1<<33)) }, false},
 	{"unreadable", func(s spot) error { return s.write(s.old(), 0) }, false},
 	{"empty file", func(s spot) error { return s.write(nil, 0o644) }, false},
 	{"no newline", func(s spot) error { return s.write([]byte(strings.TrimRight(string(s.old()), "\n")), 0o644) }, false},
