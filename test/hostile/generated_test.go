@@ -32,7 +32,7 @@ func (g generated) String() string {
 	return g.what.name + " at " + g.at
 }
 
-var behaviours = []string{"stays", "escapes", "kills", "rewrites", "babbles", "fails", "dies", "never", "publishes"}
+var behaviours = []string{"stays", "escapes", "kills", "rewrites", "babbles", "fails", "dies", "never", "publishes", "races"}
 
 // generate makes all cases of what a run touches.
 func generate(run touched, media bool) (list []generated) {
@@ -81,8 +81,8 @@ func oneOf(t *testing.T, want string) uint32 {
 	return 1
 }
 
-// forTest leaves about two dozen paths for make test.
-const forTest = 140
+// forTest leaves a dozen or two of paths for make test.
+const forTest = 220
 
 // TestGenerated traces runs, and does each of them again with every hostile image that follows from what it
 // touched. HOSTILE=all tries everything, HOSTILE="ISO" that kind of run; otherwise it is a sample on a tiny disk.

@@ -29,14 +29,22 @@ var behaviours = map[string]func(canary string) int{
 	"dies":      func(string) int { _ = unix.Kill(os.Getpid(), unix.SIGKILL); select {} },
 	"never":     func(string) int { signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP); return sleep() },
 	"publishes": publishes,
+	"races":     races,
 }
 
-const staying = "IMPOSTOR_STAYS"
+// What a child of the impostor is told in its environment.
+const (
+	staying = "IMPOSTOR_STAYS"
+	racing  = "IMPOSTOR_RACES" // against the canary of that name
+)
 
 func main() {
 	if os.Getenv(staying) != "" {
 		signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 		os.Exit(sleep())
+	}
+	if canary := os.Getenv(racing); canary != "" {
+		swap(canary)
 	}
 	text, _ := os.ReadFile("/.impostor")
 	name, canary, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
@@ -153,11 +161,37 @@ func babbles(string) int {
 	return 0
 }
 
+// wanted are files that later steps read or write.
+var wanted = []string{"/etc/fstab", "/etc/os-release", "/etc/passwd", "/etc/hostname", "/etc/resolv.conf", "/etc/shadow", "/boot/grub2/grub.cfg"}
+
 // publishes replaces files that a later step reads.
 func publishes(canary string) int {
-	for _, name := range []string{"/etc/fstab", "/etc/os-release", "/etc/passwd", "/etc/hostname", "/etc/resolv.conf", "/etc/shadow", "/boot/grub2/grub.cfg"} {
+	for _, name := range wanted {
 		_ = os.Remove(name)
 		_ = os.Symlink(canary+"/file", name)
 	}
 	return 0
+}
+
+// races leaves a process that changes files underfoot.
+func races(canary string) int {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env, cmd.SysProcAttr = []string{racing + "=" + canary}, &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	const head = 200 * time.Millisecond
+	time.Sleep(head)
+	return 0
+}
+
+// swap makes files links and files again, for ever.
+func swap(canary string) {
+	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	for {
+		for _, name := range wanted {
+			_ = os.Symlink(canary+"/file", name+".link")
+			_ = unix.Renameat2(unix.AT_FDCWD, name+".link", unix.AT_FDCWD, name, unix.RENAME_EXCHANGE)
+		}
+	}
 }
