@@ -88,7 +88,7 @@ const forTest = 220
 // touched. HOSTILE=all tries everything, HOSTILE="ISO" that kind of run; otherwise it is a sample on a tiny disk.
 // HOSTILE_ONE_OF=20 tries one case of twenty. HOSTILE_REPORT names a file for the list of what was traced.
 func TestGenerated(t *testing.T) {
-	want := os.Getenv("HOSTILE")
+	want, tracing := os.Getenv("HOSTILE"), os.Getenv("HOSTILE_TRACE_ONLY") != ""
 	impostor := filepath.Join(t.TempDir(), "impostor")
 	build(t, impostor, "./impostor", "amd64")
 	for i, k := range kinds {
@@ -96,14 +96,16 @@ func TestGenerated(t *testing.T) {
 			continue
 		}
 		t.Run(k.Name, func(t *testing.T) {
+			if tracing {
+				t.Parallel()
+			}
 			if k.base != nil {
 				k.Base = k.base(t)
 			}
 			run := trace(t, k.Scenario)
 			t.Logf("%d paths, programs %v", len(run.Paths), run.Programs)
-			note(k.Name, run)
-			report(t, want) // so far
-			if os.Getenv("HOSTILE_TRACE_ONLY") != "" {
+			report(t, want, k.Name, run)
+			if tracing {
 				return
 			}
 			if !filepath.IsAbs(k.Base) {

@@ -7,26 +7,41 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-var noted = map[string]touched{}
+// noted are the runs that have been traced so far, by their kinds.
+var (
+	noted = map[string]touched{}
+	lock  sync.Mutex
+)
 
-func note(kind string, run touched) { noted[kind] = run }
+const heading = `# What runs touch in an image
 
-// report writes the list of what the runs touch.
-func report(t *testing.T, want string) {
+Made by "make hostile" on %s; do not edit. Each kind of run was traced: below are the paths of the image that steps,
+and programs of the host that they start, reach, whether there is anything or not, and the programs of the image that
+run. Many files of one folder are shown by one of them and their number. Media are attacked at each of
+their files as well.
+
+At each path the suite plants each of: %s.
+
+In the place of each program it puts an impostor that: %s.
+`
+
+// report writes the list of what the runs touch, as far as they have been traced.
+func report(t *testing.T, want, kind string, run touched) {
 	t.Helper()
+	lock.Lock()
+	defer lock.Unlock()
+	noted[kind] = run
 	file := os.Getenv("HOSTILE_REPORT")
-	if file == "" || len(noted) == 0 || want != "all" {
+	if file == "" || want != "all" {
 		return
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# What runs touch in an image\n\nMade by `make hostile` on %s; do not edit. Each kind of run was traced "+
-		"(strace): below are the\npaths of the image that steps, and programs of the host that they start, reach, "+
-		"whether there is anything or\nnot, and the programs of the image that run. Folders that are walked are "+
-		"shown by one of their files and the number\nof all. At each path the suite plants each of: %s.\nIn the place of each program it puts one that: %s.\n",
+	fmt.Fprintf(&b, heading,
 		time.Now().UTC().Format("2 January 2006"), strings.Join(thingNames(), ", "), strings.Join(behaviours, ", "))
 	for _, k := range kinds {
 		run, ok := noted[k.Name]

@@ -29,13 +29,17 @@ type touched struct {
 	Programs []string // all programs of the image that run
 }
 
+// calls are those that this program names paths of an image with; openat and stat, which programs of an image call
+// very often, are not among them. What programs of the host are given is read from their arguments.
+const calls = "openat2,mkdirat,renameat,renameat2,symlinkat,linkat,unlinkat,mknodat,fchownat,mount,execve,execveat,clone,clone3,fork,vfork"
+
 // trace does a run under strace.
 func trace(t *testing.T, s fault.Scenario) touched {
 	t.Helper()
 	lane := fault.NewLane(t, s)
 	log := filepath.Join(t.TempDir(), "trace")
 	lane.Wrap = []string{"strace", "-f", "-y", "-qq", "--seccomp-bpf", "--decode-pids=pidns", "-s", "4096", "-o", log,
-		"-e", "trace=%file,openat2,mkdirat,clone,clone3,fork,vfork"}
+		"-e", "trace=" + calls}
 	if _, err := lane.Measure(runLimit); err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +130,11 @@ var orderText = regexp.MustCompile(`"__exec", "((?:[^"\\]|\\.)*)"`)
 
 func (r *reader) execution(pid, program, args, call string) {
 	m := orderText.FindStringSubmatch(args)
+	if !r.inside(pid) {
+		for _, given := range whole.FindAllStringSubmatch(args, -1) {
+			r.paths = append(r.paths, path.Clean(given[1]))
+		}
+	}
 	switch {
 	case m != nil:
 	case strings.HasSuffix(call, "<unfinished ...>"):
