@@ -58,8 +58,13 @@ func (r *Root) withFlags(name string, f func(fd, flags int) error) error {
 	return nil
 }
 
-// explain says why the kernel does not permit root to change a file of the image.
+// explain says why the kernel does not permit root to open or change a file of the image.
 func (r *Root) explain(name string, err error) error {
+	if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EACCES) { // what the kernel says of sockets, and of devices on nodev
+		if fi, statErr := r.Stat(name); statErr == nil && !fi.Mode().IsRegular() && !fi.IsDir() {
+			return errSpecial
+		}
+	}
 	if !errors.Is(err, unix.EPERM) {
 		return err
 	}

@@ -152,7 +152,7 @@ func TestReadDirLooksInsideTheRoot(t *testing.T) {
 func TestOnlyFilesAndFolders(t *testing.T) {
 	t.Parallel()
 	r, base := tree(t)
-	if err := unix.Mkfifo(filepath.Join(base, "root/etc/pipe"), 0o600); err != nil {
+	if err := errors.Join(unix.Mkfifo(filepath.Join(base, "root/etc/pipe"), 0o600), unix.Mknod(filepath.Join(base, "root/etc/socket"), unix.S_IFSOCK|0o600, 0)); err != nil {
 		t.Fatal(err)
 	}
 	huge, err := os.Create(filepath.Join(base, "root/etc/huge"))
@@ -163,7 +163,7 @@ func TestOnlyFilesAndFolders(t *testing.T) {
 	if err := huge.Truncate(Text.limit + 1); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"/etc/pipe": "neither a file nor a folder", "/etc/huge": "it has more than the 16 MiB"} {
+	for name, want := range map[string]string{"/etc/pipe": "neither a file nor a folder", "/etc/socket": "neither a file nor a folder", "/etc/huge": "it has more than the 16 MiB"} {
 		if _, err := r.ReadFile(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ReadFile(%s): %v", name, err)
 		}

@@ -74,6 +74,10 @@ func (i *Image) at(path string, f func(target string) error) error {
 		return fmt.Errorf("the image has no %s to mount on: %w", path, err)
 	}
 	if err := p.On(f); err != nil {
+		fi, statErr := i.root.Stat(path)
+		if mismatch := errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EINVAL); mismatch && statErr == nil && !fi.IsDir() {
+			err = errors.New("the image has something there that is no folder")
+		}
 		return errors.Join(fmt.Errorf("mount %s in the image: %w", path, err), p.Close())
 	}
 	i.mounts = append(i.mounts, mounted{path: path, at: p})

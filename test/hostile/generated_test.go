@@ -179,6 +179,11 @@ func judgeRun(t *testing.T, status int, text, failure string) {
 	if status != 0 && strings.TrimSpace(failure) == "" {
 		t.Errorf("status %d without a message\n%s", status, text)
 	}
+	for _, unclear := range []string{"invalid argument", "operation not permitted", "permission denied", "bad file descriptor", "no such device", "inappropriate ioctl"} {
+		if strings.Contains(failure, ": "+unclear) {
+			t.Errorf("nobody understands %q: %s", unclear, failure)
+		}
+	}
 	for _, bad := range []string{secret, "goroutine ", "panic:", "\x1b", "\x07"} {
 		if strings.Contains(text, bad) {
 			t.Errorf("it printed %q:\n%s", bad, shorten(text))
