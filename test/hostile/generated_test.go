@@ -91,6 +91,8 @@ func TestGenerated(t *testing.T) {
 	want, tracing := os.Getenv("HOSTILE"), os.Getenv("HOSTILE_TRACE_ONLY") != ""
 	impostor := filepath.Join(t.TempDir(), "impostor")
 	build(t, impostor, "./impostor", "amd64")
+	program := filepath.Join(t.TempDir(), "imagecustomizer") // nobody else builds this one anew
+	build(t, program, "../../cmd/imagecustomizer", "amd64")
 	for i, k := range kinds {
 		if want == "" && i > 0 || want != "" && want != "all" && want != k.Name {
 			continue
@@ -118,7 +120,7 @@ func TestGenerated(t *testing.T) {
 				if g.sampled(oneOf(t, want)) {
 					t.Run(g.String(), func(t *testing.T) {
 						t.Parallel()
-						attackRun(t, k, g, impostor)
+						attackRun(t, k, g, program, impostor)
 					})
 				}
 			}
@@ -128,13 +130,14 @@ func TestGenerated(t *testing.T) {
 
 // attackRun does a run with a hostile image. It succeeds or fails with a message, in time, nothing of the host is
 // changed, and nothing is left.
-func attackRun(t *testing.T, k kind, g generated, impostor string) {
+func attackRun(t *testing.T, k kind, g generated, program, impostor string) {
 	t.Helper()
-	h := newHost(t, fixture.Binary(t))
+	h := newHost(t, program)
 	image := g.copied(t, k, impostor, h)
 	before := h.state(t)
 	k.Base = image
 	lane := fault.NewLane(t, k.Scenario)
+	lane.Binary = program
 	base, err := fault.Identify(image)
 	if err != nil {
 		t.Fatal(err)
