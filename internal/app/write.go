@@ -31,6 +31,12 @@ func (o jobOutput) live() bool {
 
 // checkOutputs looks for outputs that the image's partition table does not allow.
 func (w *worker) checkOutputs() (problems []plan.Problem) {
+	if w.shrinksDisk() && w.disk.Table.Kind != "gpt" {
+		problems = append(problems, plan.Problem{
+			Step: "storage.shrink", Text: "only a disk with a GPT can be shrunk, but the image has an MBR",
+			Hint: "remove storage.shrink, or give the image a new disk with storage.disks",
+		})
+	}
 	for _, o := range w.Outputs {
 		if o.Shrunk && w.disk.Table.Kind != "gpt" {
 			problems = append(problems, plan.Problem{

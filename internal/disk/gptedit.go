@@ -43,6 +43,7 @@ func EditGPT(f *os.File, size int64, edit func(*Table) error) error {
 			return err
 		}
 	}
+	before := slices.Clone(t.Partitions)
 	if err := edit(t); err != nil {
 		return err
 	}
@@ -54,6 +55,9 @@ func EditGPT(f *os.File, size int64, edit func(*Table) error) error {
 	}
 	if err := (gptDisk{f, size, t.SectorSize}).writeBoth(f, h, entries); err != nil {
 		return fmt.Errorf("write the partition table: %w", err)
+	}
+	if err := t.followHybrid(f, before, old, size); err != nil {
+		return err
 	}
 	return f.Truncate(size)
 }
@@ -152,6 +156,39 @@ func (d gptDisk) protect(last int64) error {
 		}
 	}
 	return nil
+}
+
+// followHybrid lets the entries of a hybrid MBR, which show partitions of the GPT to old programs, show where
+// these are now, and its protective entry, where that reached the end of the disk, reach it again.
+func (t *Table) followHybrid(f *os.File, before []Partition, old, size int64) error {
+	mbr := make([]byte, mbrSize)
+	if _, err := f.ReadAt(mbr, 0); err != nil {
+		return err
+	}
+	entries, _ := primaries(mbr)
+	for i, e := range entries {
+		at, sector := mbr[446+16*i:], int64(t.SectorSize)
+		set := func(start, count int64) {
+			binary.LittleEndian.PutUint32(at[8:], uint32(start))
+			binary.LittleEndian.PutUint32(at[12:], uint32(min(count, math.MaxUint32)))
+		}
+		switch {
+		case e.empty():
+		case e.protective() && e.start+e.count == old/sector:
+			set(e.start, size/sector-e.start)
+		case !e.protective():
+			for _, is := range t.Partitions {
+				shown := func(was Partition) bool {
+					return was.Number == is.Number && was.Start == e.start*sector && was.Size == e.count*sector
+				}
+				if slices.ContainsFunc(before, shown) && is.Start/sector <= math.MaxUint32 {
+					set(is.Start/sector, is.Size/sector)
+				}
+			}
+		}
+	}
+	_, err := f.WriteAt(mbr, 0)
+	return err
 }
 
 // ParseGUID is the inverse of GUID; the case of the digits does not matter.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // sfdiskDisk makes a disk with a table as sfdisk writes it, and returns its open file.
@@ -102,6 +104,37 @@ func TestEditGPT(t *testing.T) {
 				t.Errorf("%v %q", err, table.Warnings)
 			}
 		})
+	}
+}
+
+// TestHybridMBRFollows: the entries of a hybrid MBR show where their partitions are.
+func TestHybridMBRFollows(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	f := sfdiskDisk(t, 64*mib, "label: gpt\nsize=8M\nsize=8M\nsize=8M\n")
+	if out, err := exec.Command("sgdisk", "-h", "1:3", f.Name()).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := EditGPT(f, 80*mib, func(t *Table) error {
+		t.GrowPartition(2, 4*mib)
+		t.Partitions[0].Size = 4 * mib
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	mbr := make([]byte, mbrSize)
+	if _, err := f.ReadAt(mbr, 0); err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := primaries(mbr)
+	shown := map[int64]int64{}
+	for _, e := range entries {
+		if !e.empty() && !e.protective() {
+			shown[e.start*512/mib] = e.count * 512 / mib
+		}
+	}
+	if d := cmp.Diff(map[int64]int64{1: 4, 21: 8}, shown); d != "" {
+		t.Errorf("%s\n%+v", d, entries)
 	}
 }
 

@@ -28,7 +28,18 @@ func GrowMounted(ctx context.Context, fstype, device, dir string) error {
 	return nil
 }
 
-// GrowPartition makes a partition of the table, and the disk with it, larger by some bytes, and returns
+// Idle is how much lies unused, in whole MiB, between the last partition and the backup of the table of a
+// disk of that size.
+func (t *Table) Idle(size int64) int64 {
+	const entries = 128 << 10 // more than any program makes of them takes
+	end := size - int64(t.SectorSize) - entries
+	for _, p := range t.Partitions {
+		end = min(end, size-p.Start-p.Size-int64(t.SectorSize)-entries)
+	}
+	return max(0, end>>20<<20)
+}
+
+// GrowPartition makes a partition of the table larger by some bytes, and returns
 // the partitions that move to make room, the last first, as they were.
 func (t *Table) GrowPartition(number int, by int64) (moved []Partition) {
 	i := slices.IndexFunc(t.Partitions, func(p Partition) bool { return p.Number == number })

@@ -12,15 +12,20 @@ import (
 	"imagecustomizer/internal/hostcmd"
 )
 
-// GrowPartition makes a partition of a detached disk, and the disk with it, larger by some bytes, a
-// multiple of 1 MiB. Partitions behind it move.
+// GrowPartition makes a partition of a detached disk larger by some bytes, a multiple of 1 MiB. Partitions
+// behind it move, into what lies idle at the end of the disk first; the disk grows by what is missing then.
 func GrowPartition(ctx context.Context, file *os.File, number int, by int64) error {
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
-	return disk.EditGPT(file, size+by, func(t *disk.Table) error {
-		if err := file.Truncate(size + by); err != nil {
+	t, err := disk.ReadTable(file, size)
+	if err != nil {
+		return err
+	}
+	size += max(0, by-t.Idle(size))
+	return disk.EditGPT(file, size, func(t *disk.Table) error {
+		if err := file.Truncate(size); err != nil {
 			return err
 		}
 		for _, p := range t.GrowPartition(number, by) {

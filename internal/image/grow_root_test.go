@@ -3,6 +3,7 @@
 package image
 
 import (
+	"os"
 	"testing"
 
 	"imagecustomizer/internal/disk"
@@ -32,7 +33,12 @@ func TestGrow(t *testing.T) {
 				sums[n] = listing(t, f, n)
 			}
 			const by = 70 * mib // less than what moves is long: the moves overlap
+			size := fileSize(t, f)
+			idle := readTable(t, f).Idle(size)
 			must(t, Grow(t.Context(), f, 2, by))
+			if is := fileSize(t, f); idle < by || is != size {
+				t.Errorf("the disk grew from %d bytes to %d, although %d lay idle", size, is, idle)
+			}
 			d, err := open(t, f)
 			must(t, err)
 			must(t, d.GrowFilesystem(t.Context(), 2))
@@ -61,4 +67,31 @@ func TestGrow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGrowFillsWhatLiesIdle: the disk grows only by what does not lie idle at its end.
+func TestGrowFillsWhatLiesIdle(t *testing.T) {
+	f := build(t, "gpt", 512, []part{{"size=100M", mkRoot, map[string]string{"etc/fstab": noQuota}}, {"size=20M", "mkfs.ext4 -q", map[string]string{"x": "y"}}})
+	before, sum := fileSize(t, f), listing(t, f, 2)
+	idle := readTable(t, f).Idle(before)
+	must(t, Grow(t.Context(), f, 1, idle+30*mib))
+	table, size := readTable(t, f), fileSize(t, f)
+	if size != before+30*mib || table.Idle(size) != 0 || table.Partitions[0].Size != 100*mib+idle+30*mib {
+		t.Errorf("a disk of %d bytes instead of %d, of which %d are idle, and a root of %d", size, before+30*mib, table.Idle(size), table.Partitions[0].Size)
+	}
+	if listing(t, f, 2) != sum {
+		t.Error("what lies behind holds other files")
+	}
+	d, err := open(t, f)
+	must(t, err)
+	must(t, d.Unmount())
+	must(t, d.Check(t.Context()))
+	must(t, d.Close())
+}
+
+func fileSize(t *testing.T, f *os.File) int64 {
+	t.Helper()
+	fi, err := f.Stat()
+	must(t, err)
+	return fi.Size()
 }

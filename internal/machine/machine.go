@@ -35,7 +35,8 @@ type Machine struct {
 	// Reopen closes the image and opens it again, as its /etc/fstab says then; Root, Facts and Image are
 	// new afterwards.
 	Reopen func(ctx context.Context) error
-	// Grow makes a partition and the filesystem mounted from it larger by some bytes, a multiple of 1 MiB.
+	// Grow makes a partition and the filesystem mounted from it larger by some bytes, a multiple of 1 MiB, and
+	// the disk by as much of that as does not lie idle at its end.
 	// The image is closed for that, and Root, Facts and Image are new afterwards.
 	Grow func(ctx context.Context, partition int, by int64) error
 	// SetIdentifiers gives the disk and all that lies on it other identifiers, which /etc/fstab must name

@@ -220,6 +220,7 @@ func (l loader) program(names ...string) string {
 // Run installs the programs, then writes the configuration, so that what generates it finds all.
 func (s ResetBoot) Run(ctx context.Context, m *machine.Machine) error {
 	l := newLoader(m, s.Args, s.SELinux)
+	was, _ := boot.Args(m.Root, m.Facts.Boot) // there may be no boot loader yet
 	if err := l.Root.MkdirAll(l.Dir, 0o755); err != nil {
 		return err
 	}
@@ -241,7 +242,11 @@ func (s ResetBoot) Run(ctx context.Context, m *machine.Machine) error {
 	if err := l.Root.WriteFile(l.Dir+"/grubenv", env, 0o644); err != nil {
 		return err
 	}
-	return l.configure(ctx, s.Args)
+	if err := l.configure(ctx, s.Args); err != nil {
+		return err
+	}
+	warnDropped(m, was)
+	return nil
 }
 
 // installEFI puts the programs of the image's packages and the configuration that leads to GRUB's own

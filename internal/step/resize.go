@@ -138,11 +138,15 @@ const growTries = 4
 // Run grows.
 func (s GrowDisk) Run(ctx context.Context, m *machine.Machine) error {
 	if s.Size > 0 {
-		_, size, err := tableOf(m)
-		if err != nil || s.Size == size {
+		table, size, err := tableOf(m)
+		if err != nil {
 			return err
 		}
-		return m.Grow(ctx, s.Partition, wholeMiB(s.Size)-wholeMiB(size))
+		by := wholeMiB(s.Size) - wholeMiB(size) + table.Idle(size) // what lies idle is filled too
+		if by == 0 {
+			return nil
+		}
+		return m.Grow(ctx, s.Partition, by)
 	}
 	for range growTries {
 		_, free, err := m.Space(s.MountPoint)
