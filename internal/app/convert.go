@@ -25,6 +25,7 @@ type ConvertOptions struct {
 	AllowBackingFile bool
 	Checksum         bool
 	NoClobber        bool // an older file of an output's name is never replaced
+	Root             RootChoice
 }
 
 // Convert writes an image in other formats without changing its content. But for the formats made of
@@ -133,7 +134,7 @@ func byKind(targets []target) (parts, whole []target) {
 // convertParts writes the outputs that are made of partitions. A worker looks into the image for what
 // is to be said of it, and works on a copy, whose filesystems it shrinks.
 func (o ConvertOptions) convertParts(ctx context.Context, before witness, format image.Format, targets []target, screen *ui.UI) error {
-	j := &job{Convert: true, Image: abs(o.ImageFile), Format: format, Version: Version, Now: buildTime(), Seed: seed.New(""), OnBase: onBase(format, targets)}
+	j := &job{Convert: true, Image: abs(o.ImageFile), Format: format, Root: o.Root, Version: Version, Now: buildTime(), Seed: seed.New(""), OnBase: onBase(format, targets)}
 	files, err := openFiles(CustomizeOptions{BuildDir: o.BuildDir}, j, targets)
 	if err != nil {
 		return err

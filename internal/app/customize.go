@@ -53,6 +53,7 @@ type CustomizeOptions struct {
 	NoClobber        bool // an older file of an output's name is never replaced
 	DryRun           bool
 	Seed             string // of identifiers and salts; random where empty
+	Root             RootChoice
 }
 
 // Customize changes a base image as the config says and writes the outputs: all of them, complete, or
@@ -120,7 +121,7 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 		Remake:  remake,
 		NewDisk: len(cfg.Storage.Disks) > 0,
 		OnBase:  len(cfg.Storage.Disks) == 0 && onBase(format, outputs),
-		Config:  doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format,
+		Config:  doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format, Root: o.Root,
 		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
 		Now: buildTime(), Fixed: o.Seed != "" && os.Getenv("SOURCE_DATE_EPOCH") != "", Version: Version, Seed: seed.New(o.Seed), Installs: cfg.OS.Packages.Adds(),
 	}, outputs, nil

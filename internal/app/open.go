@@ -23,7 +23,7 @@ func (w *worker) open(ctx context.Context, file *os.File, open opener) (*machine
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, err
 	}
-	d, err := open(ctx, file, root)
+	d, err := open(ctx, file, root, w.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (w *worker) open(ctx context.Context, file *os.File, open opener) (*machine
 }
 
 // opener is a way to open a disk.
-type opener func(context.Context, *os.File, string) (*image.Disk, error)
+type opener func(context.Context, *os.File, string, ...image.Choice) (*image.Disk, error)
 
 // opener is how the disk that the result lies on is opened.
 func (w *worker) opener() opener {

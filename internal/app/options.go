@@ -16,6 +16,9 @@ import (
 	"imagecustomizer/internal/step"
 )
 
+// RootChoice names the root of an image in which more than one filesystem could be it.
+type RootChoice = image.Choice
+
 // target is one output file that the user asked for.
 type target struct {
 	format   output.Format

@@ -14,7 +14,7 @@ func (w *worker) reopen(ctx context.Context, m *machine.Machine, change func(con
 	if err := m.Image.Leave(); err != nil {
 		return err
 	}
-	dir, later := w.disk.Root.Dir(), w.undo[2:]
+	dir, later, root := w.disk.Root.Dir(), w.undo[2:], w.disk.Chosen() // what it was found by may change
 	w.undo = append(disk.Stack{w.disk.Close}, later...)
 	if err := w.disk.Close(); err != nil {
 		return err
@@ -23,7 +23,7 @@ func (w *worker) reopen(ctx context.Context, m *machine.Machine, change func(con
 	if err := change(ctx); err != nil {
 		return err
 	}
-	d, err := w.opener()(ctx, w.file, dir)
+	d, err := w.opener()(ctx, w.file, dir, root)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type VerifyOptions struct {
 	BuildDir         string // for a copy of the image; empty for the system's temporary folder
 	Format           string // of what is printed: text or json
 	AllowBackingFile bool
+	Root             RootChoice
 }
 
 // Verify looks for reasons why an image would not boot. It works on a copy. What it finds goes to
@@ -48,7 +49,7 @@ func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Write
 		return err
 	}
 	defer disk.Close()
-	j := &job{Image: abs(o.ImageFile), Format: format, Verify: true, Version: Version, Now: buildTime()}
+	j := &job{Image: abs(o.ImageFile), Format: format, Root: o.Root, Verify: true, Version: Version, Now: buildTime()}
 	res, err := runWorker(ctx, j, sandbox.Spec{Files: []*os.File{disk}}, screen.Handle)
 	if err != nil {
 		return err

@@ -33,7 +33,8 @@ type job struct {
 	base       witness  // what its file was before it was read, for the supervisor alone
 	named      []string // files and folders that the config names, likewise
 	Format     image.Format
-	Remake     bool // the base image and all outputs are ISO images with the same system
+	Root       image.Choice // of the base image
+	Remake     bool         // the base image and all outputs are ISO images with the same system
 	NewDisk    bool
 	OnBase     bool // only what is written to the base image's disk takes space
 	Base       int  // file for the disk of the base image: fileDisk, unless that is to be a new disk

@@ -14,6 +14,16 @@ type sourceFlags struct {
 	DisableBaseImageRPMRepos bool     `name:"disable-base-image-rpm-repos" help:"Do not use the repositories that the image itself names."`
 }
 
+// rootFlags name the root of an image with more than one filesystem that could be it.
+type rootFlags struct {
+	RootDevice    string `help:"Partition of the image's root where it cannot be told which it is: its number, or a name as in fstab (UUID=..., LABEL=...)." placeholder:"DEVICE"`
+	RootSubvolume string `help:"Path of the btrfs subvolume that is the image's root, where it cannot be told." placeholder:"PATH"`
+}
+
+func (f rootFlags) choice() app.RootChoice {
+	return app.RootChoice{Device: f.RootDevice, Subvolume: f.RootSubvolume}
+}
+
 type customizeCmd struct {
 	BuildDir          string   `required:"" help:"Folder for temporary files; made if missing. Nothing stays in it." placeholder:"DIR"`
 	ConfigFile        string   `required:"" help:"Config file, YAML or JSON. Relative paths in it are relative to its folder." placeholder:"FILE"`
@@ -27,6 +37,7 @@ type customizeCmd struct {
 	COSICompressionLevel        int    `name:"cosi-compression-level" help:"Level of zstd for the formats cosi (default 9) and baremetal-image (default 22): 1 to 22." placeholder:"LEVEL"`
 
 	sourceFlags
+	rootFlags
 
 	PackageCacheDir  string `help:"Folder where package downloads are kept between runs. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
 	AllowBackingFile bool   `help:"Accept a base image that refers to further files (a backing file or an external data file)."`
@@ -44,6 +55,7 @@ func (c *customizeCmd) Run(s *session) error {
 		SplitFormat: c.OutputSplitPartitionsFormat, ShrinkFilesystems: c.ShrinkFilesystems, COSILevel: c.COSICompressionLevel,
 		RPMSources: c.RPMSource, DebSources: c.DebSource, NoBaseRepos: c.DisableBaseImageRPMRepos,
 		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, NoClobber: c.NoClobber, DryRun: c.DryRun, Seed: c.Seed,
+		Root: c.choice(),
 	}, s.ui, s.stdout)
 }
 
@@ -57,6 +69,8 @@ type convertCmd struct {
 	AllowBackingFile  bool     `help:"Accept an image that refers to further files."`
 	Checksum          bool     `help:"Write a .sha256 file beside each image."`
 	NoClobber         bool     `help:"Fail where an output exists already. Without it, an older file is replaced when the new one is complete."`
+
+	rootFlags
 }
 
 // Run converts an image.
@@ -64,7 +78,7 @@ func (c *convertCmd) Run(s *session) error {
 	return app.Convert(s.ctx, app.ConvertOptions{
 		ImageFile: c.ImageFile, OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat,
 		Outputs: c.Output, BuildDir: c.BuildDir, COSILevel: c.COSILevel, AllowBackingFile: c.AllowBackingFile,
-		Checksum: c.Checksum, NoClobber: c.NoClobber,
+		Checksum: c.Checksum, NoClobber: c.NoClobber, Root: c.choice(),
 	}, s.ui)
 }
 
@@ -84,12 +98,14 @@ type verifyCmd struct {
 	BuildDir         string `help:"Folder for the copy. Default: the system's temporary folder." placeholder:"DIR"`
 	Format           string `default:"text" enum:"text,json" help:"Form of what is found: text, or json (one finding a line)." placeholder:"FORMAT"`
 	AllowBackingFile bool   `help:"Accept an image that refers to further files."`
+
+	rootFlags
 }
 
 // Run verifies an image.
 func (c *verifyCmd) Run(s *session) error {
 	return app.Verify(s.ctx, app.VerifyOptions{
-		ImageFile: c.Image, BuildDir: c.BuildDir, Format: c.Format, AllowBackingFile: c.AllowBackingFile,
+		ImageFile: c.Image, BuildDir: c.BuildDir, Format: c.Format, AllowBackingFile: c.AllowBackingFile, Root: c.choice(),
 	}, s.ui, s.stdout)
 }
 

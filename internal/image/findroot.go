@@ -14,57 +14,40 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/disk"
-	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/rootfs"
 )
 
 // rootTypes are filesystems that can hold a root.
 var rootTypes = []string{"ext2", "ext3", "ext4", "xfs", "btrfs"}
 
-// candidate is a filesystem, or a subvolume of one, that holds an fstab.
-type candidate struct {
-	volume disk.Volume
-	subvol string // path of a btrfs subvolume; empty means the whole filesystem
-	fstab  disk.Fstab
-}
-
-func (c candidate) String() string {
-	if c.subvol == "" {
-		return fmt.Sprintf("partition %d", c.volume.Number)
-	}
-	return fmt.Sprintf("partition %d subvolume %s", c.volume.Number, c.subvol)
-}
-
-// findRoot looks into every filesystem for an fstab, mounting it read-only at dir. Exactly one must
-// have it.
+// findRoot looks into every filesystem for an fstab, mounting it read-only at dir, and chooses the one that
+// the system starts from.
 func (d *Disk) findRoot(ctx context.Context, dir string) (candidate, error) {
-	var found []candidate
+	var l look
 	var problems []error
 	for _, v := range d.Volumes {
 		if !slices.Contains(rootTypes, v.Content.Type) {
 			continue
 		}
-		c, err := d.lookInto(ctx, v, dir)
-		if err != nil {
+		if err := d.lookInto(ctx, v, dir, &l); err != nil {
 			problems = append(problems, fmt.Errorf("partition %d: %w", v.Number, err))
 		}
-		found = append(found, c...)
 	}
+	if d.choice != (Choice{}) {
+		return d.chosen(append(l.found, l.others...), problems)
+	}
+	if len(l.found) == 0 {
+		none := fmt.Errorf("no filesystem of the image has an /etc/fstab, by which its root is found; it has %s", d.describe())
+		return candidate{}, errors.Join(append([]error{none}, problems...)...)
+	}
+	found := d.likeliest(l)
 	if len(found) == 1 {
 		for _, p := range problems {
 			slog.Warn("a filesystem of the image is left alone: " + p.Error())
 		}
 		return found[0], nil
 	}
-	if len(found) == 0 {
-		none := fmt.Errorf("no filesystem of the image has an /etc/fstab, by which its root is found; it has %s", d.describe())
-		return candidate{}, errors.Join(append([]error{none}, problems...)...)
-	}
-	var names []string
-	for _, c := range found {
-		names = append(names, c.String())
-	}
-	return candidate{}, fmt.Errorf("which filesystem of the image is its root cannot be told: each of %s has an /etc/fstab", strings.Join(names, ", "))
+	return candidate{}, fmt.Errorf("which filesystem of the image is its root cannot be told: each of %s has an /etc/fstab; say which with %s", list(found), chooseBy)
 }
 
 // describe lists the partitions for an error, and says what cannot be opened.
@@ -81,42 +64,44 @@ func (d *Disk) describe() string {
 	return cmp.Or(strings.Join(list, ", "), "no partitions")
 }
 
-func (d *Disk) lookInto(ctx context.Context, v disk.Volume, dir string) (found []candidate, err error) {
+// lookInto adds what one filesystem has.
+func (d *Disk) lookInto(ctx context.Context, v disk.Volume, dir string, l *look) (err error) {
 	options := ""
 	if v.Content.Type == "btrfs" {
 		options = "subvol=/"
 	}
 	if err := d.replay(ctx, v); err != nil {
-		return nil, err
+		return err
 	}
 	unmount, err := mountUnwritten(d.device(v.Number), dir, v.Content.Type, options)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, unmount()) }()
-	subvols := []string{""}
+	trees := []subvolume{{}}
 	if v.Content.Type == "btrfs" {
-		more, err := subvolumes(ctx, dir)
-		if err != nil {
-			return nil, err
+		if trees, err = subvolumes(ctx, dir); err != nil {
+			return err
 		}
-		subvols = append(subvols, more...)
 	}
 	root, err := rootfs.New(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer root.Close()
-	for _, s := range subvols {
-		data, err := root.ReadFile(path.Join("/", s, "etc/fstab"))
+	for _, s := range trees {
+		l.readMenus(root, "/"+s.path)
+		data, err := root.ReadFile(path.Join("/", s.path, "etc/fstab"))
 		switch {
 		case err == nil:
-			found = append(found, candidate{v, s, disk.ParseFstab(string(data))})
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
-			return nil, err
+			l.found = append(l.found, candidate{volume: v, subvolume: s, fstab: disk.ParseFstab(string(data))})
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR):
+			l.others = append(l.others, candidate{volume: v, subvolume: s})
+		default:
+			return err
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // mountUnwritten mounts a filesystem that may be sealed: the kernel writes into an xfs even where it is mounted
@@ -137,20 +122,4 @@ func mountUnwritten(device, dir, fstype, options string) (unmount func() error, 
 	}
 	undo.Push(func() error { return disk.Unmount(dir) })
 	return undo.Undo, nil
-}
-
-// subvolumes lists the paths of a mounted btrfs's subvolumes.
-func subvolumes(ctx context.Context, dir string) ([]string, error) {
-	out, err := hostcmd.New("btrfs", "subvolume", "list", dir).Reading(dir).Output(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var paths []string
-	for line := range strings.Lines(out) {
-		if _, p, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " path "); ok {
-			paths = append(paths, p)
-		}
-	}
-	slices.Sort(paths)
-	return paths, nil
 }

@@ -55,32 +55,36 @@ type Disk struct {
 	held     *heldBoot
 	reseal   bool
 	readOnly bool
+	choice   Choice
 }
 
 // Open attaches a raw disk and mounts the tree of the system on it at the folder dir. It makes nodes
-// of the disk in the worker's /dev.
-func Open(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	return openDisk(ctx, dir, &Disk{file: file, node: diskName})
+// of the disk in the worker's /dev. The root is looked for, unless it is chosen.
+func Open(ctx context.Context, file *os.File, dir string, root ...Choice) (*Disk, error) {
+	return openDisk(ctx, dir, &Disk{file: file, node: diskName}, root)
 }
 
 // OpenToReseal is Open, but filesystems sealed by dm-verity are mounted for writing: each must be
 // sealed again.
-func OpenToReseal(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	return openDisk(ctx, dir, &Disk{file: file, node: diskName, reseal: true})
+func OpenToReseal(ctx context.Context, file *os.File, dir string, root ...Choice) (*Disk, error) {
+	return openDisk(ctx, dir, &Disk{file: file, node: diskName, reseal: true}, root)
 }
 
 // OpenOld is Open for a disk that a new one is to take the place of, which will have its names.
-func OpenOld(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	return openDisk(ctx, dir, &Disk{file: file, node: oldDiskName})
+func OpenOld(ctx context.Context, file *os.File, dir string, root ...Choice) (*Disk, error) {
+	return openDisk(ctx, dir, &Disk{file: file, node: oldDiskName}, root)
 }
 
 // OpenReadOnly is OpenOld for a file that is open for reading only. It fails where something would have
 // to be repaired first: a journal to be replayed, a damaged partition table.
-func OpenReadOnly(ctx context.Context, file *os.File, dir string) (*Disk, error) {
-	return openDisk(ctx, dir, &Disk{file: file, node: oldDiskName, readOnly: true})
+func OpenReadOnly(ctx context.Context, file *os.File, dir string, root ...Choice) (*Disk, error) {
+	return openDisk(ctx, dir, &Disk{file: file, node: oldDiskName, readOnly: true}, root)
 }
 
-func openDisk(ctx context.Context, dir string, d *Disk) (*Disk, error) {
+func openDisk(ctx context.Context, dir string, d *Disk, root []Choice) (*Disk, error) {
+	if len(root) > 0 {
+		d.choice = root[0]
+	}
 	d.Links = map[string]string{}
 	if err := d.open(ctx, d.file, dir); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -250,7 +254,7 @@ func (d *Disk) device(number int) string { return d.nodePath(partName(number)) }
 func (d *Disk) mountTree(ctx context.Context, root candidate, dir string) error {
 	options := ""
 	if root.volume.Content.Type == "btrfs" {
-		options = "subvol=/" + root.subvol
+		options = "subvol=/" + root.subvolume.path
 	}
 	kept := root.sealed() && !d.reseal
 	if err := d.mountVolume(ctx, root.volume, dir, options, kept); err != nil {

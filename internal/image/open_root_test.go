@@ -211,7 +211,6 @@ func TestDataDiskIsCovered(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	fstab := map[string]string{"etc/fstab": "UUID=" + rootID + " / ext4 defaults 0 1\n"}
 	withEntry := func(line string) []part {
 		return []part{{"size=100M", mkRoot, map[string]string{"etc/fstab": "UUID=" + rootID + " / ext4 defaults 0 1\n" + line}}}
 	}
@@ -228,7 +227,7 @@ func TestOpenRefuses(t *testing.T) {
 			"partition 2 with crypto_LUKS (encrypted images are not supported)",
 		},
 		"two roots": {
-			[]part{{"size=100M", "mkfs.ext4 -q", fstab}, {"size=100M", mkRoot, fstab}},
+			[]part{{"size=100M", "mkfs.ext4 -q", map[string]string{"etc/fstab": ""}}, {"size=100M", mkRoot, map[string]string{"etc/fstab": ""}}},
 			"each of partition 1, partition 2 has an /etc/fstab",
 		},
 		"two subvolumes": {
