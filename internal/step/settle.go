@@ -2,12 +2,15 @@ package step
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"path"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/rootfs"
 )
 
 // settled runs programs of the image that may change kernels and initramfs images, and then has the image make
@@ -33,10 +36,58 @@ func settled(ctx context.Context, m *machine.Machine, g initramfs.Guard, run fun
 			return err
 		}
 	}
-	if after.stale == "" || after.stale == before.stale {
+	if after.stale != "" && after.stale != before.stale {
+		if err := regenerate(ctx, m, after); err != nil {
+			return err
+		}
+	}
+	if after.modules == before.modules || after.modules == "" {
 		return nil
 	}
-	return regenerate(ctx, m, after)
+	return matchCore(ctx, m)
+}
+
+// matchCore puts GRUB's core for BIOS where the firmware finds it, made from the modules that are in /boot now. Programs
+// of the image cannot write to the disk, so that a package's own grub-install replaces the modules and then fails: a
+// core and modules that do not belong together end in GRUB's rescue prompt.
+func matchCore(ctx context.Context, m *machine.Machine) error {
+	if !boot.StartsGRUB(m.Disk) {
+		return nil
+	}
+	l := newLoader(m, nil, "")
+	area, found := l.biosArea()
+	if l.GRUB == nil || !found {
+		return fmt.Errorf("the run replaced GRUB's modules for BIOS, and how GRUB is put on the disk of %s is not known", m.Facts.Distro.Name)
+	}
+	m.Log.Info("GRUB's modules for BIOS are others than before; its core is made anew from them")
+	return l.installBIOS(ctx, area)
+}
+
+// biosPlaces are where GRUB has its modules for BIOS.
+var biosPlaces = []string{"/boot/grub/i386-pc", "/boot/grub2/i386-pc"}
+
+// biosState is a digest of GRUB's modules for BIOS; "" where there are none.
+func biosState(m *machine.Machine) (string, error) {
+	sum, files := sha256.New(), 0
+	for _, dir := range biosPlaces {
+		entries, _ := m.Root.ReadDir(dir)
+		for _, e := range entries {
+			if ext := path.Ext(e.Name()); ext != ".mod" && ext != ".img" {
+				continue
+			}
+			data, err := m.Root.ReadAs(rootfs.Program, path.Join(dir, e.Name()))
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(sum, "%s %d\n", e.Name(), len(data))
+			sum.Write(data)
+			files++
+		}
+	}
+	if files == 0 {
+		return "", nil
+	}
+	return string(sum.Sum(nil)), nil
 }
 
 // booted is what an image boots, as its boot loader and /boot have it.
@@ -44,10 +95,14 @@ type booted struct {
 	scheme  boot.Scheme
 	kernels []boot.Kernel
 	stale   string // what the menu lacks, where one is generated
+	modules string // digest of GRUB's modules for BIOS, which its core on the disk must match
 }
 
 func bootState(m *machine.Machine) (s booted, err error) {
 	if s.scheme, err = boot.Detect(m.Root); err != nil {
+		return s, err
+	}
+	if s.modules, err = biosState(m); err != nil {
 		return s, err
 	}
 	if s.kernels, err = boot.Kernels(m.Root); err != nil || s.scheme.Kind != boot.Mkconfig {
