@@ -60,6 +60,9 @@ func (w *worker) populate(ctx context.Context, n disk.LayoutMount) (err error) {
 			if err := filetree.Compare(ctx, roots[0], roots[1], o); err != nil {
 				return err
 			}
+			if err := filetree.Loosen(ctx, roots[0]); err != nil {
+				return err
+			}
 			return removeContent(roots[0])
 		}, from, to)
 	})

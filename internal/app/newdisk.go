@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -62,6 +63,9 @@ func (w *worker) copyTree(ctx context.Context, old, d *image.Disk) error {
 	}
 	report := progress("storage.disk", w.event)
 	o.Progress = func(done int64) { report(done, total) }
+	o.Parted = func(rel string) {
+		slog.Warn("a hard link cannot lead from one filesystem to another: the file is copied", "file", "/"+rel)
+	}
 	if err := filetree.Copy(ctx, from, to, o); err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ type comparer struct {
 	Options
 	a, b  *rootfs.Root
 	files chan pair
-	names map[inode]inode // of files with several names, from a to b
+	names map[named]inode // of files with several names, from a to b
 	fail  func(error)
 	ctx   context.Context
 }
@@ -35,7 +35,7 @@ type pair struct {
 func Compare(ctx context.Context, a, b *rootfs.Root, o Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c := &comparer{Options: o, a: a, b: b, files: make(chan pair, 256), names: map[inode]inode{}, fail: cancel, ctx: ctx}
+	c := &comparer{Options: o, a: a, b: b, files: make(chan pair, 256), names: map[named]inode{}, fail: cancel, ctx: ctx}
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(c.compareFiles)
@@ -183,6 +183,16 @@ func (c *comparer) metadata(dirA, dirB folder, p pair) error {
 	if err := c.linked(p); err != nil {
 		return err
 	}
+	if kind := a.Mode & unix.S_IFMT; kind == unix.S_IFREG || kind == unix.S_IFDIR {
+		fa, errA := dirA.flags(filepath.Base(p.rel))
+		fb, errB := dirB.flags(filepath.Base(p.rel))
+		if err := errors.Join(errA, errB); err != nil {
+			return fail("read the flags of", p.rel, err)
+		}
+		if fa != fb {
+			return differ(p.rel, "flags %#x instead of %#x", fb, fa)
+		}
+	}
 	return compareAttrs(dirA, dirB, p.rel)
 }
 
@@ -191,7 +201,7 @@ func (c *comparer) linked(p pair) error {
 	if p.a.Mode&unix.S_IFMT == unix.S_IFDIR || p.a.Nlink == 1 && p.b.Nlink == 1 {
 		return nil
 	}
-	from, to := inode{p.a.Dev, p.a.Ino}, inode{p.b.Dev, p.b.Ino}
+	from, to := named{inode{p.a.Dev, p.a.Ino}, p.b.Dev}, inode{p.b.Dev, p.b.Ino}
 	was, seen := c.names[from]
 	c.names[from] = to
 	if seen && was != to || p.a.Nlink == 1 {

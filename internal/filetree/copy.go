@@ -1,6 +1,7 @@
 // Package filetree copies a tree of files faithfully and compares two trees. A copy has the owners,
 // modes, times to the nanosecond, hard links, extended attributes (ACLs, capabilities and security
-// labels among them), special files and holes of its source, and no hole that the source lacks.
+// labels among them), flags (immutable, append-only), special files and holes of its source, and no hole that
+// the source lacks. A hard link that would lead from one filesystem to another becomes a file of its own.
 package filetree
 
 import (
@@ -30,6 +31,8 @@ type Options struct {
 	Tops []string
 	// Progress gets the bytes copied so far.
 	Progress func(done int64)
+	// Parted gets the further names of files with several, which were copied to a filesystem of their own.
+	Parted func(rel string)
 }
 
 func (o Options) fat(rel string) bool {
@@ -75,6 +78,13 @@ func parent(rel string) string {
 // inode identifies a file.
 type inode struct{ dev, ino uint64 }
 
+// named is a file with several names, as far as these lie on one filesystem of the copy: no hard link leads
+// out of that.
+type named struct {
+	inode
+	dst uint64 // device
+}
+
 // copier is the state of one copy.
 type copier struct {
 	Options
@@ -82,7 +92,9 @@ type copier struct {
 	files    chan entry
 	links    []link
 	dirs     []entry
-	first    map[inode]string // where a file with several names was copied to
+	first    map[named]string // where a file with several names was copied to
+	seen     map[inode]bool   // files with several names
+	fixed    []flagged
 	done     atomic.Int64
 	fail     func(error)
 	ctx      context.Context
@@ -100,7 +112,7 @@ type link struct{ from, to string }
 func Copy(ctx context.Context, src, dst *rootfs.Root, o Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c := &copier{Options: o, src: src, dst: dst, files: make(chan entry, 256), first: map[inode]string{}, fail: cancel, ctx: ctx}
+	c := &copier{Options: o, src: src, dst: dst, files: make(chan entry, 256), first: map[named]string{}, seen: map[inode]bool{}, fail: cancel, ctx: ctx}
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) + 1 {
 		wg.Go(c.copyFiles)
@@ -142,6 +154,9 @@ func (c *copier) content(from, to folder, rel string) (below []string, err error
 		return nil, fail("stat", rel, err)
 	}
 	c.dirs = append(c.dirs, entry{rel, st})
+	if err := c.note(from, ".", rel); err != nil {
+		return nil, err
+	}
 	if contains(c.Skip, rel) {
 		return nil, nil
 	}
@@ -182,15 +197,13 @@ func (c *copier) visit(from, to folder, rel string) (dir bool, err error) {
 		}
 		return true, nil
 	}
-	if e.st.Nlink > 1 {
-		id := inode{e.st.Dev, e.st.Ino}
-		if first, ok := c.first[id]; ok {
-			c.links = append(c.links, link{first, rel})
-			return false, nil
-		}
-		c.first[id] = rel
+	if linked, err := c.linked(to, e); linked || err != nil {
+		return false, err
 	}
 	if kind == unix.S_IFREG {
+		if err := c.note(from, name, rel); err != nil {
+			return false, err
+		}
 		select {
 		case c.files <- e:
 		case <-c.ctx.Done():
@@ -198,6 +211,27 @@ func (c *copier) visit(from, to folder, rel string) (dir bool, err error) {
 		return false, nil
 	}
 	return false, c.special(from, to, e, kind)
+}
+
+// linked tells whether an item is a further name of a file that was copied to the same filesystem.
+func (c *copier) linked(to folder, e entry) (bool, error) {
+	if e.st.Nlink < 2 {
+		return false, nil
+	}
+	there, err := to.stat(".")
+	if err != nil {
+		return false, fail("stat", parent(e.rel), err)
+	}
+	id := named{inode{e.st.Dev, e.st.Ino}, there.Dev}
+	if first, ok := c.first[id]; ok {
+		c.links = append(c.links, link{first, e.rel})
+		return true, nil
+	}
+	if c.seen[id.inode] && c.Parted != nil {
+		c.Parted(e.rel)
+	}
+	c.first[id], c.seen[id.inode] = e.rel, true
+	return false, nil
 }
 
 // special copies what is neither a folder nor a regular file.
@@ -232,6 +266,11 @@ func (c *copier) finish() error {
 	for i := len(c.dirs) - 1; i >= 0; i-- {
 		if err := c.folderAttributes(c.dirs[i]); err != nil {
 			return err
+		}
+	}
+	for _, f := range c.fixed { // nothing of theirs changes any more
+		if err := setFlags(c.dst, f.rel, f.flags); err != nil {
+			return fail("set the flags of", f.rel, err)
 		}
 	}
 	return nil

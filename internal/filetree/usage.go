@@ -18,14 +18,20 @@ type Usage struct {
 // Measure adds up what is in the tree below root, for each of the folders that a filesystem is
 // mounted at: a file belongs to the nearest of them. Tops holds "" for root itself.
 func Measure(ctx context.Context, root *rootfs.Root, o Options) (map[string]Usage, error) {
-	m := measurer{Options: o, root: root, seen: map[inode]bool{}, use: map[string]Usage{}}
+	m := measurer{Options: o, root: root, seen: map[counted]bool{}, use: map[string]Usage{}}
 	return m.use, m.folder(ctx, "", "")
+}
+
+// counted is a file that a filesystem has, whatever the number of its names there.
+type counted struct {
+	inode
+	top string
 }
 
 type measurer struct {
 	Options
 	root *rootfs.Root
-	seen map[inode]bool
+	seen map[counted]bool
 	use  map[string]Usage
 }
 
@@ -81,7 +87,7 @@ func (m measurer) content(ctx context.Context, dir folder, rel, top string) (bel
 }
 
 func (m measurer) add(st unix.Stat_t, top string) {
-	id := inode{st.Dev, st.Ino}
+	id := counted{inode{st.Dev, st.Ino}, top}
 	dir := st.Mode&unix.S_IFMT == unix.S_IFDIR
 	if !dir && m.seen[id] {
 		return
