@@ -8,7 +8,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/rootfs",
 	},
 	"it works on open folders of a tree, and on one name in them at a time, which is no link or not followed": {
-		"internal/filetree/folder.go", "internal/filetree/copy.go", "internal/filetree/attr.go",
+		"internal/filetree/folder.go", "internal/filetree/flags.go", "internal/filetree/copy.go", "internal/filetree/attr.go",
 	},
 	"it never sees an image": {
 		"cmd/docs", "internal/hostcmd", "internal/confine", "internal/cli", "internal/config", "internal/ui", "internal/hostfs",
