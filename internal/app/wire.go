@@ -151,6 +151,9 @@ var errCancelled = errors.New("interrupted")
 // runWorker has a worker do the job and reports its events. It returns when everything the worker
 // started has ended.
 func runWorker(ctx context.Context, j *job, spec sandbox.Spec, report func(ui.Event)) (*result, error) {
+	if os.Geteuid() != 0 {
+		return nil, &Failure{Code: ExitHost, Err: errors.New("root is needed for mounts and loop devices"), Hint: hostHint()}
+	}
 	var said bytes.Buffer
 	spec.Errors, spec.Shown = &said, j.reads()
 	w, err := sandbox.Start(spec)

@@ -136,7 +136,10 @@ func Watch(target string) (*Watched, error) {
 // written.
 func (m *Watched) Unmount() error {
 	err := unix.Syncfs(int(m.dir.Fd()))
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.EROFS):
+		err = fmt.Errorf("the kernel found the filesystem damaged, and made it read-only (its log says what is wrong): %w", err)
+	case err != nil:
 		err = fmt.Errorf("data of the filesystem at %s could not be written, and is lost: %w", rootfs.Shown(m.target), err)
 	}
 	m.dir.Close()

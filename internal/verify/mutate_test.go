@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // patient is an image that tests break, one thing at a time, and mend again.
@@ -61,7 +63,7 @@ func (p *patient) poke(at int64, data ...byte) {
 // write gives a file a content.
 func (p *patient) write(name, text string) {
 	p.t.Helper()
-	old, err := p.Root.ReadFile(name)
+	old, err := p.Root.ReadAs(rootfs.UnifiedImage, name)
 	if missing(err) {
 		p.undo = append(p.undo, func() { p.must(p.Root.Remove(name)) })
 	} else {

@@ -124,13 +124,13 @@ var cases = []broken{
 		}
 	}},
 	{name: "wrong link count", change: func(p *place) { p.debugfs("sif /etc/passwd links_count 7") }, status: 1, want: []string{"the filesystem of partition 2 has errors", "e2fsck -fn", "ref count is 7, should be 1"}},
-	{name: "used blocks marked free", change: func(p *place) { p.debugfs("freeb 600 40") }, status: 1, want: []string{"the filesystem of partition 2 has errors", "e2fsck -fn"}},
+	{name: "used blocks marked free", change: func(p *place) { p.debugfs("freeb 600 40") }, status: 1, want: []string{"the kernel found the filesystem damaged"}},
 	{name: "inode in use marked free", change: func(p *place) { p.debugfs("freei /etc/passwd") }, status: 1, want: []string{"partition 2"}},
 	{name: "wrong file type", change: func(p *place) { p.debugfs("sif /etc/group mode 0060644") }, status: 1, want: []string{"partition 2"}},
 	{name: "unknown feature of ext4", change: func(p *place) { p.debugfs("feature FEATURE_I30") }, status: 1, want: []string{"partition 2: mount the ext4 filesystem", "has features that this host's kernel does not know"}},
 	{name: "superblock damaged", change: func(p *place) {
 		p.patch(tinydisk.RootStart+1024+96, []byte{0xf7, 0xff, 0xff, 0xff})
-	}, status: 1, want: []string{"partition 2: mount the ext4 filesystem", "it is damaged: a checksum or structure is wrong"}},
+	}, status: 1, want: []string{"partition 2: the filesystem is damaged", "Superblock checksum does not match", "e2fsck -p"}},
 	{name: "group descriptors zeroed", change: func(p *place) { p.patch(tinydisk.RootStart+2048, make([]byte, 1024)) }, status: 1, want: []string{"partition 2"}},
 	{name: "superblock zeroed", change: func(p *place) { p.patch(tinydisk.RootStart+1024, make([]byte, 1024)) }, status: 1, want: []string{"no filesystem of the image has an /etc/fstab", "partition 2 with nothing known"}},
 	{name: "cluster of the EFI system partition in no file", change: func(p *place) {
@@ -228,12 +228,12 @@ var cases = []broken{
 		p.do(os.Symlink(p.dir, p.dir+"/folder"))
 		p.out = p.dir + "/folder/" + filepath.Base(p.image)
 	}, status: 2, want: []string{"is the base image, which is never modified"}},
-	{name: "output is the config file", change: func(p *place) { p.out = p.config }, status: 1, want: []string{"it is the same file as the input", "choose another name"}, check: func(p *place) {
+	{name: "output is the config file", change: func(p *place) { p.out = p.config }, status: 2, want: []string{"is the config file, which is never modified", "name another file"}, check: func(p *place) {
 		if data, _ := os.ReadFile(p.config); string(data) != goodConfig {
 			p.t.Error("the config file was overwritten")
 		}
 	}},
-	{name: "output is a folder", change: func(p *place) { p.do(os.Mkdir(p.out, 0o755)) }, status: 2, want: []string{"is a folder; name the file to write"}},
+	{name: "output is a folder", change: func(p *place) { p.do(os.Mkdir(p.out, 0o755)) }, status: 2, want: []string{"is a directory; name the file to write"}},
 	{name: "output below a file", change: func(p *place) { p.out = p.config + "/out.raw" }, status: 2, want: []string{"not a directory"}},
 	{name: "output in a folder of the kernel", change: func(p *place) { p.out = "/proc/out.raw" }, status: 1, want: []string{"/proc"}},
 	{name: "output is a device", change: func(p *place) { p.out = "/dev/null" }, status: 2, want: []string{"/dev/null"}},
