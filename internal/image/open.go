@@ -53,6 +53,7 @@ type Disk struct {
 	node     string // what the disk is called in the worker's /dev
 	undo     disk.Stack
 	held     *heldBoot
+	preened  map[int]bool // partitions whose filesystems were looked at before they were mounted
 	reseal   bool
 	readOnly bool
 	choice   Choice
@@ -330,6 +331,10 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Claim) error {
 	if err != nil {
 		return err
 	}
+	if v.Content.Type == "vfat" && d.mounted(*v) { // two staged copies would overwrite each other
+		slog.Warn("left alone: this partition is mounted elsewhere already", "mount", e.Target, "partition", v.Number)
+		return d.coverData(e.Target)
+	}
 	if v.Content.Type == "vfat" {
 		return d.mountFAT(ctx, e.Target, *v, target)
 	}
@@ -339,10 +344,14 @@ func (d *Disk) mountEntry(ctx context.Context, e disk.Claim) error {
 
 // mountVolume mounts a filesystem, without a byte of it being written where it is sealed.
 func (d *Disk) mountVolume(ctx context.Context, v disk.Volume, target, options string, sealed bool) error {
-	if !sealed {
+	if !sealed && !d.preened[v.Number] { // what is mounted, as where fstab has it twice, cannot be checked again
 		if err := d.preen(ctx, v); err != nil {
 			return fmt.Errorf("partition %d: %w", v.Number, err)
 		}
+		if d.preened == nil {
+			d.preened = map[int]bool{}
+		}
+		d.preened[v.Number] = true
 	}
 	if o := noReplay[v.Content.Type]; sealed && o != "" {
 		options = strings.TrimPrefix(options+","+o, ",")

@@ -73,6 +73,11 @@ func problemOf(m *machine.Machine, name, source string) string {
 			return fmt.Sprintf("%s would not be there at boot: %s is made anew", where, dir)
 		}
 	}
+	for _, dir := range m.Facts.Covered {
+		if real != path.Clean(name) && in(dir, real) { // a path without links is looked at before: see covered
+			return fmt.Sprintf("%s lies where /etc/fstab of the image mounts a disk that it gets where it runs (%s)", where, dir)
+		}
+	}
 	if m.Root.IsDir(name) {
 		return fmt.Sprintf("%s is a folder in the image, and cannot be replaced by the file %s", name, source)
 	}

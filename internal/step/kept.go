@@ -1,6 +1,7 @@
 package step
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -59,6 +60,18 @@ func (c *Config) covered(f *machine.Facts) (problems []plan.Problem) {
 			}
 		}
 	})
+	for i, u := range c.OS.Users {
+		home := path.Clean(cmp.Or(string(u.HomeDirectory), "/home/"+string(u.Name)))
+		for _, dir := range f.Covered {
+			if len(u.SSHPublicKeys)+len(u.SSHPublicKeyPaths) > 0 && in(dir, home) && !c.Storage.mountsAt(dir) {
+				problems = append(problems, plan.Problem{
+					Step: "os.users", Path: fmt.Sprintf("os.users[%d]", i),
+					Text: fmt.Sprintf("the keys of %s would lie in %s, where /etc/fstab of the image mounts a disk that it gets where it runs", u.Name, home),
+					Hint: "give the user a homeDirectory on the image's own disk",
+				})
+			}
+		}
+	}
 	return problems
 }
 

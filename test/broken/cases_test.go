@@ -152,7 +152,7 @@ var cases = []broken{
 		data, err := os.ReadFile(second)
 		p.do(err)
 		p.patch(tinydisk.ESPStart, data)
-	}, status: 1, want: []string{"each of partition 1, partition 2 has an /etc/fstab"}},
+	}, status: 1, want: []string{"mount /boot/efi", "no partition of the image is that"}},
 
 	// What the root holds.
 	{name: "no fstab", change: func(p *place) { p.files(tinydisk.Files{"/etc/fstab": ""}) }, status: 1, want: []string{"no filesystem of the image has an /etc/fstab", "partition 1 with vfat, partition 2 with ext4"}},
