@@ -40,6 +40,9 @@ func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Write
 	if format.Odd {
 		return &Failure{Code: ExitUsage, Err: errors.New("QEMU cannot read a VHDX with sectors of 4096 bytes; convert it to raw and boot that")}
 	}
+	if _, err := os.Lstat(o.Keep); o.Keep != "" && err == nil {
+		return &Failure{Code: ExitUsage, Err: fmt.Errorf("--keep %s: this file exists; name a new one", o.Keep)}
+	}
 	m, err := vm.Start(ctx, vm.Options{
 		Drive: vm.Drive(o.As), Keep: o.Keep,
 		Image: o.ImageFile, Format: format.Name, Backing: format.Backing, Firmware: vm.Firmware(o.Firmware),
@@ -53,7 +56,11 @@ func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Write
 	} else {
 		err = attended(ctx, m, keyboard)
 	}
-	return errors.Join(err, m.Close())
+	err = errors.Join(err, m.Close())
+	if errors.Is(err, context.Canceled) {
+		return &Failure{Code: ExitInterrupted, Err: errors.New("interrupted")}
+	}
+	return err
 }
 
 func untilLogin(ctx context.Context, m *vm.Machine, timeout time.Duration) error {

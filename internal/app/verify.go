@@ -51,6 +51,9 @@ func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Write
 	defer disk.Close()
 	j := &job{Image: abs(o.ImageFile), Format: format, Root: o.Root, Verify: true, Version: Version, Now: buildTime()}
 	res, err := runWorker(ctx, j, sandbox.Spec{Files: []*os.File{disk}}, screen.Handle)
+	if err != nil && o.Format == "json" && AsFailure(err).Code == ExitFailed {
+		err = errors.Join(err, printFindings(o.Format, []verify.Finding{{Check: "open", Text: err.Error()}}, stdout))
+	}
 	if err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	}
 	if err := engine.Run(ctx, p, m, w.event); err != nil {
 		if u, ok := errors.AsType[*plan.Unmet](err); ok {
-			return nil, refusal(w.doc, w.report, ExitFailed, u.Problems)
+			return nil, refusal(w.doc, w.report, ExitConfig, u.Problems)
 		}
 		return nil, err
 	}

@@ -16,7 +16,7 @@ var hostCode = byPlace(map[string][]string{
 	"it sees files with an image in them, and never what is in the image": {
 		"internal/cow", "internal/tempfile", "internal/vm",
 		"internal/image/copy.go:Convert", "internal/image/format.go:Probe", "internal/image/datasize.go:CountData", "internal/image/datasize.go:DataSize",
-		"internal/app/overlay.go:worker.overlay", "internal/app/overlay.go:onBase", "internal/app/worker.go:worker.lookAtBase",
+		"internal/app/overlay.go:worker.overlay", "internal/app/boot.go:Boot", "internal/app/overlay.go:onBase", "internal/app/worker.go:worker.lookAtBase",
 		"internal/liveos/medium.go:medium.at", "internal/liveos/loader.go:medium.espFiles",
 	},
 	"it builds the worker's root, before any image is there": {

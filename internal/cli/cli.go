@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -118,14 +119,17 @@ func oneConfig(parsed *kong.Context) error {
 
 // logApart refuses a log file that the command line names for anything else: opening the log empties it.
 func logApart(log string, args []string) error {
-	fi, err := os.Stat(log)
-	if log == "" || err != nil {
+	if log == "" {
 		return nil
 	}
+	fi, missing := os.Stat(log)
+	full, _ := filepath.Abs(log)
 	times := 0
 	for _, a := range args {
 		for _, path := range []string{a, a[strings.Index(a, "=")+1:]} {
-			if other, err := os.Stat(path); err == nil && os.SameFile(fi, other) {
+			other, err := os.Stat(path)
+			same, _ := filepath.Abs(path)
+			if missing == nil && err == nil && os.SameFile(fi, other) || same == full {
 				times++
 				break
 			}

@@ -106,8 +106,8 @@ os:
     content: |
       Welcome.
   services:
-    disable:
-    - cron
+    enable:
+    - systemd-networkd
   kernelCommandLine:
     extraCommandLine:
     - quiet

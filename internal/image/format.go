@@ -44,6 +44,7 @@ var unsupported = []struct{ magic, name string }{
 	{"\x28\xb5\x2f\xfd", "zstd"},
 	{"BZh", "bzip2"},
 	{"PK\x03\x04", "zip"},
+	{"cosi-marker\x00", "COSI"}, // a tar archive, whose first name this is
 }
 
 // Probe tells the format of an image file and checks that the file is whole, as far as its headers

@@ -81,6 +81,11 @@ func (c *Serial) WaitFor(ctx context.Context, re *regexp.Regexp) ([]string, erro
 
 // expect is WaitFor that also returns the text between the last match and this one.
 func (c *Serial) expect(ctx context.Context, re *regexp.Regexp) (before string, groups []string, err error) {
+	return c.expectNamed(ctx, re, re.String())
+}
+
+// expectNamed is expect that says in errors what was waited for.
+func (c *Serial) expectNamed(ctx context.Context, re *regexp.Regexp, name string) (before string, groups []string, err error) {
 	for {
 		c.mu.Lock()
 		before, groups = c.match(re)
@@ -90,12 +95,12 @@ func (c *Serial) expect(ctx context.Context, re *regexp.Regexp) (before string, 
 			return before, groups, nil
 		}
 		if end != nil {
-			return "", nil, c.failed("wait for "+re.String(), end)
+			return "", nil, c.failed("wait for "+name, end)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return "", nil, c.failed("wait for "+re.String(), context.Cause(ctx))
+			return "", nil, c.failed("wait for "+name, context.Cause(ctx))
 		}
 	}
 }

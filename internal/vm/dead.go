@@ -34,7 +34,7 @@ var loginOrDead = func() *regexp.Regexp {
 
 // WaitLogin waits until the guest asks for a user name. A boot that has stopped for good ends it with the reason.
 func (c *Serial) WaitLogin(ctx context.Context) error {
-	groups, err := c.WaitFor(ctx, loginOrDead)
+	_, groups, err := c.expectNamed(ctx, loginOrDead, "a login prompt")
 	if err != nil || groups[1] != "" {
 		return err
 	}
