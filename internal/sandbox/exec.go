@@ -89,6 +89,9 @@ func command(root string, c *hostcmd.Cmd, own, report *os.File, options []Option
 	text, _ := json.Marshal(o) // plain strings cannot fail
 	inside := *c
 	inside.Label, inside.Unconfined = c.String(), "it fences itself in before it becomes a program of the image"
+	if inside.Stdin == nil { // of /dev/null it would get ours, whose mode and owner it could change
+		inside.Stdin = strings.NewReader("")
+	}
 	if inside.Env == nil {
 		inside.Env = hostcmd.DefaultEnv
 	}

@@ -59,6 +59,9 @@ func hide(dir string, paths []string) error {
 			err = unix.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "size=0")
 		default:
 			err = unix.Mount("/dev/null", path, "", unix.MS_BIND, "")
+			if err == nil { // or its mode and owner could be changed, for the worker too
+				err = unix.Mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NOEXEC, "")
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("hide %s from the image: %w", path, err)

@@ -22,6 +22,9 @@ for d in /tmp /run /dev/shm; do echo "size $d $(stat -f -c %b $d)"; done
 find /proc -maxdepth 2 -regex "/proc/[0-9].*" -prune -o -type f -perm /222 -print | while read f; do
   [ -f "$f" ] && (: >> "$f") 2>/dev/null && echo "writable $f"
 done
+for f in /proc/self/fd/0 /proc/self/fd/1 $(find /proc /dev -maxdepth 1 -type c); do
+  case $(readlink -f $f) in *pipe:*) continue;; esac; m=$(stat -Lc %a $f); chmod $m $f 2>/dev/null && echo "changed $f"
+done
 for f in kcore keys kallsyms sysrq-trigger slabinfo kmsg; do [ ! -f /proc/$f ] || [ -z "$(head -c 1 /proc/$f | tr '\0' x)" ] || echo "shown $f"; done
 perl -e 'for $f (0..63) { for $t (1, 2, 3, 5) { socket($s, $f, $t, 0) and print "socket $f\n" } }
   for $p (0..31) { socket($s, 16, 3, $p) and print "netlink $p\n" }'
@@ -88,7 +91,7 @@ func tooMuch(f []string) string {
 		if value == strconv.Itoa(unix.NETLINK_AUDIT) {
 			return "the host's audit can be talked to"
 		}
-	case "writable", "shown":
+	case "writable", "shown", "changed":
 		return "it reaches the host"
 	}
 	return ""
