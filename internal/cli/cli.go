@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"imagecustomizer/internal/app"
+	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/printable"
 	"imagecustomizer/internal/ui"
@@ -66,7 +68,7 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 	case exited >= 0:
 		return exited
 	case err != nil:
-		fmt.Fprintf(stderr, "imagecustomizer: %v\nRun \"imagecustomizer --help\" for the flags.\n", err)
+		fmt.Fprintf(stderr, "imagecustomizer: %s\n", misused(parser, args, err))
 		return app.ExitUsage
 	}
 	if err := oneConfig(parsed); err != nil {
@@ -85,6 +87,23 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 	defer screen.Close()
 	slog.SetDefault(screen.Logger())
 	return finish(parsed.Run(&session{ctx: ctx, ui: screen, stdout: printable.Writer(stdout), tty: stdout}), screen)
+}
+
+// misused says what is wrong with the command line, and where the flags are listed. Without a command the flags are
+// those of customize.
+func misused(parser *kong.Kong, args []string, err error) string {
+	var names []string
+	for _, n := range parser.Model.Children {
+		names = append(names, n.Name)
+	}
+	command := "customize"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		if !slices.Contains(names, args[0]) {
+			return fmt.Sprintf("there is no command %q: %s", args[0], config.DidYouMean(args[0], names, "the commands are "+strings.Join(names, ", ")))
+		}
+		command = args[0]
+	}
+	return fmt.Sprintf("%v\nRun \"imagecustomizer %s --help\" for the flags.", err, command)
 }
 
 // options are how a command is shown. Commands that work on an image keep a log.

@@ -170,9 +170,9 @@ func (f Format) Contradicts(path string) (Format, bool) {
 	return usual, f.Shares == "" || !strings.HasSuffix(strings.ToLower(path), f.Shares)
 }
 
-// nearest is the known spelling at most two edits away from name, or empty.
+// nearest is the known spelling that differs from name in a third of its letters at most, or empty.
 func nearest(name string) string {
-	best, least := "", 3
+	best, least := "", 1+max(1, len(name)/3)
 	for _, f := range formats {
 		for _, n := range append([]string{f.Name}, f.Aliases...) {
 			if d := distance(strings.ToLower(name), n); d < least {
