@@ -247,9 +247,9 @@ func TestFailures(t *testing.T) {
 		status        int
 		want          []string
 	}{
-		"script":          {"scripts: {postCustomization: [{name: mine, content: 'echo the reason >&2; exit 9'}]}", image, nil, 1, []string{"script mine", "the reason", "exit status 9", "scripts.postCustomization"}},
+		"script":          {"scripts: {postCustomization: [{name: mine, content: 'echo the reason >&2; exit 9'}]}", image, nil, 1, []string{"script mine", "the reason", "exit status 9"}},
 		"told password":   {"os: {users: [{name: bob, password: {type: plain-text, value: correct horse}}]}\nscripts: {postCustomization: [{content: 'echo correct horse is out >&2; exit 9'}]}", image, nil, 1, []string{"*** is out"}},
-		"unknown service": {"os: {services: {enable: [nonsense]}}", image, nil, 1, []string{"no service nonsense"}},
+		"unknown service": {"os: {services: {enable: [nonsense]}}", image, nil, 3, []string{"no service nonsense"}},
 		"missing package": {"os: {packages: {install: [nonsense-package]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 3, []string{"no source has a package nonsense-package"}},
 		"failing package": {"os: {packages: {install: [fixture-broken]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"this package refuses"}},
 		"no room":         {"os: {packages: {install: [fixture-large]}}", image, []string{"--deb-source", broken, "--disable-base-image-rpm-repos"}, 1, []string{"the packages need 97274 MiB", "storage.resizeDisk"}},
