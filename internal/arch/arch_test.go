@@ -28,8 +28,8 @@ var layers = []layer{
 	{names: []string{"internal/image"}},
 	{names: []string{"internal/distro", "internal/disk", "internal/boot", "internal/vm", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
-	{names: []string{"internal/cow", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree"}},
-	{names: []string{"internal/rootfs", "internal/hostcmd", "internal/seed", "internal/tempfile", "internal/printable"}},
+	{names: []string{"internal/cow", "internal/kargs", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree"}},
+	{names: []string{"internal/rootfs", "internal/hostcmd", "internal/grub", "internal/efi", "internal/seed", "internal/tempfile", "internal/printable"}},
 	{names: []string{"internal/confine"}},
 }
 

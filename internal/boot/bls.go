@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"imagecustomizer/internal/kargs"
 )
 
 // entry is a boot loader entry file (Boot Loader Specification, type 1): lines of a key, blanks and
@@ -55,24 +57,24 @@ func keyValue(line string) (key, value string) {
 
 // options is the number of the line whose options count. By the specification all lines together
 // do; GRUB's blscfg reads the first only. -1 where there is none.
-func (e entry) options(grub bool) int {
+func (e entry) options(byGRUB bool) int {
 	found := e.find("options")
 	switch {
 	case len(found) == 0:
 		return -1
-	case grub:
+	case byGRUB:
 		return found[0]
 	}
 	return found[len(found)-1]
 }
 
 // args are the arguments of the entry that its loader passes on.
-func (e entry) args(grub bool) (Cmdline, error) {
+func (e entry) args(byGRUB bool) (kargs.Cmdline, error) {
 	text := strings.Join(e.values("options"), " ")
-	if i := e.options(grub); grub && i >= 0 {
+	if i := e.options(byGRUB); byGRUB && i >= 0 {
 		_, text = keyValue(e.lines[i])
 	}
-	args, err := SplitArgs(text)
+	args, err := kargs.Split(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: options: %w", e.file, err)
 	}
@@ -80,33 +82,33 @@ func (e entry) args(grub bool) (Cmdline, error) {
 }
 
 // add puts the arguments that the entry lacks at the end of its options.
-func (e entry) add(args []string, grub bool) (entry, error) {
-	have, err := e.args(grub)
+func (e entry) add(args []string, byGRUB bool) (entry, error) {
+	have, err := e.args(byGRUB)
 	if err != nil {
 		return e, err
 	}
-	more, err := join(have.missing(args), entryCarrier(grub))
+	more, err := entryCarrier(byGRUB).Join(have.Missing(args))
 	if err != nil || more == "" {
 		return e, err
 	}
 	lines := append([]string(nil), e.lines...)
-	if i := e.options(grub); i >= 0 {
+	if i := e.options(byGRUB); i >= 0 {
 		body := strings.TrimRight(lines[i], entryBlanks)
 		lines[i] = body + " " + more + lines[i][len(body):]
 		return entry{e.file, lines}, nil
 	}
 	options := "options "
-	if grub { // what GRUB uses for an entry without options
+	if byGRUB { // what GRUB uses for an entry without options
 		options += "$default_kernelopts "
 	}
 	return parseEntry(e.file, line(e.text())+options+more+"\n"), nil
 }
 
-func entryCarrier(grub bool) carrier {
-	if grub {
-		return grubEntry
+func entryCarrier(byGRUB bool) kargs.Carrier {
+	if byGRUB {
+		return kargs.GRUBEntry
 	}
-	return plain
+	return kargs.Plain
 }
 
 // readEntries reads the entries of a folder that boot a kernel of this system, but those for rescue. Several may
@@ -157,7 +159,7 @@ func entryEdits(files Files, s Scheme, args, drop []string) (edits []edit, err e
 			if err != nil {
 				return nil, err
 			}
-			own = have.missing(args)
+			own = have.Missing(args)
 		}
 		changed, err := e.add(own, s.grub())
 		if err != nil {
@@ -181,7 +183,7 @@ func entryEdits(files Files, s Scheme, args, drop []string) (edits []edit, err e
 	return append(append(edits, later...), d.edits()...), err
 }
 
-func cmdlineEdit(files Files, args []string, grub bool) ([]edit, error) {
+func cmdlineEdit(files Files, args []string, byGRUB bool) ([]edit, error) {
 	text, err := files.ReadFile(kernelCmdline)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -189,11 +191,11 @@ func cmdlineEdit(files Files, args []string, grub bool) ([]edit, error) {
 	if err != nil {
 		return nil, err
 	}
-	have, err := SplitArgs(string(text))
+	have, err := kargs.Split(string(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kernelCmdline, err)
 	}
-	more, err := join(Cmdline(have).missing(args), entryCarrier(grub))
+	more, err := entryCarrier(byGRUB).Join(kargs.Cmdline(have).Missing(args))
 	if err != nil || more == "" {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"imagecustomizer/internal/kargs"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -157,7 +159,7 @@ func el8Files(dir, env string) memory {
 	})
 	if env != "" {
 		block := envHeader + "saved_entry=a-1\nkernelopts=" + env + "\n"
-		_ = files.WriteFile(dir+"/grubenv", []byte(block+strings.Repeat("#", envSize-len(block))), 0o644)
+		_ = files.WriteFile(dir+"/grubenv", []byte(block+strings.Repeat("#", 1024-len(block))), 0o644)
 	}
 	return files
 }
@@ -186,7 +188,7 @@ func TestSharedArguments(t *testing.T) {
 			}
 			if env != "" {
 				block := files.text(t, dir+"/grubenv")
-				if !strings.Contains(block, "\nkernelopts=root=UUID=1 ro quiet x=1 net.ifnames=0 \n") || len(block) != envSize {
+				if !strings.Contains(block, "\nkernelopts=root=UUID=1 ro quiet x=1 net.ifnames=0 \n") || len(block) != 1024 {
 					t.Errorf("%s: %q", dir, block)
 				}
 			}
@@ -201,7 +203,7 @@ func TestSharedArguments(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := Args(files, s)
-			if want := Cmdline(got); err != nil || !want.Has("ro") || want.Has("quiet") || !slices.Contains(got, "x=2") ||
+			if want := kargs.Cmdline(got); err != nil || !want.Has("ro") || want.Has("quiet") || !slices.Contains(got, "x=2") ||
 				slices.Contains(got, "x=1") || !slices.Contains(got, "root=/dev/mapper/root") || slices.Contains(got, "root=UUID=1") {
 				t.Errorf("%s: %q, %v", dir, got, err)
 			}
@@ -245,7 +247,7 @@ func FuzzEntry(f *testing.F) {
 		}
 		again := parseEntry("x", changed.text())
 		have, err := again.args(grub)
-		if err != nil || len(have.missing([]string{arg})) > 0 {
+		if err != nil || len(have.Missing([]string{arg})) > 0 {
 			t.Errorf("%q: %q lacks %q (%v)", text, changed.text(), arg, err)
 		}
 		if len(again.find("linux")) != len(e.find("linux")) {

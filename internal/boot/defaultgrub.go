@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"imagecustomizer/internal/grub"
+	"imagecustomizer/internal/kargs"
 )
 
 const (
@@ -64,7 +67,7 @@ func (d *defaults) read(files Files, name string) error {
 		return err
 	}
 	d.texts[name], d.old[name] = string(text), string(text)
-	if _, err := assignments(string(text)); err != nil {
+	if _, err := grub.Assignments(string(text)); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
@@ -82,22 +85,22 @@ func (d *defaults) add(args []string) error {
 		return err
 	}
 	if strings.Contains(d.value(normalEntry), "$kernelopts") || strings.Contains(d.value(normalEntry), "${kernelopts}") {
-		return d.append(normalEntry, normal.missing(args))
+		return d.append(normalEntry, normal.Missing(args))
 	}
-	if err := d.append(everyEntry, every.missing(args)); err != nil {
+	if err := d.append(everyEntry, every.Missing(args)); err != nil {
 		return err
 	}
-	return d.append(normalEntry, append(every.Add(args...), normal...).missing(args))
+	return d.append(normalEntry, append(every.Add(args...), normal...).Missing(args))
 }
 
 // args are the kernel arguments in a variable, whose value is text of a GRUB script.
-func (d *defaults) args(variable string) (Cmdline, error) {
-	words, err := grubLine(d.value(variable))
+func (d *defaults) args(variable string) (kargs.Cmdline, error) {
+	words, err := grub.Words(d.value(variable))
 	if err != nil {
 		file, _ := d.last(variable)
 		return nil, fmt.Errorf("%s: %s: %w", file, variable, err)
 	}
-	return literalArgs(words), nil
+	return kargs.Literal(words), nil
 }
 
 // value is what the variable holds when all files have been read.
@@ -105,24 +108,24 @@ func (d *defaults) value(variable string) string {
 	values := map[string]string{}
 	for _, name := range d.names {
 		for _, a := range d.assignments(name) {
-			values[a.name] = a.evaluate(d.texts[name], values)
+			values[a.Name] = a.Evaluate(d.texts[name], values)
 		}
 	}
 	return values[variable]
 }
 
 // assignments of a file, which was found readable before.
-func (d *defaults) assignments(name string) []assignment {
-	found, _ := assignments(d.texts[name])
+func (d *defaults) assignments(name string) []grub.Assignment {
+	found, _ := grub.Assignments(d.texts[name])
 	return found
 }
 
 // last is the assignment that holds in the end, and its file; without any, the main file.
-func (d *defaults) last(variable string) (file string, last *assignment) {
+func (d *defaults) last(variable string) (file string, last *grub.Assignment) {
 	file = defaultsFile
 	for _, name := range d.names {
 		for _, a := range d.assignments(name) {
-			if a.name == variable {
+			if a.Name == variable {
 				file, last = name, &a
 			}
 		}
@@ -137,12 +140,12 @@ func (d *defaults) remove(names []string) {
 	for _, name := range d.names {
 		text := d.texts[name]
 		for _, a := range slices.Backward(d.assignments(name)) { // from the end, so that places stay right
-			if a.name != everyEntry && a.name != normalEntry {
+			if a.Name != everyEntry && a.Name != normalEntry {
 				continue
 			}
-			for _, g := range slices.Backward(a.value) {
-				if g.quote != 0 {
-					text = text[:g.start] + drop.without(text[g.start:g.end]) + text[g.end:]
+			for _, g := range slices.Backward(a.Value) {
+				if g.Quote != 0 {
+					text = text[:g.Start] + drop.without(text[g.Start:g.End]) + text[g.End:]
 				}
 			}
 		}
@@ -153,7 +156,7 @@ func (d *defaults) remove(names []string) {
 // without drops words, each with the blanks before it or, at the beginning, behind it.
 func (r Replacement) without(text string) string {
 	for _, w := range slices.Backward(plainWord.FindAllStringIndex(text, -1)) {
-		if !r.drops(keyOf(text[w[0]:w[1]])) {
+		if !r.drops(kargs.Name(text[w[0]:w[1]])) {
 			continue
 		}
 		before, after := text[:w[0]], text[w[1]:]
@@ -170,7 +173,7 @@ func (d *defaults) append(variable string, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	more, err := join(args, grubScript)
+	more, err := kargs.GRUBScript.Join(args)
 	if err != nil {
 		return err
 	}
@@ -178,11 +181,11 @@ func (d *defaults) append(variable string, args []string) error {
 	text := d.texts[file]
 	switch {
 	case a == nil:
-		d.texts[file] = ended(text) + variable + "=" + quoteIn(0, more) + "\n"
-	case a.conditional: // it may not be what holds: add behind it, whatever that is
-		d.texts[file] = ended(text) + variable + `="$` + variable + " " + quoteIn('"', more) + "\"\n"
+		d.texts[file] = ended(text) + variable + "=" + grub.QuoteIn(0, more) + "\n"
+	case a.Conditional: // it may not be what holds: add behind it, whatever that is
+		d.texts[file] = ended(text) + variable + `="$` + variable + " " + grub.QuoteIn('"', more) + "\"\n"
 	default:
-		d.texts[file] = a.insert(text, more, kernelopts)
+		d.texts[file] = a.Insert(text, more, kernelopts)
 	}
 	return nil
 }
@@ -212,12 +215,12 @@ func (d *defaults) repairKernelopts() {
 		text := d.texts[name]
 		for i, found := 0, d.assignments(name); i < len(found); i++ {
 			a := found[len(found)-1-i] // from the end, so that places stay right
-			if a.name != everyEntry && a.name != normalEntry {
+			if a.Name != everyEntry && a.Name != normalEntry {
 				continue
 			}
-			for j := len(a.value) - 1; j >= 0; j-- {
-				if g := a.value[j]; g.quote != '\'' {
-					text = text[:g.start] + exposedKernelopts.ReplaceAllString(text[g.start:g.end], `$1\$2`) + text[g.end:]
+			for j := len(a.Value) - 1; j >= 0; j-- {
+				if g := a.Value[j]; g.Quote != '\'' {
+					text = text[:g.Start] + exposedKernelopts.ReplaceAllString(text[g.Start:g.End], `$1\$2`) + text[g.End:]
 				}
 			}
 		}

@@ -12,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"imagecustomizer/internal/grub"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/kargs"
 )
 
 func run(t *testing.T, program string, args ...string) error {
@@ -63,7 +65,7 @@ func sourced(t *testing.T, shell string, files memory) (every, normal string) {
 // arrived are the arguments that the kernel of a normal entry gets.
 func arrived(t *testing.T, every, normal string) []string {
 	t.Helper()
-	args, err := throughGrub(strings.NewReplacer("$kernelopts", "opts", "${kernelopts}", "opts").Replace(every + " " + normal))
+	args, err := throughGRUB(strings.NewReplacer("$kernelopts", "opts", "${kernelopts}", "opts").Replace(every + " " + normal))
 	if err != nil {
 		t.Fatalf("%q %q: %v", every, normal, err)
 	}
@@ -124,8 +126,8 @@ func TestDefaultsReachTheKernel(t *testing.T) {
 				t.Fatal(err)
 			}
 			every, normal := sourced(t, shell, files)
-			got := Cmdline(arrived(t, every, normal))
-			if missing := got.missing(awkward); len(missing) > 0 {
+			got := kargs.Cmdline(arrived(t, every, normal))
+			if missing := got.Missing(awkward); len(missing) > 0 {
 				t.Errorf("%q are missing in %q", missing, got)
 			}
 			if !slices.Contains(got, "old") {
@@ -133,7 +135,7 @@ func TestDefaultsReachTheKernel(t *testing.T) {
 			}
 			if strings.Contains(name, "Azure") && !strings.HasSuffix(normal, "kernelopts") && !strings.HasSuffix(normal, "{kernelopts}") {
 				t.Errorf("kernelopts is not last: %q", normal)
-			} else if first, err := throughGrub(every); !strings.Contains(name, "Azure") && (err != nil || len(Cmdline(first).missing(awkward)) > 0) {
+			} else if first, err := throughGRUB(every); !strings.Contains(name, "Azure") && (err != nil || len(kargs.Cmdline(first).Missing(awkward)) > 0) {
 				t.Errorf("the recovery entry gets %q only, %v", first, err)
 			}
 			if change, err := Edit(files, s, awkward); err != nil || change.Files != nil {
@@ -199,7 +201,7 @@ func TestRandomArgumentsReachTheKernel(t *testing.T) {
 			t.Fatal(err)
 		}
 		every, normal := sourced(t, "/bin/sh", files)
-		got := Cmdline(arrived(t, every, normal)).of("k")
+		got := slices.DeleteFunc(arrived(t, every, normal), func(a string) bool { return kargs.Name(a) != "k" })
 		if d := cmp.Diff(args, got); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
@@ -207,7 +209,7 @@ func TestRandomArgumentsReachTheKernel(t *testing.T) {
 }
 
 func grubScriptTakes(arg string) bool {
-	_, err := grubScript.write(arg)
+	_, err := kargs.GRUBScript.Write(arg)
 	return err == nil
 }
 
@@ -271,7 +273,7 @@ func FuzzDefaults(f *testing.F) {
 		if err != nil || err2 != nil {
 			t.Fatalf("%q: %q cannot be read: %v %v", text, d.texts[defaultsFile], err, err2)
 		}
-		if missing := append(every, normal...).missing([]string{arg}); len(missing) > 0 {
+		if missing := append(every, normal...).Missing([]string{arg}); len(missing) > 0 {
 			t.Errorf("%q: %q lacks %q", text, d.texts[defaultsFile], arg)
 		}
 		once := d.texts[defaultsFile]
@@ -297,4 +299,10 @@ func TestForceRoot(t *testing.T) {
 	if files.text(t, "/etc/default/grub") != "GRUB_TIMEOUT=0\n" || files.text(t, "/etc/default/grub.d/50-off.cfg") != "GRUB_FORCE_PARTUUID=\n" {
 		t.Error("what forces no root is changed")
 	}
+}
+
+// throughGRUB is what the kernel makes of the words of a GRUB linux command.
+func throughGRUB(text string) ([]string, error) {
+	words, err := grub.Words(text)
+	return kargs.Literal(words), err
 }

@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"imagecustomizer/internal/grub"
+	"imagecustomizer/internal/kargs"
 )
 
 // Change is what an edit did, and what is left to do: a program of the image to run.
@@ -98,15 +101,15 @@ func configEdits(files Files, config string, args []string) ([]edit, error) {
 	if err != nil {
 		return nil, err
 	}
-	script, err := ParseScript(string(data))
+	script, err := grub.Parse(string(data))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", config, err)
 	}
 	text := script.Text
-	kernels := script.kernels(files, variables(files, config, script))
-	for i := len(kernels) - 1; i >= 0; i-- { // from the end, so that places stay right
-		if text, err = kernels[i].insertArgs(text, args); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", config, kernels[i].Line, err)
+	linux := kernels(files, script, variables(files, config, script))
+	for i := len(linux) - 1; i >= 0; i-- { // from the end, so that places stay right
+		if text, err = insertArgs(linux[i], text, args); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", config, linux[i].Line, err)
 		}
 	}
 	return []edit{{config, text, 0o600}}, nil
@@ -127,7 +130,7 @@ func Verify(files Files, s Scheme, args []string) error {
 		return fmt.Errorf("no boot entry was found (%s)", s)
 	}
 	for _, l := range lines {
-		if missing := l.kernelArgs().missing(args); len(missing) > 0 {
+		if missing := l.kernelArgs().Missing(args); len(missing) > 0 {
 			return fmt.Errorf("%s:%d: this boot entry lacks the kernel argument %s, or a later one overrules it; if the entry was written by hand, add it there: %s",
 				l.file, l.number, missing[0], strings.TrimSpace(l.text))
 		}
@@ -153,11 +156,11 @@ type bootLine struct {
 	file   string
 	number int // from 1
 	text   string
-	args   Cmdline
+	args   kargs.Cmdline
 }
 
 // kernelArgs are the arguments for the kernel: those behind -- are for init.
-func (l bootLine) kernelArgs() Cmdline {
+func (l bootLine) kernelArgs() kargs.Cmdline {
 	for i, a := range l.args {
 		if a == "--" {
 			return l.args[:i]
@@ -167,13 +170,13 @@ func (l bootLine) kernelArgs() Cmdline {
 }
 
 func bootLines(files Files, s Scheme) ([]bootLine, error) {
-	script := &Script{}
+	script := &grub.Script{}
 	if s.grub() {
 		data, err := files.ReadFile(s.Config)
 		if err != nil {
 			return nil, err
 		}
-		if script, err = ParseScript(string(data)); err != nil {
+		if script, err = grub.Parse(string(data)); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Config, err)
 		}
 	}
@@ -184,8 +187,8 @@ func bootLines(files Files, s Scheme) ([]bootLine, error) {
 	return configLines(files, s.Config, script, variables)
 }
 
-func configLines(files Files, config string, script *Script, variables map[string]string) (lines []bootLine, err error) {
-	for _, c := range script.kernels(files, variables) {
+func configLines(files Files, config string, script *grub.Script, variables map[string]string) (lines []bootLine, err error) {
+	for _, c := range kernels(files, script, variables) {
 		l, err := configLine(config, script.Text, c, variables)
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", config, c.Line, err)
@@ -195,13 +198,13 @@ func configLines(files Files, config string, script *Script, variables map[strin
 	return lines, nil
 }
 
-func configLine(config, text string, c *Command, variables map[string]string) (l bootLine, err error) {
+func configLine(config, text string, c *grub.Command, variables map[string]string) (l bootLine, err error) {
 	last := c.Words[len(c.Words)-1]
 	l = bootLine{file: config, number: c.Line, text: text[c.Words[0].Start:last.End]}
-	for _, w := range c.args() {
+	for _, w := range c.Args() {
 		args := []string{w.Value()}
 		if !w.Literal() {
-			if args, err = SplitArgs(w.Expand(variables)); err != nil {
+			if args, err = kargs.Split(w.Expand(variables)); err != nil {
 				return l, err
 			}
 		}
@@ -228,14 +231,14 @@ func entryLines(files Files, s Scheme, variables map[string]string) (lines []boo
 
 // variables are GRUB's, as its environment block and its configuration set them. Conditions are not
 // evaluated: what comes first holds, as in "if it is not loaded, then set".
-func variables(files Files, config string, script *Script) map[string]string {
+func variables(files Files, config string, script *grub.Script) map[string]string {
 	found := map[string]string{}
 	load := func(name string) {
 		data, err := files.ReadFile(name)
 		if err != nil {
 			return
 		}
-		env, err := ParseEnv(data)
+		env, err := grub.ParseEnv(data)
 		if err != nil {
 			return
 		}
@@ -263,4 +266,30 @@ func first(m map[string]string, key, value string) {
 	if _, there := m[key]; !there {
 		m[key] = value
 	}
+}
+
+// kernels returns the commands of a script that load a kernel of this system in a normal entry.
+func kernels(files Files, s *grub.Script, variables map[string]string) (found []*grub.Command) {
+	for _, c := range s.Linux() {
+		if !c.Recovery() {
+			found = append(found, c)
+		}
+	}
+	return ownOf(files, found, func(c *grub.Command) string { return c.Words[1].Expand(variables) })
+}
+
+// insertArgs puts arguments that a kernel command lacks before its $kernelopts, which boot-time
+// settings of the image go into and which must stay last, or at its end.
+func insertArgs(c *grub.Command, text string, args []string) (string, error) {
+	missing, err := kargs.GRUBScript.Join(kargs.Literal(c.Args()).Missing(args))
+	if err != nil || missing == "" {
+		return text, err
+	}
+	for _, w := range c.Args() {
+		if w.Value() == "${kernelopts}" && !w.Literal() {
+			return text[:w.Start] + missing + " " + text[w.Start:], nil
+		}
+	}
+	end := c.Words[len(c.Words)-1].End
+	return text[:end] + " " + missing + text[end:], nil
 }

@@ -18,8 +18,8 @@ func ForceRoot(files Files, s Scheme, partUUID string) error {
 	}
 	for _, name := range d.names {
 		for _, a := range slices.Backward(d.assignments(name)) { // from the end, so that places stay right
-			if text := d.texts[name]; a.name == forcedRoot && text[a.start:a.end] != "" {
-				d.texts[name] = text[:a.start] + partUUID + text[a.end:]
+			if text := d.texts[name]; a.Name == forcedRoot && text[a.Start:a.End] != "" {
+				d.texts[name] = text[:a.Start] + partUUID + text[a.End:]
 			}
 		}
 	}

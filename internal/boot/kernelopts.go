@@ -7,6 +7,9 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"imagecustomizer/internal/grub"
+	"imagecustomizer/internal/kargs"
 )
 
 // sharedName is the variable that the entries of EL 8 and of early Fedora 30s take their arguments from, and that the
@@ -36,11 +39,11 @@ func sharedEdits(files Files, config string, alter func(args string) (string, er
 	if err != nil {
 		return nil, "", err
 	}
-	script, err := ParseScript(string(data))
+	script, err := grub.Parse(string(data))
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", config, err)
 	}
-	var changes []change
+	var changes []grub.Edit
 	for _, c := range script.Find("set") {
 		for _, w := range c.Words[1:] {
 			old, ok := strings.CutPrefix(w.Value(), sharedName+"=")
@@ -54,11 +57,11 @@ func sharedEdits(files Files, config string, alter func(args string) (string, er
 			if value == "" {
 				value = text
 			}
-			changes = append(changes, change{w.Start, w.End, sharedName + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(text) + `"`})
+			changes = append(changes, grub.Edit{Start: w.Start, End: w.End, Text: sharedName + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(text) + `"`})
 		}
 	}
 	if len(changes) > 0 {
-		edits = append(edits, edit{config, apply(string(data), changes), 0o600})
+		edits = append(edits, edit{config, grub.Apply(string(data), changes), 0o600})
 	}
 	return edits, value, nil
 }
@@ -71,7 +74,7 @@ func sharedInEnv(files Files, name string, alter func(string) (string, error)) (
 	if err != nil {
 		return nil, "", err
 	}
-	env, err := ParseEnv(data)
+	env, err := grub.ParseEnv(data)
 	if err != nil {
 		return nil, "", nil // nothing that GRUB would load
 	}
@@ -93,11 +96,11 @@ func sharedInEnv(files Files, name string, alter func(string) (string, error)) (
 // addShared adds the arguments that the shared ones lack.
 func addShared(args []string) func(string) (string, error) {
 	return func(old string) (string, error) {
-		have, err := SplitArgs(old)
+		have, err := kargs.Split(old)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", sharedName, err)
 		}
-		more, err := join(Cmdline(have).missing(args), grubEntry)
+		more, err := kargs.GRUBEntry.Join(kargs.Cmdline(have).Missing(args))
 		if err != nil || more == "" {
 			return old, err
 		}
@@ -108,7 +111,7 @@ func addShared(args []string) func(string) (string, error) {
 
 // inShared is the replacement of shared arguments.
 func (r Replacement) inShared(old string) (string, error) {
-	more, err := join(r.all(), grubEntry)
+	more, err := kargs.GRUBEntry.Join(r.all())
 	if err != nil {
 		return "", err
 	}

@@ -5,6 +5,9 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"imagecustomizer/internal/grub"
+	"imagecustomizer/internal/kargs"
 )
 
 // Medium is a boot medium that an image's boot entries are rewritten for. It holds the kernels, and
@@ -28,7 +31,7 @@ func (m Medium) Rewrite(files Files, s Scheme) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	script, err := ParseScript(string(data))
+	script, err := grub.Parse(string(data))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", s.Config, err)
 	}
@@ -43,35 +46,22 @@ func (m Medium) Rewrite(files Files, s Scheme) (string, error) {
 			return "", err
 		}
 	}
-	return r.apply(script.Text), nil
-}
-
-// replacement is new text for a part of a script.
-type replacement struct {
-	start, end int
-	text       string
+	return grub.Apply(script.Text, r.changes), nil
 }
 
 type rewriter struct {
 	Medium
 	variables map[string]string
-	changes   []replacement
+	changes   []grub.Edit
 	kernel    Kernel // of the linux command seen last
 }
 
-func (r *rewriter) apply(text string) string {
-	for _, c := range slices.Backward(r.changes) {
-		text = text[:c.start] + c.text + text[c.end:]
-	}
-	return text
-}
-
 // replace replaces the words of a command from the n-th on.
-func (r *rewriter) replace(c *Command, n int, text string) {
-	r.changes = append(r.changes, replacement{c.Words[n].Start, c.Words[len(c.Words)-1].End, text})
+func (r *rewriter) replace(c *grub.Command, n int, text string) {
+	r.changes = append(r.changes, grub.Edit{Start: c.Words[n].Start, End: c.Words[len(c.Words)-1].End, Text: text})
 }
 
-func (r *rewriter) command(c *Command) error {
+func (r *rewriter) command(c *grub.Command) error {
 	switch name := c.Name(); name {
 	case "search", "search.fs_uuid", "search.fs_label", "search.file":
 		r.replace(c, 0, r.search(searchVariable(c)))
@@ -96,7 +86,7 @@ func (r *rewriter) search(variable string) string {
 }
 
 // searchVariable is what a search command sets.
-func searchVariable(c *Command) string {
+func searchVariable(c *grub.Command) string {
 	for i, w := range c.Words {
 		v := w.Value()
 		name, found := strings.CutPrefix(v, "--set=")
@@ -115,7 +105,7 @@ func searchVariable(c *Command) string {
 }
 
 // set keeps a script from naming the disk as GRUB's root, and says where the kernels are.
-func (r *rewriter) set(c *Command) {
+func (r *rewriter) set(c *grub.Command) {
 	for i, w := range c.Words[1:] {
 		switch name, _, _ := strings.Cut(w.Value(), "="); name {
 		case "root":
@@ -128,7 +118,7 @@ func (r *rewriter) set(c *Command) {
 
 // linux rewrites the command that loads a kernel. A kernel that is not on the medium, such as a
 // rescue copy, is replaced by the default one.
-func (r *rewriter) linux(c *Command) error {
+func (r *rewriter) linux(c *grub.Command) error {
 	if len(c.Words) < 2 || strings.Contains(c.Words[1].Value(), "memtest") {
 		return nil
 	}
@@ -139,37 +129,37 @@ func (r *rewriter) linux(c *Command) error {
 			r.kernel = k
 		}
 	}
-	own := c.args()
-	r.changes = append(r.changes, replacement{c.Words[0].Start, c.Words[1].End, "linux " + r.kernel.Image})
+	own := c.Args()
+	r.changes = append(r.changes, grub.Edit{Start: c.Words[0].Start, End: c.Words[1].End, Text: "linux " + r.kernel.Image})
 	for _, w := range own {
 		if r.drops(w.Value()) {
-			r.changes = append(r.changes, replacement{w.Start, w.End, ""})
+			r.changes = append(r.changes, grub.Edit{Start: w.Start, End: w.End, Text: ""})
 		}
 	}
-	more, err := join(r.missing(own), grubScript)
+	more, err := kargs.GRUBScript.Join(r.missing(own))
 	end := c.Words[len(c.Words)-1].End
-	r.changes = append(r.changes, replacement{end, end, strings.TrimRight(" "+more, " ")})
+	r.changes = append(r.changes, grub.Edit{Start: end, End: end, Text: strings.TrimRight(" "+more, " ")})
 	return err
 }
 
 // missing are the medium's arguments that an entry lacks, given those it keeps.
-func (r *rewriter) missing(own []Word) []string {
-	var kept Cmdline
-	for _, a := range literalArgs(own) {
+func (r *rewriter) missing(own []grub.Word) []string {
+	var kept kargs.Cmdline
+	for _, a := range kargs.Literal(own) {
 		if !r.drops(a) {
 			kept = append(kept, a)
 		}
 	}
-	return kept.missing(r.Args)
+	return kept.Missing(r.Args)
 }
 
 func (r *rewriter) drops(arg string) bool {
-	return slices.Contains(r.Omit, arg) || Cmdline(r.Drop).Has(keyOf(arg))
+	return slices.Contains(r.Omit, arg) || kargs.Cmdline(r.Drop).Has(kargs.Name(arg))
 }
 
 // entries writes the boot loader entries into the script: GRUB finds their files neither on every
 // medium nor over the network. The newest comes first, as with blscfg.
-func (r *rewriter) entries(files Files, s Scheme, script *Script) error {
+func (r *rewriter) entries(files Files, s Scheme, script *grub.Script) error {
 	found, err := readEntries(files, s.Entries)
 	if err != nil {
 		return err
@@ -185,18 +175,17 @@ func (r *rewriter) entries(files Files, s Scheme, script *Script) error {
 	for _, c := range script.Find("blscfg") {
 		r.replace(c, 0, "set default=0\n"+b.String())
 	}
-	slices.SortStableFunc(r.changes, func(a, b replacement) int { return a.start - b.start })
 	return nil
 }
 
 func (r *rewriter) entry(e entry) (string, error) {
-	words, err := grubLine(strings.Join(e.values("options"), " "))
+	words, err := grub.Words(strings.Join(e.values("options"), " "))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", e.file, err)
 	}
-	var args Cmdline
+	var args kargs.Cmdline
 	for _, w := range words {
-		more, err := SplitArgs(w.Expand(r.variables))
+		more, err := kargs.Split(w.Expand(r.variables))
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", e.file, err)
 		}
@@ -214,7 +203,7 @@ func (r *rewriter) entry(e entry) (string, error) {
 
 // MenuEntry is a GRUB menu entry for a kernel.
 func MenuEntry(title string, k Kernel, args []string) (string, error) {
-	line, err := join(args, grubScript)
+	line, err := kargs.GRUBScript.Join(args)
 	if err != nil {
 		return "", err
 	}
@@ -225,5 +214,5 @@ func MenuEntry(title string, k Kernel, args []string) (string, error) {
 // LiveArgs are the arguments that an image's normal entry has on the medium.
 func (m Medium) LiveArgs(files Files, s Scheme) ([]string, error) {
 	args, err := Args(files, s)
-	return slices.DeleteFunc(Cmdline(args), (&rewriter{Medium: m}).drops).Add(m.Args...), err
+	return slices.DeleteFunc(kargs.Cmdline(args), (&rewriter{Medium: m}).drops).Add(m.Args...), err
 }

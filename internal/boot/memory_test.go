@@ -66,6 +66,8 @@ func output(t *testing.T, program string, args ...string) string {
 	return out
 }
 
+const envHeader = "# GRUB Environment Block\n"
+
 // awkward are arguments that a careless writer loses or changes, and that every carrier but boot
 // entries under GRUB can carry.
 var awkward = []string{

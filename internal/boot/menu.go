@@ -5,6 +5,9 @@ import (
 	"maps"
 	"path"
 	"strings"
+
+	"imagecustomizer/internal/grub"
+	"imagecustomizer/internal/kargs"
 )
 
 // Place is a file as a boot loader names it: by its path in a filesystem.
@@ -27,7 +30,7 @@ type Entry struct {
 	Line    int // of the kernel's arguments
 	Kernel  Ref
 	Initrds []Ref
-	Args    Cmdline
+	Args    kargs.Cmdline
 }
 
 // Menu is everything that the configuration of a boot loader names.
@@ -69,7 +72,7 @@ func ReadConfig(files Files, name string) (*Menu, error) {
 }
 
 // entry reads a boot loader entry. Its paths are those of the filesystem that the loader found.
-func (m *Menu) entry(files Files, name, root string, known map[string]string, grub bool) error {
+func (m *Menu) entry(files Files, name, root string, known map[string]string, byGRUB bool) error {
 	text, err := files.ReadFile(name)
 	if err != nil {
 		return err
@@ -78,11 +81,11 @@ func (m *Menu) entry(files Files, name, root string, known map[string]string, gr
 	if len(e.find("linux")) == 0 {
 		return nil // boots an EFI program
 	}
-	args, err := entryArgs(e, known, grub)
+	args, err := entryArgs(e, known, byGRUB)
 	if err != nil {
 		return err
 	}
-	found := Entry{File: name, Line: e.options(grub) + 1, Args: args}
+	found := Entry{File: name, Line: e.options(byGRUB) + 1, Args: args}
 	place := func(line int, text string) Ref {
 		return Ref{File: name, Line: line + 1, Place: Place{root, text}}
 	}
@@ -100,15 +103,15 @@ func (m *Menu) entry(files Files, name, root string, known map[string]string, gr
 }
 
 // entryArgs are the arguments of an entry, with GRUB's variables in their place.
-func entryArgs(e entry, known map[string]string, grub bool) (args Cmdline, err error) {
-	raw, err := e.args(grub)
-	if err != nil || !grub {
+func entryArgs(e entry, known map[string]string, byGRUB bool) (args kargs.Cmdline, err error) {
+	raw, err := e.args(byGRUB)
+	if err != nil || !byGRUB {
 		return raw, err
 	}
 	for _, a := range raw {
 		expanded := []string{a}
 		if value, ok := known[variableOf(a)]; ok {
-			if expanded, err = SplitArgs(value); err != nil {
+			if expanded, err = kargs.Split(value); err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", e.file, a, err)
 			}
 		}
@@ -143,15 +146,15 @@ func (m *Menu) script(files Files, name string) (*follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	script, err := ParseScript(string(data))
+	script, err := grub.Parse(string(data))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	top := &follower{m, name, script.Text, variables(files, name, script)}
 	delete(top.variables, "root")
-	scopes := map[*Command]*follower{nil: top}
+	scopes := map[*grub.Command]*follower{nil: top}
 	// A menu entry runs when the whole script has run.
-	if err := top.follow(script.Commands, func(c *Command) *follower {
+	if err := top.follow(script.Commands, func(c *grub.Command) *follower {
 		if c.Entry == nil {
 			return top
 		}
@@ -159,7 +162,7 @@ func (m *Menu) script(files Files, name string) (*follower, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return top, top.follow(script.Commands, func(c *Command) *follower {
+	return top, top.follow(script.Commands, func(c *grub.Command) *follower {
 		if c.Entry == nil {
 			return nil
 		}
@@ -168,7 +171,7 @@ func (m *Menu) script(files Files, name string) (*follower, error) {
 }
 
 // scope is the state in an entry, which begins with that of what it stands in.
-func scope(scopes map[*Command]*follower, entry *Command) *follower {
+func scope(scopes map[*grub.Command]*follower, entry *grub.Command) *follower {
 	if s := scopes[entry]; s != nil {
 		return s
 	}
@@ -178,7 +181,7 @@ func scope(scopes map[*Command]*follower, entry *Command) *follower {
 	return &s
 }
 
-func (f *follower) follow(commands []*Command, of func(*Command) *follower) error {
+func (f *follower) follow(commands []*grub.Command, of func(*grub.Command) *follower) error {
 	for _, c := range commands {
 		if in := of(c); in != nil {
 			if err := in.command(c); err != nil {
@@ -189,7 +192,7 @@ func (f *follower) follow(commands []*Command, of func(*Command) *follower) erro
 	return nil
 }
 
-func (f *follower) command(c *Command) error {
+func (f *follower) command(c *grub.Command) error {
 	switch name := c.Name(); {
 	case name == "set" && len(c.Words) > 1:
 		f.set(c.Words[1].Expand(f.variables))
@@ -225,7 +228,7 @@ var searchKinds = map[string]string{
 }
 
 // search notes what a search command looks for, and the variable that it sets.
-func (f *follower) search(c *Command) {
+func (f *follower) search(c *grub.Command) {
 	kind, wanted, variable := searchKinds[c.Name()], "", ""
 	hint := false
 	for i, w := range c.Words[1:] {
@@ -265,7 +268,7 @@ func (f *follower) search(c *Command) {
 	}
 }
 
-func (f *follower) linux(c *Command) error {
+func (f *follower) linux(c *grub.Command) error {
 	if len(c.Words) < 2 || strings.Contains(c.Words[1].Value(), "memtest") {
 		return nil
 	}
@@ -277,7 +280,7 @@ func (f *follower) linux(c *Command) error {
 	return nil
 }
 
-func (f *follower) initrd(c *Command) {
+func (f *follower) initrd(c *grub.Command) {
 	n := len(f.menu.Entries)
 	if n == 0 {
 		return
@@ -291,12 +294,12 @@ func (f *follower) initrd(c *Command) {
 }
 
 // ref is the file that a word of a command names.
-func (f *follower) ref(c *Command, w Word) Ref {
+func (f *follower) ref(c *grub.Command, w grub.Word) Ref {
 	text := w.Expand(f.variables)
 	r := Ref{File: f.file, Line: c.Line, Place: Place{f.variables["root"], text}}
-	for _, p := range w.parts {
-		if _, set := f.variables[p.text]; p.kind == variablePart && !set && p.text != "root" {
-			r.Unset = p.text
+	for _, name := range w.Variables() {
+		if _, set := f.variables[name]; !set && name != "root" {
+			r.Unset = name
 		}
 	}
 	if inner, rest, ok := strings.Cut(strings.TrimPrefix(text, "("), ")"); ok && strings.HasPrefix(text, "(") {

@@ -3,6 +3,8 @@ package boot
 import (
 	"testing"
 
+	"imagecustomizer/internal/kargs"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -72,7 +74,7 @@ menuentry memtest { linux16 /memtest.bin; }
 	want := []Entry{
 		{File: f, Line: 4, Kernel: ref(4, "UUID=A", "/a"), Initrds: []Ref{ref(5, "UUID=A", "/a.img"), ref(5, "UUID=A", "/a2.img")}},
 		{File: f, Line: 7, Kernel: ref(7, "UUID=TOP", "/b")},
-		{File: f, Line: 10, Kernel: ref(10, "hd0,msdos1", "/d"), Initrds: []Ref{ref(10, "UUID=C", "/d.img")}, Args: Cmdline{"x=1", "y=2 3"}},
+		{File: f, Line: 10, Kernel: ref(10, "hd0,msdos1", "/d"), Initrds: []Ref{ref(10, "UUID=C", "/d.img")}, Args: kargs.Cmdline{"x=1", "y=2 3"}},
 	}
 	if diff := cmp.Diff(want, menu.Entries); diff != "" {
 		t.Error(diff)
@@ -100,7 +102,7 @@ func TestMenuVariables(t *testing.T) {
 	if len(e.Initrds) != 1 || e.Initrds[0].Unset != "mariner_initrd" {
 		t.Errorf("%+v", e.Initrds)
 	}
-	want := Cmdline{"rd.auto=1", "root=PARTUUID=5678", "ro", "quiet", "lockdown=integrity", "net.ifnames=0"}
+	want := kargs.Cmdline{"rd.auto=1", "root=PARTUUID=5678", "ro", "quiet", "lockdown=integrity", "net.ifnames=0"}
 	if diff := cmp.Diff(want, e.Args); diff != "" {
 		t.Error(diff)
 	}

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"imagecustomizer/internal/grub"
+	"imagecustomizer/internal/kargs"
 )
 
 // Replacement is what Replace changes in every boot entry.
@@ -58,31 +61,17 @@ func (r Replacement) edits(files Files, s Scheme) ([]edit, error) {
 	return []edit{{s.Config, text, 0o600}}, nil
 }
 
-// change is new text for a part of a file.
-type change struct {
-	start, end int
-	text       string
-}
-
-func apply(text string, changes []change) string {
-	slices.SortStableFunc(changes, func(a, b change) int { return b.start - a.start }) // from the end
-	for _, c := range changes {
-		text = text[:c.start] + c.text + text[c.end:]
-	}
-	return text
-}
-
 // inScript changes the arguments of a GRUB script's kernel commands. A root that a variable names is
 // changed where the variable is set.
 func (r Replacement) inScript(text string) (string, error) {
-	script, err := ParseScript(text)
+	script, err := grub.Parse(text)
 	if err != nil {
 		return "", err
 	}
-	var changes []change
+	var changes []grub.Edit
 	variables := map[string]bool{}
-	for _, c := range script.linux() {
-		for _, w := range c.args() {
+	for _, c := range script.Linux() {
+		for _, w := range c.Args() {
 			if name, ok := r.rootVariable(w); ok {
 				variables[name] = true
 			}
@@ -96,25 +85,15 @@ func (r Replacement) inScript(text string) (string, error) {
 	for _, c := range script.Find("set") {
 		for _, w := range c.Words[1:] {
 			if name, _, ok := strings.Cut(w.Value(), "="); ok && variables[name] {
-				changes = append(changes, change{w.Start, w.End, name + "=" + r.Root})
+				changes = append(changes, grub.Edit{Start: w.Start, End: w.End, Text: name + "=" + r.Root})
 			}
 		}
 	}
-	return apply(text, changes), nil
-}
-
-// linux returns all commands that load a Linux kernel.
-func (s *Script) linux() (found []*Command) {
-	for _, c := range s.Find("linux", "linuxefi", "linux16") {
-		if len(c.Words) > 1 && !strings.Contains(c.Words[1].Value(), "memtest") {
-			found = append(found, c)
-		}
-	}
-	return found
+	return grub.Apply(text, changes), nil
 }
 
 // rootVariable is the variable that a word takes the root from.
-func (r Replacement) rootVariable(w Word) (string, bool) {
+func (r Replacement) rootVariable(w grub.Word) (string, bool) {
 	value := w.Value()
 	name, ok := strings.CutPrefix(value, "root=${")
 	return strings.TrimSuffix(name, "}"), ok && r.Root != "" && !w.Literal() && strings.HasSuffix(name, "}")
@@ -122,22 +101,22 @@ func (r Replacement) rootVariable(w Word) (string, bool) {
 
 // inCommand changes one kernel command: what is dropped goes with the blank before it, what is added
 // stands before $kernelopts or at the end.
-func (r Replacement) inCommand(c *Command) (changes []change, err error) {
-	more, err := join(r.Add, grubScript)
+func (r Replacement) inCommand(c *grub.Command) (changes []grub.Edit, err error) {
+	more, err := kargs.GRUBScript.Join(r.Add)
 	if err != nil {
 		return nil, err
 	}
 	place, rooted := c.Words[len(c.Words)-1].End, r.Root == ""
-	for i, w := range c.args() {
+	for i, w := range c.Args() {
 		_, variable := r.rootVariable(w)
-		switch key := keyOf(w.Value()); {
+		switch key := kargs.Name(w.Value()); {
 		case variable:
 			rooted = true
 		case key == "root" && r.Root != "":
 			rooted = true
-			changes = append(changes, change{w.Start, w.End, "root=" + r.Root})
+			changes = append(changes, grub.Edit{Start: w.Start, End: w.End, Text: "root=" + r.Root})
 		case r.drops(key):
-			changes = append(changes, change{c.Words[i+1].End, w.End, ""})
+			changes = append(changes, grub.Edit{Start: c.Words[i+1].End, End: w.End, Text: ""})
 		case w.Value() == "${kernelopts}" && !w.Literal():
 			place = c.Words[i+1].End
 		}
@@ -148,16 +127,16 @@ func (r Replacement) inCommand(c *Command) (changes []change, err error) {
 	if more == "" {
 		return changes, nil
 	}
-	return append(changes, change{place, place, " " + more}), nil
+	return append(changes, grub.Edit{Start: place, End: place, Text: " " + more}), nil
 }
 
 func (r Replacement) drops(key string) bool {
-	return slices.ContainsFunc(slices.Concat(r.Drop, r.Add), func(name string) bool { return keyOf(name) == key })
+	return slices.ContainsFunc(slices.Concat(r.Drop, r.Add), func(name string) bool { return kargs.Name(name) == key })
 }
 
 // entryEdits changes boot loader entries, those for rescue too.
 func (r Replacement) entryEdits(files Files, s Scheme) (edits []edit, err error) {
-	more, err := join(r.all(), entryCarrier(s.grub()))
+	more, err := entryCarrier(s.grub()).Join(r.all())
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +179,7 @@ func (r Replacement) keep(options string) (kept []string) {
 		quoted = quoted != (c == '"')
 		return !quoted && (c == ' ' || c == '\t')
 	}) {
-		key := keyOf(unquote(w))
+		key := kargs.Name(kargs.Unquote(w))
 		if !r.drops(key) && (key != "root" || r.Root == "") {
 			kept = append(kept, w)
 		}

@@ -9,7 +9,7 @@ import (
 // ResetEntries gives every boot loader entry these arguments and no other, and has it name kernel and
 // initramfs below prefix, where the boot loader finds /boot. Entries for rescue are reset too.
 func ResetEntries(files Files, s Scheme, args []string, prefix string) error {
-	options, err := join(args, entryCarrier(s.grub()))
+	options, err := entryCarrier(s.grub()).Join(args)
 	if err != nil {
 		return err
 	}

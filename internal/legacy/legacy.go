@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/step"
 )
 
@@ -249,7 +249,7 @@ func Lower(doc *config.Document, o config.Options) *step.Config {
 		UpdateExisting: s.UpdateBaseImagePackages, InstallLists: s.PackageListsInstall, Install: s.PackagesInstall,
 		RemoveLists: s.PackageListsRemove, Remove: s.PackagesRemove, UpdateLists: s.PackageListsUpdate, Update: s.PackagesUpdate,
 	}
-	if args, err := boot.SplitArgs(string(s.KernelCommandLine.ExtraCommandLine)); err == nil {
+	if args, err := kargs.Split(string(s.KernelCommandLine.ExtraCommandLine)); err == nil {
 		for _, a := range args {
 			c.OS.KernelCommandLine.Extra = append(c.OS.KernelCommandLine.Extra, step.KernelArgs(a))
 		}

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/efi"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/rootfs"
 )
@@ -279,12 +279,12 @@ var grubFolders = []string{
 }
 
 // readGRUB reads how an EFI program of the image was built; nil where it is no GRUB.
-func readGRUB(root *rootfs.Root, name string) *boot.EFIGRUB {
+func readGRUB(root *rootfs.Root, name string) *efi.GRUB {
 	data, err := root.ReadFile(name)
 	if name == "" || err != nil {
 		return nil
 	}
-	p, err := boot.ReadEFIProgram(bytes.NewReader(data))
+	p, err := efi.Read(bytes.NewReader(data))
 	if err != nil {
 		return nil
 	}

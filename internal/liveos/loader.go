@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/efi"
 	"imagecustomizer/internal/hostcmd"
 )
 
@@ -27,8 +27,8 @@ func (m *medium) checkLoader(ctx context.Context) error {
 		if _, err := m.find(name); err != nil {
 			continue
 		}
-		var p *boot.EFIProgram
-		if err := m.read(name, func(r *io.SectionReader) (err error) { p, err = boot.ReadEFIProgram(r); return err }); err != nil {
+		var p *efi.Program
+		if err := m.read(name, func(r *io.SectionReader) (err error) { p, err = efi.Read(r); return err }); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if err := m.checkGRUB(ctx, name, p); err != nil {
@@ -38,7 +38,7 @@ func (m *medium) checkLoader(ctx context.Context) error {
 	return nil
 }
 
-func (m *medium) checkGRUB(ctx context.Context, name string, p *boot.EFIProgram) error {
+func (m *medium) checkGRUB(ctx context.Context, name string, p *efi.Program) error {
 	switch g := p.GRUB; {
 	case g == nil, strings.HasPrefix(g.Prefix, "("): // no GRUB, or one that brings its configuration along
 		return nil
@@ -54,7 +54,7 @@ func (m *medium) checkGRUB(ctx context.Context, name string, p *boot.EFIProgram)
 	if !beside && !slices.ContainsFunc(esp, func(f string) bool { return strings.EqualFold(f, config) }) {
 		return fmt.Errorf("%s looks for %s on the EFI system partition of the medium, where there is none: it would end at its prompt", name, config)
 	}
-	fromCD := p.GRUB.Prefix != "" && slices.ContainsFunc(p.SBAT, func(s boot.SBAT) bool {
+	fromCD := p.GRUB.Prefix != "" && slices.ContainsFunc(p.SBAT, func(s efi.SBAT) bool {
 		return s.Component == "grub" && compareVersions(s.Version, firstOnCD) >= 0
 	})
 	if _, err := m.find(config); err != nil && fromCD {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/grub"
 	"imagecustomizer/internal/rootfs"
 )
 
@@ -113,7 +114,7 @@ func Check(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	script, err := boot.ParseScript(text)
+	script, err := grub.Parse(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", saved.GrubConfig, err)
 	}

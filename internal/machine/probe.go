@@ -14,6 +14,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/efi"
 	"imagecustomizer/internal/rootfs"
 )
 
@@ -55,7 +56,7 @@ func vendors(root *rootfs.Root) (names []string) {
 		if err != nil {
 			continue
 		}
-		if p, err := boot.ReadEFIProgram(bytes.NewReader(data)); err == nil && p.GRUB != nil && p.GRUB.Prefix != "" {
+		if p, err := efi.Read(bytes.NewReader(data)); err == nil && p.GRUB != nil && p.GRUB.Prefix != "" {
 			return []string{path.Base(p.GRUB.Prefix)}
 		}
 	}

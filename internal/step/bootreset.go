@@ -13,7 +13,9 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/grub"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/rootfs"
@@ -26,7 +28,7 @@ func planBoot(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
 	}
 	s := ResetBoot{Type: c.Storage.BootType, SELinux: c.OS.SELinux.Mode, Packages: c.OS.Packages.allInstall(), UpdateAll: c.OS.Packages.UpdateExisting, Renamed: c.Storage.ResetUUIDs != ""}
 	for _, e := range c.OS.KernelCommandLine.Extra {
-		more, err := boot.SplitArgs(string(e))
+		more, err := kargs.Split(string(e))
 		if err != nil {
 			return nil, []plan.Problem{{Step: s.Name(), Text: err.Error()}}
 		}
@@ -118,18 +120,18 @@ func (l loader) esp() bool { return l.Facts.FilesystemOf(espMount).MountPoint ==
 
 // biosArea is where the core image for BIOS goes, if there is such a place: a partition for it, or
 // what an MBR leaves free before its first partition.
-func (l loader) biosArea() (boot.Area, bool) {
+func (l loader) biosArea() (grub.Area, bool) {
 	first := int64(0)
 	for i, v := range l.Facts.Volumes {
 		if v.Partition.Type == disk.TypeBIOSBoot {
-			return boot.Area{Start: v.Start, Size: v.Size}, true
+			return grub.Area{Start: v.Start, Size: v.Size}, true
 		}
 		if strings.HasPrefix(v.Partition.Type, "0x") && (i == 0 || v.Start < first) {
 			first = v.Start
 		}
 	}
 	const sector = 512
-	return boot.Area{Start: sector, Size: first - sector}, first > sector
+	return grub.Area{Start: sector, Size: first - sector}, first > sector
 }
 
 // Check looks whether the boot loader's programs are there, unless the run installs packages.
@@ -138,7 +140,7 @@ func (s ResetBoot) Check(_ context.Context, m *machine.Machine) []plan.Problem {
 	var problems []plan.Problem
 	_, bios := l.biosArea()
 	efi := s.Type == BootEFI || s.Type == "" && l.esp()
-	bios = s.Type == BootLegacy || s.Type == "" && bios && (!efi || s.Renamed && boot.StartsGRUB(m.Disk))
+	bios = s.Type == BootLegacy || s.Type == "" && bios && (!efi || s.Renamed && grub.StartsGRUB(m.Disk))
 	if missing := l.missingEFI(); efi && missing != "" && !s.installs(l.EFIPackages, l) {
 		problems = append(problems, plan.Problem{
 			Text: fmt.Sprintf("the image has no EFI boot loader: %s is missing", missing),
@@ -235,7 +237,7 @@ func (s ResetBoot) Run(ctx context.Context, m *machine.Machine) error {
 			return err
 		}
 	}
-	env, err := boot.NewEnv().Bytes()
+	env, err := grub.NewEnv().Bytes()
 	if err != nil {
 		return err
 	}
@@ -406,7 +408,7 @@ func (l loader) writeMenu(config string, args []string) error {
 var grubFilesystems = map[string]string{"ext2": "ext2", "ext3": "ext2", "ext4": "ext2", "xfs": "xfs", "btrfs": "btrfs", "vfat": "fat"}
 
 // installBIOS has the image make a core image that finds /boot, and embeds it.
-func (l loader) installBIOS(ctx context.Context, area boot.Area) error {
+func (l loader) installBIOS(ctx context.Context, area grub.Area) error {
 	if missing := l.missingBIOS(); missing != "" {
 		return fmt.Errorf("the image has no GRUB for BIOS: %s is missing; install %s", missing, l.BIOSPackage)
 	}
@@ -433,7 +435,7 @@ func (l loader) installBIOS(ctx context.Context, area boot.Area) error {
 	if err != nil {
 		return err
 	}
-	if err := boot.EmbedBIOS(l.Disk, image, core, area); err != nil {
+	if err := grub.EmbedBIOS(l.Disk, image, core, area); err != nil {
 		return err
 	}
 	return errors.Join(l.Root.Remove(early), l.Root.Remove(made))

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
@@ -148,7 +148,7 @@ func (i ISO) spec() liveos.Spec {
 // splitArgs are validated arguments, one by one.
 func splitArgs(items []KernelArgs) (args []string) {
 	for _, i := range items {
-		more, _ := boot.SplitArgs(string(i)) // validated
+		more, _ := kargs.Split(string(i)) // validated
 		args = append(args, more...)
 	}
 	return args

@@ -8,6 +8,7 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 )
@@ -33,7 +34,7 @@ func (a *KernelArgs) Validate(at *config.At) {
 	case strings.ContainsAny(string(*a), "\n\r\x00"):
 		at.Errorf("kernel arguments hold no line break and no null byte").Hint("make each line an item of its own")
 	case !at.FormOnly():
-		if _, err := boot.SplitArgs(string(*a)); err != nil {
+		if _, err := kargs.Split(string(*a)); err != nil {
 			at.Errorf("%q: %v", string(*a), err)
 		}
 	}
@@ -42,7 +43,7 @@ func (a *KernelArgs) Validate(at *config.At) {
 func planKernelArgs(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
 	args, drop := c.OS.SELinux.Mode.args(), c.OS.SELinux.Mode.names()
 	for _, e := range c.OS.KernelCommandLine.Extra {
-		more, err := boot.SplitArgs(string(e))
+		more, err := kargs.Split(string(e))
 		if err != nil {
 			return nil, []plan.Problem{{Step: "kernel-arguments", Text: err.Error()}}
 		}

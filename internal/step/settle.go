@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/grub"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
@@ -51,7 +52,7 @@ func settled(ctx context.Context, m *machine.Machine, g initramfs.Guard, run fun
 // of the image cannot write to the disk, so that a package's own grub-install replaces the modules and then fails: a
 // core and modules that do not belong together end in GRUB's rescue prompt.
 func matchCore(ctx context.Context, m *machine.Machine) error {
-	if !boot.StartsGRUB(m.Disk) {
+	if !grub.StartsGRUB(m.Disk) {
 		return nil
 	}
 	l := newLoader(m, nil, "")

@@ -7,6 +7,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/kargs"
 )
 
 // deviceArgs are arguments of the kernel whose value names a partition. The initramfs waits for it.
@@ -43,7 +44,7 @@ func arguments(s *system) []Finding {
 // laterKernels is the command line that the entries of later kernels are made with, as an entry.
 func (s *system) laterKernels(found *list) []boot.Entry {
 	const file = "/etc/kernel/cmdline"
-	args, err := boot.SplitArgs(s.text(file))
+	args, err := kargs.Split(s.text(file))
 	if err != nil {
 		found.at(file, 1, "%v", err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/efi"
 )
 
 // esp is an EFI system partition.
@@ -76,7 +77,7 @@ func efiLoader(s *system) []Finding {
 }
 
 // program reads an EFI program that is needed.
-func (s *system) program(found *list, file string, machine uint16) *boot.EFIProgram {
+func (s *system) program(found *list, file string, machine uint16) *efi.Program {
 	f, err := s.Root.Open(file, 0, 0)
 	if missing(err) {
 		found.at(file, 0, "there is no such file: firmware has nothing to start")
@@ -88,7 +89,7 @@ func (s *system) program(found *list, file string, machine uint16) *boot.EFIProg
 		return nil
 	}
 	defer f.Close()
-	p, err := boot.ReadEFIProgram(f)
+	p, err := efi.Read(f)
 	switch {
 	case err != nil:
 		found.at(file, 0, "%v", err)
@@ -118,7 +119,7 @@ func (s *system) second(shim, name string) string {
 }
 
 // grubConfig checks that a GRUB finds its configuration where it was built to look for it.
-func (s *system) grubConfig(found *list, file string, g *boot.EFIGRUB, platform string) {
+func (s *system) grubConfig(found *list, file string, g *efi.GRUB, platform string) {
 	own := path.Dir(file)
 	dirs := []string{own}
 	device, dir, onDevice := strings.Cut(strings.TrimPrefix(g.Prefix, "("), ")")

@@ -11,6 +11,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/efi"
 )
 
 // features checks that the image's own kernels can use its filesystems, and its GRUB those that it
@@ -128,7 +129,7 @@ func (s *system) sbatVersion() (version, vendor string) {
 		return "", ""
 	}
 	defer f.Close()
-	p, err := boot.ReadEFIProgram(f)
+	p, err := efi.Read(f)
 	if err != nil {
 		return "", ""
 	}

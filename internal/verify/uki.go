@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/efi"
+	"imagecustomizer/internal/kargs"
 )
 
 // unified adds the unified kernel images, each of which is a boot entry in one file.
@@ -29,7 +31,7 @@ func (s *system) unifiedKernel(name string) {
 		return
 	}
 	defer f.Close()
-	p, err := boot.ReadEFIProgram(f)
+	p, err := efi.Read(f)
 	if err != nil {
 		s.broken.at(name, 0, "%v", err)
 		return
@@ -38,7 +40,7 @@ func (s *system) unifiedKernel(name string) {
 		s.broken.at(name, 0, "is no unified kernel image: it has no kernel in it")
 		return
 	}
-	args, err := boot.SplitArgs(p.Cmdline)
+	args, err := kargs.Split(p.Cmdline)
 	if err != nil {
 		s.broken.at(name, 0, "its kernel arguments: %v", err)
 	}

@@ -1,4 +1,6 @@
-package boot
+// Package grub reads and writes what GRUB reads: its scripts, its environment block, the shell files that
+// grub-mkconfig makes a script from, and its images for BIOS. What it does not change stays byte for byte.
+package grub
 
 import (
 	"errors"
@@ -10,7 +12,7 @@ import (
 
 var (
 	hexEscape    = regexp.MustCompile(`^\\x[0-9A-Fa-f]{2}`)
-	grubVariable = regexp.MustCompile(`^\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[?#*@]|\{(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[?#*@])\})`)
+	variableName = regexp.MustCompile(`^\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[?#*@]|\{(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[?#*@])\})`)
 )
 
 // Script is a GRUB script (GRUB manual, "Writing full configuration files directly"), taken apart
@@ -74,6 +76,16 @@ func (w Word) render(variable func(name string) string) string {
 	return b.String()
 }
 
+// Variables are the names of the variables in the word.
+func (w Word) Variables() (names []string) {
+	for _, p := range w.parts {
+		if p.kind == variablePart {
+			names = append(names, p.text)
+		}
+	}
+	return names
+}
+
 // Name is the command's name: its first word.
 func (c *Command) Name() string { return c.Words[0].Value() }
 
@@ -87,19 +99,19 @@ func (s *Script) Find(names ...string) (found []*Command) {
 	return found
 }
 
-// kernels returns the commands that load a kernel of this system in a normal entry.
-func (s *Script) kernels(files Files, variables map[string]string) (found []*Command) {
-	for _, c := range s.linux() {
-		if !c.recovery() {
+// Linux returns all commands that load a Linux kernel.
+func (s *Script) Linux() (found []*Command) {
+	for _, c := range s.Find("linux", "linuxefi", "linux16") {
+		if len(c.Words) > 1 && !strings.Contains(c.Words[1].Value(), "memtest") {
 			found = append(found, c)
 		}
 	}
-	return ownOf(files, found, func(c *Command) string { return c.Words[1].Expand(variables) })
+	return found
 }
 
-// recovery tells whether a command stands in an entry for mending a system, which keeps its own
+// Recovery tells whether a command stands in an entry for mending a system, which keeps its own
 // arguments. Titles are translated, the identifiers that grub-mkconfig gives are not.
-func (c *Command) recovery() bool {
+func (c *Command) Recovery() bool {
 	for e := c.Entry; e != nil; e = e.Entry {
 		for _, w := range e.Words {
 			if v := strings.ToLower(w.Value()); strings.Contains(v, "recovery") || strings.Contains(v, "rescue") {
@@ -110,39 +122,8 @@ func (c *Command) recovery() bool {
 	return false
 }
 
-// args are the words of a kernel command that are arguments of the kernel.
-func (c *Command) args() []Word { return c.Words[2:] }
-
-// literalArgs are the kernel arguments that no variable decides, as they arrive at the kernel.
-func literalArgs(words []Word) (args Cmdline) {
-	for _, w := range words {
-		if !w.Literal() {
-			continue
-		}
-		arrives, err := kernelSplit(loaderWord(w.Value()))
-		if err != nil {
-			arrives = []string{w.Value()}
-		}
-		args = append(args, arrives...)
-	}
-	return args
-}
-
-// insertArgs puts arguments that a kernel command lacks before its $kernelopts, which boot-time
-// settings of the image go into and which must stay last, or at its end.
-func (c *Command) insertArgs(text string, args []string) (string, error) {
-	missing, err := join(literalArgs(c.args()).missing(args), grubScript)
-	if err != nil || missing == "" {
-		return text, err
-	}
-	for _, w := range c.args() {
-		if w.Value() == "${kernelopts}" && !w.Literal() {
-			return text[:w.Start] + missing + " " + text[w.Start:], nil
-		}
-	}
-	end := c.Words[len(c.Words)-1].End
-	return text[:end] + " " + missing + text[end:], nil
-}
+// Args are the words of a kernel command that are arguments of the kernel.
+func (c *Command) Args() []Word { return c.Words[2:] }
 
 // tokenKind is the kind of a piece of a script.
 type tokenKind int
@@ -162,9 +143,9 @@ type token struct {
 	word Word // with its place, whatever the kind; its parts for a word
 }
 
-// ParseScript takes a GRUB script apart. Text that GRUB would refuse is an error.
-func ParseScript(text string) (*Script, error) {
-	tokens, err := grubTokens(text)
+// Parse takes a GRUB script apart. Text that GRUB would refuse is an error.
+func Parse(text string) (*Script, error) {
+	tokens, err := scan(text)
 	if err != nil {
 		return nil, err
 	}
@@ -181,9 +162,9 @@ func ParseScript(text string) (*Script, error) {
 	return &Script{text, p.commands, tokens}, nil
 }
 
-// grubLine returns the words of a text that must be words only.
-func grubLine(text string) (words []Word, err error) {
-	tokens, err := grubTokens(text)
+// Words returns the words of a text that must be words only.
+func Words(text string) (words []Word, err error) {
+	tokens, err := scan(text)
 	if err != nil {
 		return nil, err
 	}

@@ -1,15 +1,21 @@
-package boot
+package kargs
 
 import (
 	"math/rand/v2"
+	"os"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"imagecustomizer/internal/grub"
+	"imagecustomizer/internal/hostcmd"
+
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestSplitArgs(t *testing.T) {
+func TestSplit(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]string{
 		" a  b=c ":                 {"a", "b=c"},
@@ -24,12 +30,12 @@ func TestSplitArgs(t *testing.T) {
 		`""`:                       nil,
 		"":                         nil,
 	} {
-		got, err := SplitArgs(text)
+		got, err := Split(text)
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %q, %v", text, got, err)
 		}
 	}
-	if _, err := SplitArgs(`a="b`); err == nil {
+	if _, err := Split(`a="b`); err == nil {
 		t.Error("an open quote passes")
 	}
 }
@@ -65,18 +71,18 @@ func TestCmdline(t *testing.T) {
 func TestCarriers(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		carrier carrier
+		carrier Carrier
 		refused []string
 	}{
-		{plain, []string{`a"b`, "nbsp=\u00a0\""}},
-		{grubScript, []string{`a"b`, "it's", `back\slash`, "à", "tab\tbed", `\x4`}},
-		{grubEntry, []string{"memmap=10M$1G", `a"b`, "it's", `back\slash`, "${x}", "$(id)"}},
+		{Plain, []string{`a"b`, "nbsp=\u00a0\""}},
+		{GRUBScript, []string{`a"b`, "it's", `back\slash`, "à", "tab\tbed", `\x4`}},
+		{GRUBEntry, []string{"memmap=10M$1G", `a"b`, "it's", `back\slash`, "${x}", "$(id)"}},
 	} {
 		for _, a := range awkward {
 			if slices.Contains(c.refused, a) {
 				continue
 			}
-			form, err := c.carrier.write(a)
+			form, err := c.carrier.Write(a)
 			if err != nil {
 				t.Errorf("%s: %v", c.carrier.name, err)
 			}
@@ -87,7 +93,7 @@ func TestCarriers(t *testing.T) {
 			}
 		}
 		for _, a := range c.refused {
-			if _, err := c.carrier.write(a); err == nil || !strings.Contains(err.Error(), a) || !strings.Contains(err.Error(), "write it without") && !strings.Contains(err.Error(), "ASCII") {
+			if _, err := c.carrier.Write(a); err == nil || !strings.Contains(err.Error(), a) || !strings.Contains(err.Error(), "write it without") && !strings.Contains(err.Error(), "ASCII") {
 				t.Errorf("%s: %q: %v", c.carrier.name, a, err)
 			}
 		}
@@ -101,12 +107,12 @@ func TestCarriersRefuseLittle(t *testing.T) {
 	passed := 0
 	for range 5000 {
 		a := randomArg(r)
-		if _, err := grubScript.write(a); err == nil {
+		if _, err := GRUBScript.Write(a); err == nil {
 			passed++
 		} else if !strings.ContainsAny(a, `'"\`) {
 			t.Errorf("%v", err)
 		}
-		if _, err := plain.write(a); err != nil && !strings.Contains(a, `"`) {
+		if _, err := Plain.Write(a); err != nil && !strings.Contains(a, `"`) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -115,35 +121,84 @@ func TestCarriersRefuseLittle(t *testing.T) {
 	}
 }
 
-func TestLoaderWord(t *testing.T) {
-	t.Parallel()
-	for word, want := range map[string]string{
-		"a": "a", "a b": `"a b"`, `a\b`: `a\\b`, `a\x2db`: `a\x2db`, `it's`: `it\'s`, `a"b c`: `"a\"b c"`,
-	} {
-		if got := loaderWord(word); got != want {
-			t.Errorf("%q: %q, want %q", word, got, want)
-		}
-	}
-}
-
-func FuzzSplitArgs(f *testing.F) {
+func FuzzSplit(f *testing.F) {
 	for _, seed := range append([]string{`a b="c d"`, `"x y"=1`, `a="b"c" d"`, "=", `"`}, awkward...) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		args, err := SplitArgs(text)
+		args, err := Split(text)
 		if err != nil {
 			return
 		}
-		joined, err := JoinArgs(args)
+		joined, err := Plain.Join(args)
 		if err != nil {
 			return // refused, not changed
 		}
-		if again, err := SplitArgs(joined); err != nil || !slices.Equal(args, again) {
+		if again, err := Split(joined); err != nil || !slices.Equal(args, again) {
 			t.Errorf("%q: %q became %q (%v)", text, args, again, err)
 		}
 		if c := Cmdline(args).Add(args...); !slices.Equal(c, args) {
 			t.Errorf("%q grew to %q", args, c)
 		}
 	})
+}
+
+// awkward are arguments that a careless writer loses or changes, and that every kargs.Carrier but boot
+// entries under GRUB can carry.
+var awkward = []string{
+	"plain=1", "dyndbg=file drivers/x.c +p", "memmap=10M$1G", "semi;colon", "x=`id`", "#no", "a{b}", "pipe|and&",
+	"<in>", "two  spaces", "glob=*?[a]", "unit=dev-disk\\x2dby", "tilde=~", "bang=!", "eq=a=b", "paren=(hd0)", "${x}", "k=", "$(id)", "percent=%s",
+}
+
+// randomArg makes an argument from characters that mean something to a shell, GRUB or the kernel.
+func randomArg(r *rand.Rand) string {
+	const alphabet = `abx019=-_,.:/ $` + "`" + `;|&<>(){}[]#*?!~%^@+'"\`
+	arg := "k=" // a name of its own, so that arguments do not depend on each other
+	for range 1 + r.IntN(12) {
+		arg += string(alphabet[r.IntN(len(alphabet))])
+	}
+	return arg
+}
+
+// TestWordsAgainstGrub has GRUB itself take words apart, in its build for Linux programs.
+func TestWordsAgainstGrub(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	forms := []string{`'a b'`, `"d\$e"`, `f\ g`, "h\\\n", "\\\nj", `"i\j"`, "k#l", `"m'n"`, `'o"p'`, `q\"r`, `a'b'"c"\d`, `""`, `''`, `"x\\y"`, "''e"}
+	for range 300 {
+		if form, err := GRUBScript.Write(randomArg(r)); err == nil {
+			forms = append(forms, form)
+		}
+	}
+	script := "function show {\n  for w in \"$@\"; do echo \"[$w]\"; done\n}\n"
+	var want []string
+	for _, f := range forms {
+		script += "show " + f + " end\n"
+		words, err := grub.Words(f + " end")
+		if err != nil {
+			t.Fatalf("%q: %v", f, err)
+		}
+		for _, w := range words {
+			want = append(want, "["+w.Value()+"]")
+		}
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(path.Join(dir, "grub.cfg"), []byte(script+"exit\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	screen := regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]|\r`).ReplaceAllString(output(t, "grub-emu", "-d", dir), "")
+	got := slices.DeleteFunc(strings.Split(screen, "\n"), func(l string) bool { return !strings.HasPrefix(l, "[") })
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// output runs a program that must be there and succeed.
+func output(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	out, err := hostcmd.Unconfined("a test", program, args...).Output(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

@@ -1,4 +1,5 @@
-package boot
+// Package efi reads EFI programs.
+package efi
 
 import (
 	"bytes"
@@ -9,11 +10,11 @@ import (
 	"strings"
 )
 
-// EFIProgram is what an EFI program says of itself.
-type EFIProgram struct {
+// Program is what an EFI program says of itself.
+type Program struct {
 	Machine uint16 // of its code, as in a PE header
 	Shim    bool
-	GRUB    *EFIGRUB // nil for other programs
+	GRUB    *GRUB // nil for other programs
 	SBAT    []SBAT
 	// Of a unified kernel image:
 	Cmdline   string
@@ -22,8 +23,8 @@ type EFIProgram struct {
 	HasInitrd bool
 }
 
-// EFIGRUB is how a GRUB was built.
-type EFIGRUB struct {
+// GRUB is how a GRUB was built.
+type GRUB struct {
 	Prefix   string // folder of its configuration, perhaps with a device; empty for the program's own
 	Embedded string // script that it runs first; empty without
 }
@@ -34,13 +35,13 @@ type SBAT struct{ Component, Package, Version string }
 // maxSection bounds what is read of a section.
 const maxSection = 64 << 20
 
-// ReadEFIProgram reads the headers and the describing sections of an EFI program.
-func ReadEFIProgram(r io.ReaderAt) (*EFIProgram, error) {
+// Read reads the headers and the describing sections of an EFI program.
+func Read(r io.ReaderAt) (*Program, error) {
 	f, err := pe.NewFile(r)
 	if err != nil {
 		return nil, errors.New("it is no EFI program")
 	}
-	p := &EFIProgram{Machine: f.Machine}
+	p := &Program{Machine: f.Machine}
 	for _, s := range f.Sections {
 		switch s.Name {
 		case "mods":
@@ -98,7 +99,7 @@ const (
 // readMods reads the objects that GRUB was built with: a header ("mimg", 4 bytes, the place and the
 // size of the objects as 64-bit numbers), and for each its kind, its size and its content. nil where
 // there are none.
-func readMods(s *pe.Section) *EFIGRUB {
+func readMods(s *pe.Section) *GRUB {
 	head := make([]byte, 24)
 	if _, err := s.ReadAt(head, 0); err != nil || string(head[:4]) != "mimg" {
 		return nil
@@ -107,7 +108,7 @@ func readMods(s *pe.Section) *EFIGRUB {
 	if size < 0 || size > maxSection || at < 0 || at > maxSection {
 		return nil
 	}
-	g := &EFIGRUB{}
+	g := &GRUB{}
 	object := make([]byte, 8)
 	for at < size {
 		if _, err := s.ReadAt(object, at); err != nil {

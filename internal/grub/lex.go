@@ -1,4 +1,4 @@
-package boot
+package grub
 
 import (
 	"errors"
@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// grubLexer splits a GRUB script into tokens by the rules of GRUB's own lexer
+// lexer splits a GRUB script into tokens by the rules of GRUB's own lexer
 // (grub-core/script/yylex.l). Carriage returns are dropped by GRUB when it reads a file.
-type grubLexer struct {
+type lexer struct {
 	text  string
 	pos   int
 	line  int
@@ -18,8 +18,8 @@ type grubLexer struct {
 	quoted  bool   // there is one, though it may be empty
 }
 
-func grubTokens(text string) (tokens []token, err error) {
-	l := &grubLexer{text: text, line: 1}
+func scan(text string) (found []token, err error) {
+	l := &lexer{text: text, line: 1}
 	for pieces := 0; l.pos < len(text); {
 		if pieces > maxPieces {
 			return nil, errTooMany
@@ -33,9 +33,9 @@ func grubTokens(text string) (tokens []token, err error) {
 		pieces += 1 + len(l.parts)
 		l.parts = nil
 		l.line += strings.Count(text[t.word.Start:l.pos], "\n")
-		tokens = append(tokens, t)
+		found = append(found, t)
 	}
-	return tokens, nil
+	return found, nil
 }
 
 // maxPieces bounds what a script is taken apart to, which takes a hundred bytes for some of its. A menu of a
@@ -48,16 +48,16 @@ const (
 var errTooMany = fmt.Errorf("it has more than %d words and blanks: that is no configuration of GRUB", maxPieces)
 
 const (
-	grubBlanks    = " \t\r"
-	grubOperators = "{}|&;<>"
+	blanks    = " \t\r"
+	operators = "{}|&;<>"
 )
 
 // next moves behind the next token.
-func (l *grubLexer) next() (tokenKind, error) {
+func (l *lexer) next() (tokenKind, error) {
 	rest := l.text[l.pos:]
 	switch c := rest[0]; {
-	case strings.IndexByte(grubBlanks, c) >= 0:
-		l.pos += len(rest) - len(strings.TrimLeft(rest, grubBlanks))
+	case strings.IndexByte(blanks, c) >= 0:
+		l.pos += len(rest) - len(strings.TrimLeft(rest, blanks))
 		return blankToken, nil
 	case c == '\n':
 		l.pos++
@@ -65,7 +65,7 @@ func (l *grubLexer) next() (tokenKind, error) {
 	case c == '#':
 		l.pos += len(strings.SplitN(rest, "\n", 2)[0])
 		return commentToken, nil
-	case strings.IndexByte(grubOperators, c) >= 0:
+	case strings.IndexByte(operators, c) >= 0:
 		l.pos++
 		if len(rest) > 1 && rest[1] == c && strings.IndexByte("|&;", c) >= 0 {
 			l.pos++
@@ -76,11 +76,11 @@ func (l *grubLexer) next() (tokenKind, error) {
 }
 
 // word reads a word: text, escapes, quoted strings and variables without anything between them.
-func (l *grubLexer) word() (tokenKind, error) {
+func (l *lexer) word() (tokenKind, error) {
 	continued := true // nothing but backslashes at the end of a line, which join lines
 	for l.pos < len(l.text) {
 		c := l.text[l.pos]
-		if strings.IndexByte(grubBlanks+grubOperators+"\n", c) >= 0 {
+		if strings.IndexByte(blanks+operators+"\n", c) >= 0 {
 			break
 		}
 		before := len(l.parts) + len(l.literal)
@@ -98,7 +98,7 @@ func (l *grubLexer) word() (tokenKind, error) {
 	return wordToken, nil
 }
 
-func (l *grubLexer) piece(c byte) error {
+func (l *lexer) piece(c byte) error {
 	switch c {
 	case '\'':
 		return l.single()
@@ -123,7 +123,7 @@ func (l *grubLexer) piece(c byte) error {
 }
 
 // escape reads a backslash outside of quotes and what it escapes.
-func (l *grubLexer) escape() error {
+func (l *lexer) escape() error {
 	if l.newlineAt(l.pos + 1) {
 		l.pos += strings.IndexByte(l.text[l.pos:], '\n') + 1
 		return nil
@@ -137,11 +137,11 @@ func (l *grubLexer) escape() error {
 }
 
 // newlineAt tells whether a line ends here.
-func (l *grubLexer) newlineAt(at int) bool {
+func (l *lexer) newlineAt(at int) bool {
 	return strings.HasPrefix(l.text[at:], "\n") || strings.HasPrefix(l.text[at:], "\r\n")
 }
 
-func (l *grubLexer) single() error {
+func (l *lexer) single() error {
 	value, _, closed := strings.Cut(l.text[l.pos+1:], "'")
 	if !closed {
 		return errors.New("a single quote is not closed")
@@ -153,7 +153,7 @@ func (l *grubLexer) single() error {
 
 // double reads what stands between double quotes, and the closing one. A backslash escapes only
 // $, ", \ and the end of a line.
-func (l *grubLexer) double() error {
+func (l *lexer) double() error {
 	l.add("", literalPart)
 	for l.pos < len(l.text) && len(l.parts) <= maxPieces {
 		switch c := l.text[l.pos]; {
@@ -181,8 +181,8 @@ func (l *grubLexer) double() error {
 	return errors.New("a double quote is not closed")
 }
 
-func (l *grubLexer) variable() error {
-	name := grubVariable.FindString(l.text[l.pos:])
+func (l *lexer) variable() error {
+	name := variableName.FindString(l.text[l.pos:])
 	if name == "" {
 		return errors.New(`a $ begins no variable; write \$ for the character`)
 	}
@@ -192,7 +192,7 @@ func (l *grubLexer) variable() error {
 }
 
 // add appends to the word; text of a kind is kept in one part.
-func (l *grubLexer) add(text string, kind partKind) {
+func (l *lexer) add(text string, kind partKind) {
 	if kind == literalPart {
 		l.literal, l.quoted = append(l.literal, text...), true
 		return
@@ -202,7 +202,7 @@ func (l *grubLexer) add(text string, kind partKind) {
 }
 
 // flush makes a part of the text that was gathered.
-func (l *grubLexer) flush() {
+func (l *lexer) flush() {
 	if l.quoted {
 		l.parts = append(l.parts, part{string(l.literal), literalPart})
 	}

@@ -1,4 +1,4 @@
-package boot
+package grub
 
 import (
 	"errors"
@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// assignment is one VARIABLE=value of a shell file that stays when its command has ended.
-type assignment struct {
-	name        string
-	add         bool // written with +=
-	value       []segment
-	start, end  int  // of the value in the file's text, quotes included
-	conditional bool // in an if, a loop, a function, a subshell, or behind && or ||
+// Assignment is one VARIABLE=value of a shell file that stays when its command has ended.
+type Assignment struct {
+	Name        string
+	Add         bool // written with +=
+	Value       []Segment
+	Start, End  int  // of the value in the file's text, quotes included
+	Conditional bool // in an if, a loop, a function, a subshell, or behind && or ||
 }
 
-// segment is a piece of a shell word between quotes of one kind, or without any.
-type segment struct {
-	start, end int  // in the file's text, without the quotes
-	quote      byte // ', " or 0
+// Segment is a piece of a shell word between quotes of one kind, or without any.
+type Segment struct {
+	Start, End int  // in the file's text, without the quotes
+	Quote      byte // ', " or 0
 }
 
 var (
@@ -39,12 +39,13 @@ type shellScanner struct {
 	pos     int
 	depth   int          // open if, case, loops, { and (
 	chained bool         // behind && or || or |
-	leading []assignment // of the command being read
+	leading []Assignment // of the command being read
 	command string       // its first word that assigns nothing
-	found   []assignment
+	found   []Assignment
 }
 
-func assignments(text string) ([]assignment, error) {
+// Assignments lists the assignments of a shell file, in their order.
+func Assignments(text string) ([]Assignment, error) {
 	s := &shellScanner{text: text}
 	for s.pos < len(text) {
 		switch c := text[s.pos]; {
@@ -89,7 +90,7 @@ func (s *shellScanner) end() {
 
 func (s *shellScanner) word() error {
 	start := s.pos
-	var segments []segment
+	var segments []Segment
 	for s.pos < len(s.text) && strings.IndexByte(shellBlanks+shellOperators, s.text[s.pos]) < 0 {
 		g, err := s.segment()
 		if err != nil {
@@ -101,10 +102,10 @@ func (s *shellScanner) word() error {
 	m := assigned.FindStringSubmatch(raw)
 	switch {
 	case m != nil && (s.command == "" || s.command == "export" || s.command == "readonly"):
-		if segments[0].start += len(m[0]); segments[0].start == segments[0].end {
+		if segments[0].Start += len(m[0]); segments[0].Start == segments[0].End {
 			segments = segments[1:]
 		}
-		s.leading = append(s.leading, assignment{m[1], m[2] != "", segments, start + len(m[0]), s.pos, s.depth > 0 || s.chained})
+		s.leading = append(s.leading, Assignment{m[1], m[2] != "", segments, start + len(m[0]), s.pos, s.depth > 0 || s.chained})
 	case s.command == "":
 		s.keyword(raw)
 	}
@@ -128,31 +129,31 @@ func (s *shellScanner) keyword(word string) {
 }
 
 // segment reads up to the next change of quotes.
-func (s *shellScanner) segment() (segment, error) {
-	g := segment{start: s.pos}
+func (s *shellScanner) segment() (Segment, error) {
+	g := Segment{Start: s.pos}
 	if q := s.text[s.pos]; q == '\'' || q == '"' {
-		g.quote = q
+		g.Quote = q
 		s.pos++
-		g.start++
+		g.Start++
 	}
 	for ; s.pos < len(s.text); s.pos++ {
 		c := s.text[s.pos]
 		switch {
-		case g.quote != 0 && c == g.quote:
-			g.end = s.pos
+		case g.Quote != 0 && c == g.Quote:
+			g.End = s.pos
 			s.pos++
 			return g, nil
-		case g.quote == 0 && strings.IndexByte(shellBlanks+shellOperators+`'"`, c) >= 0:
-			g.end = s.pos
+		case g.Quote == 0 && strings.IndexByte(shellBlanks+shellOperators+`'"`, c) >= 0:
+			g.End = s.pos
 			return g, nil
-		case g.quote != '\'' && strings.IndexByte("\\$`", c) >= 0:
+		case g.Quote != '\'' && strings.IndexByte("\\$`", c) >= 0:
 			if err := s.special(); err != nil {
 				return g, err
 			}
 		}
 	}
-	if g.end = s.pos; g.quote != 0 {
-		return g, fmt.Errorf("the quote %c is not closed", g.quote)
+	if g.End = s.pos; g.Quote != 0 {
+		return g, fmt.Errorf("the quote %c is not closed", g.Quote)
 	}
 	return g, nil
 }
@@ -205,28 +206,28 @@ func (s *shellScanner) skipPair(opening, closing byte) error {
 	return errors.New("a substitution is not closed")
 }
 
-// evaluate is the value that the shell gives the variable. What a command would print is unknown
+// Evaluate is the value that the shell gives the variable. What a command would print is unknown
 // here, and taken for nothing.
-func (a assignment) evaluate(text string, variables map[string]string) string {
+func (a Assignment) Evaluate(text string, variables map[string]string) string {
 	var b strings.Builder
-	if a.add {
-		b.WriteString(variables[a.name])
+	if a.Add {
+		b.WriteString(variables[a.Name])
 	}
-	for _, g := range a.value {
-		if g.quote == '\'' {
-			b.WriteString(text[g.start:g.end])
+	for _, g := range a.Value {
+		if g.Quote == '\'' {
+			b.WriteString(text[g.Start:g.End])
 			continue
 		}
-		g.evaluate(&b, text[:g.end], variables)
+		g.evaluate(&b, text[:g.End], variables)
 	}
 	return b.String()
 }
 
-func (g segment) evaluate(b *strings.Builder, text string, variables map[string]string) {
-	for s := (&shellScanner{text: text, pos: g.start}); s.pos < len(text); s.pos++ {
+func (g Segment) evaluate(b *strings.Builder, text string, variables map[string]string) {
+	for s := (&shellScanner{text: text, pos: g.Start}); s.pos < len(text); s.pos++ {
 		at := s.pos
 		switch c := text[at]; {
-		case c == '\\' && at+1 < len(text) && (g.quote == 0 || strings.IndexByte("$`\"\\\n", text[at+1]) >= 0):
+		case c == '\\' && at+1 < len(text) && (g.Quote == 0 || strings.IndexByte("$`\"\\\n", text[at+1]) >= 0):
 			if s.pos++; text[s.pos] != '\n' {
 				b.WriteByte(text[s.pos])
 			}
@@ -244,15 +245,15 @@ func (g segment) evaluate(b *strings.Builder, text string, variables map[string]
 	}
 }
 
-// quoteIn writes text for the inside of quotes of this kind; without quotes it brings its own.
-func quoteIn(quote byte, text string) string {
+// QuoteIn writes text for the inside of quotes of this kind; without quotes it brings its own.
+func QuoteIn(quote byte, text string) string {
 	switch quote {
 	case '\'':
 		return strings.ReplaceAll(text, "'", `'\''`)
 	case '"':
 		return strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`").Replace(text)
 	}
-	return `"` + quoteIn('"', text) + `"`
+	return `"` + QuoteIn('"', text) + `"`
 }
 
 // wordEnds tells whether a word written behind the text is one of its own. A blank behind a backslash
@@ -262,36 +263,36 @@ func wordEnds(text string) bool {
 	return text == "" || word != text && !strings.HasSuffix(word, `\`)
 }
 
-// insert returns the file's text with more at the end of the value, or before the place that the
+// Insert returns the file's text with more at the end of the value, or before the place that the
 // pattern matches in it. Only what is between the two is changed.
-func (a assignment) insert(text, more string, before *regexp.Regexp) string {
+func (a Assignment) Insert(text, more string, before *regexp.Regexp) string {
 	so := "" // the value so far
-	if a.add {
+	if a.Add {
 		so = "what is added to"
 	}
-	for _, g := range a.value {
-		if m := before.FindStringIndex(text[g.start:g.end]); m != nil {
-			at := g.start + m[0]
-			if so += text[g.start:at]; !wordEnds(so) {
+	for _, g := range a.Value {
+		if m := before.FindStringIndex(text[g.Start:g.End]); m != nil {
+			at := g.Start + m[0]
+			if so += text[g.Start:at]; !wordEnds(so) {
 				more = " " + more
 			}
-			return text[:at] + quoteIn(g.quote, more+" ") + text[at:]
+			return text[:at] + QuoteIn(g.Quote, more+" ") + text[at:]
 		}
-		so += text[g.start:g.end]
+		so += text[g.Start:g.End]
 	}
 	if !wordEnds(so) {
 		more = " " + more
 	}
-	if len(a.value) == 0 {
-		return text[:a.start] + quoteIn(0, more) + text[a.end:]
+	if len(a.Value) == 0 {
+		return text[:a.Start] + QuoteIn(0, more) + text[a.End:]
 	}
-	last := a.value[len(a.value)-1]
-	raw := text[last.start:last.end]
+	last := a.Value[len(a.Value)-1]
+	raw := text[last.Start:last.End]
 	switch {
-	case last.quote != 0:
-		return text[:last.end] + quoteIn(last.quote, more) + text[last.end:]
-	case len(a.value) == 1 && !slices.ContainsFunc([]byte(raw), func(c byte) bool { return c == '\\' || c == '`' || c == '~' }):
-		return text[:a.start] + `"` + raw + quoteIn('"', more) + `"` + text[a.end:]
+	case last.Quote != 0:
+		return text[:last.End] + QuoteIn(last.Quote, more) + text[last.End:]
+	case len(a.Value) == 1 && !slices.ContainsFunc([]byte(raw), func(c byte) bool { return c == '\\' || c == '`' || c == '~' }):
+		return text[:a.Start] + `"` + raw + QuoteIn('"', more) + `"` + text[a.End:]
 	}
-	return text[:a.end] + quoteIn(0, more) + text[a.end:]
+	return text[:a.End] + QuoteIn(0, more) + text[a.End:]
 }

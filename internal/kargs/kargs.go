@@ -1,10 +1,13 @@
-package boot
+// Package kargs takes kernel command lines apart and writes them, for each place that they are written to.
+package kargs
 
 import (
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"imagecustomizer/internal/grub"
 )
 
 // Cmdline is a kernel command line, taken apart. An argument is a name, or a name, an equals sign
@@ -14,29 +17,29 @@ type Cmdline []string
 // Has tells whether an argument of this name is there. As for the kernel, hyphens and underscores
 // in names are the same.
 func (c Cmdline) Has(key string) bool {
-	return slices.ContainsFunc(c, func(a string) bool { return keyOf(a) == keyOf(key) })
+	return slices.ContainsFunc(c, func(a string) bool { return Name(a) == Name(key) })
 }
 
 // Add returns the command line with the arguments that it lacks at its end. For each name the
 // values are compared in their order, since for most names the last one holds: what c already ends
 // with is not added again, so that adding the same twice changes nothing.
 func (c Cmdline) Add(args ...string) Cmdline {
-	return slices.Concat(c, c.missing(args))
+	return slices.Concat(c, c.Missing(args))
 }
 
 // Set returns the command line with the argument as the only one of its name.
-func (c Cmdline) Set(arg string) Cmdline { return append(c.Remove(keyOf(arg)), arg) }
+func (c Cmdline) Set(arg string) Cmdline { return append(c.Remove(Name(arg)), arg) }
 
 // Remove returns the command line without the arguments of this name.
 func (c Cmdline) Remove(key string) Cmdline {
-	return slices.DeleteFunc(slices.Clone(c), func(a string) bool { return keyOf(a) == keyOf(key) })
+	return slices.DeleteFunc(slices.Clone(c), func(a string) bool { return Name(a) == Name(key) })
 }
 
-// missing returns the arguments that must be added for c to end, name by name, with args.
-func (c Cmdline) missing(args []string) (missing []string) {
+// Missing returns the arguments that must be added for c to end, name by name, with args.
+func (c Cmdline) Missing(args []string) (missing []string) {
 	done := map[string]int{} // name: how many of its arguments were seen in args
 	for _, a := range args {
-		key := keyOf(a)
+		key := Name(a)
 		if done[key] >= overlap(c.of(key), Cmdline(args).of(key)) {
 			missing = append(missing, a)
 		}
@@ -47,7 +50,7 @@ func (c Cmdline) missing(args []string) (missing []string) {
 
 func (c Cmdline) of(key string) (args []string) {
 	for _, a := range c {
-		if keyOf(a) == key {
+		if Name(a) == key {
 			args = append(args, a)
 		}
 	}
@@ -63,15 +66,31 @@ func overlap(have, want []string) int {
 	}
 }
 
-func keyOf(arg string) string {
+// Name is the name of an argument. As for the kernel, hyphens and underscores in it are the same.
+func Name(arg string) string {
 	key, _, _ := strings.Cut(arg, "=")
 	return strings.ReplaceAll(key, "-", "_")
 }
 
-// SplitArgs takes a kernel command line apart as the kernel does (Documentation/admin-guide/
+// Literal are the kernel arguments that no variable decides, as they arrive at the kernel.
+func Literal(words []grub.Word) (args Cmdline) {
+	for _, w := range words {
+		if !w.Literal() {
+			continue
+		}
+		arrives, err := kernelSplit(grub.LoaderWord(w.Value()))
+		if err != nil {
+			arrives = []string{w.Value()}
+		}
+		args = append(args, arrives...)
+	}
+	return args
+}
+
+// Split takes a kernel command line apart as the kernel does (Documentation/admin-guide/
 // kernel-parameters.rst; next_arg in lib/cmdline.c): at blanks outside of double quotes. Quotes
 // around an argument or its value are not part of it.
-func SplitArgs(text string) ([]string, error) {
+func Split(text string) ([]string, error) {
 	return splitAt(text, func(c byte) bool { return strings.IndexByte(" \t\n\v\f\r", c) >= 0 })
 }
 
@@ -98,16 +117,16 @@ func splitAt(text string, blank func(byte) bool) (args []string, err error) {
 		if quoted {
 			return nil, errors.New("a double quote is not closed")
 		}
-		if a := unquote(text[at:end]); a != "" {
+		if a := Unquote(text[at:end]); a != "" {
 			args = append(args, a)
 		}
 		at = end
 	}
 }
 
-// unquote drops the quotes of a word that the kernel drops: one at its beginning, one at the
+// Unquote drops the quotes of a word that the kernel drops: one at its beginning, one at the
 // beginning of its value, and, where there was either, one at the end.
-func unquote(word string) string {
+func Unquote(word string) string {
 	word, outer := strings.CutPrefix(word, `"`)
 	key, value, _ := strings.Cut(word, "=")
 	value, inner := strings.CutPrefix(value, `"`)
@@ -120,24 +139,21 @@ func unquote(word string) string {
 	return word
 }
 
-// JoinArgs writes arguments for a carrier that hands its text to the kernel as it is.
-func JoinArgs(args []string) (string, error) { return join(args, plain) }
-
-// carrier is a place that kernel arguments are written to.
-type carrier struct {
+// Carrier is a place that kernel arguments are written to.
+type Carrier struct {
 	name  string
 	forms func(arg string) []string // ways to write an argument, the plainest first
 	reads []func(text string) ([]string, error)
 }
 
 var (
-	// plain text goes to the kernel as it is: /etc/kernel/cmdline, and boot entries read by systemd-boot.
-	plain = carrier{"a kernel command line", plainForms, []func(string) ([]string, error){kernelSplit}}
-	// grubScript is the line of a linux command.
-	grubScript = carrier{"GRUB", grubForms, []func(string) ([]string, error){throughGrub}}
-	// grubEntry is a boot entry that GRUB reads: plain text by its specification, which GRUB takes
+	// Plain text goes to the kernel as it is: /etc/kernel/cmdline, and boot entries read by systemd-boot.
+	Plain = Carrier{"a kernel command line", plainForms, []func(string) ([]string, error){kernelSplit}}
+	// GRUBScript is the line of a linux command.
+	GRUBScript = Carrier{"GRUB", grubForms, []func(string) ([]string, error){throughGrub}}
+	// GRUBEntry is a boot entry that GRUB reads: plain text by its specification, which GRUB takes
 	// into a script. It must mean the same to both.
-	grubEntry = carrier{"a boot entry read by GRUB", plainForms, []func(string) ([]string, error){kernelSplit, throughGrub}}
+	GRUBEntry = Carrier{"a boot entry read by GRUB", plainForms, []func(string) ([]string, error){kernelSplit, throughGrub}}
 )
 
 func plainForms(arg string) []string {
@@ -149,9 +165,9 @@ func grubForms(arg string) []string {
 	return []string{arg, "'" + arg + "'", `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(arg) + `"`}
 }
 
-// write returns the plainest form in which the argument arrives at the kernel exactly. That is
+// Write returns the plainest form in which the argument arrives at the kernel exactly. That is
 // tried on every reader of the carrier, with an argument behind it, which it must not swallow.
-func (c carrier) write(arg string) (string, error) {
+func (c Carrier) Write(arg string) (string, error) {
 	const next = "x"
 	if strings.ContainsAny(arg, "\n\x00") {
 		return "", fmt.Errorf("the kernel argument %q holds a line break or a null byte, which ends it", arg)
@@ -169,11 +185,11 @@ func (c carrier) write(arg string) (string, error) {
 	return "", fmt.Errorf("the kernel argument %s cannot be passed on exactly by %s: %s", arg, c.name, c.obstacle(arg))
 }
 
-func (c carrier) obstacle(arg string) string {
+func (c Carrier) obstacle(arg string) string {
 	switch {
-	case c.name != plain.name && strings.ContainsAny(arg, `'"\`):
+	case c.name != Plain.name && strings.ContainsAny(arg, `'"\`):
 		return `GRUB puts a backslash before every quote and backslash (only \x and two hexadecimal digits pass); write it without`
-	case c.name == grubEntry.name && strings.Contains(arg, "$"):
+	case c.name == GRUBEntry.name && strings.Contains(arg, "$"):
 		return "GRUB takes $ in boot entries for a variable; write it without"
 	case strings.Contains(arg, `"`):
 		return "the kernel has no way to write a double quote there; write it without"
@@ -181,10 +197,11 @@ func (c carrier) obstacle(arg string) string {
 	return "the kernel would take it apart, or join it to the next; use printable ASCII characters"
 }
 
-func join(args []string, c carrier) (string, error) {
+// Join writes arguments, separated by spaces, so that each arrives at the kernel exactly.
+func (c Carrier) Join(args []string) (string, error) {
 	words := make([]string, 0, len(args))
 	for _, a := range args {
-		w, err := c.write(a)
+		w, err := c.Write(a)
 		if err != nil {
 			return "", err
 		}
@@ -195,7 +212,7 @@ func join(args []string, c carrier) (string, error) {
 
 // throughGrub is what the kernel makes of the words of a GRUB linux command.
 func throughGrub(text string) ([]string, error) {
-	words, err := grubLine(text)
+	words, err := grub.Words(text)
 	if err != nil {
 		return nil, err
 	}
@@ -204,24 +221,7 @@ func throughGrub(text string) ([]string, error) {
 		if !w.Literal() {
 			return nil, fmt.Errorf("GRUB would expand %s", text[w.Start:w.End])
 		}
-		line = append(line, loaderWord(w.Value()))
+		line = append(line, grub.LoaderWord(w.Value()))
 	}
 	return kernelSplit(strings.Join(line, " "))
-}
-
-// loaderWord is how GRUB writes a word of its linux command for the kernel (its
-// grub_create_loader_cmdline): quoted where it holds a space, with a backslash before quotes and
-// backslashes but those of \xHH.
-func loaderWord(word string) string {
-	var b strings.Builder
-	for i := 0; i < len(word); i++ {
-		if strings.IndexByte(`\'"`, word[i]) >= 0 && !hexEscape.MatchString(word[i:]) {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(word[i])
-	}
-	if strings.Contains(word, " ") {
-		return `"` + b.String() + `"`
-	}
-	return b.String()
 }
