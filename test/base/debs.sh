@@ -48,4 +48,4 @@ case $image in
 esac
 tar=$("$here/debian.sh" --tar "$image")
 hash=$(basename "$tar" .tar | tail -c 13)
-cached "debs-$(IFS=-; echo "${*//\//_}")-$hash" folder "$0" -- "$0" download "$tar" "$suite" "$@"
+cached "debs-$image-$(IFS=-; echo "${*//\//_}")-$hash" folder "$0" -- "$0" download "$tar" "$suite" "$@"
