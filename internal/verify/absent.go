@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -18,7 +19,7 @@ var absentArgs = map[string]func(s *system, value string) string{
 	"systemd.unit":    (*system).wrongUnit,
 	"rootfstype":      func(s *system, v string) string { return s.wrongType("/", v) },
 	"mount.usrfstype": func(s *system, v string) string { return s.wrongType("/usr", v) },
-	"rootflags":       (*system).wrongFlags,
+	"rootflags":       func(s *system, v string) string { return s.wrongFlags("/", v) },
 	"rd.luks.uuid":    (*system).wrongLUKS,
 	"luks.uuid":       (*system).wrongLUKS,
 	"rd.luks.name":    (*system).wrongLUKS,
@@ -29,10 +30,16 @@ var absentArgs = map[string]func(s *system, value string) string{
 	"boot":            (*system).wrongBoot,
 	"ostree":          (*system).wrongPath,
 	"systemd.wants":   (*system).wrongUnit,
+	"usrflags":        func(s *system, v string) string { return s.wrongFlags("/usr", v) },
+	"mount.usrflags":  func(s *system, v string) string { return s.wrongFlags("/usr", v) },
+	"real_init":       (*system).wrongInit,
+	"systemd.run":     func(s *system, v string) string { return s.wrongInit(before(strings.TrimLeft(v, "-@:+!|"), " ")) },
+	"loop":            (*system).wrongPath,
 }
 
 // severalArgs are those of which every one counts; of all others the last does.
-var severalArgs = []string{"rd.luks.uuid", "luks.uuid", "rd.luks.name", "luks.name", "rd.lvm.vg", "rd.lvm.lv", "rd.md.uuid", "systemd.wants"}
+var severalArgs = []string{"rd.luks.uuid", "luks.uuid", "rd.luks.name", "luks.name", "rd.lvm.vg", "rd.lvm.lv", "rd.md.uuid", "systemd.wants",
+	"rd.systemd.wants", "luks.data", "rd.luks.data", "rd.luks.partuuid", "systemd.mount_extra", "rd.systemd.mount_extra", "systemd.swap_extra", "systemd.run", "cryptopts"}
 
 // absent checks what the arguments of an entry name besides devices.
 func (s *system) absent(found *list, e boot.Entry) {
@@ -41,17 +48,24 @@ func (s *system) absent(found *list, e boot.Entry) {
 	}
 	seen := map[string]bool{}
 	for _, a := range slices.Backward(e.Args) {
-		key, value, has := strings.Cut(a, "=")
-		wrong := absentArgs[key]
-		if wrong == nil || !has || value == "" || seen[key] && !slices.Contains(severalArgs, key) {
+		key, value := argKey(a), after(a, "=")
+		if value == "" || seen[key] && !slices.Contains(severalArgs, key) {
 			continue
 		}
 		seen[key] = true
-		if text := wrong(s, value); text != "" {
-			found.at(e.File, e.Line, "%s=%s: %s", key, value, text)
+		if text := s.wrongArg(e, key, value); text != "" {
+			found.at(e.File, e.Line, "%s: %s", a, text)
 		}
 	}
 	s.fips(found, e)
+}
+
+// wrongArg says what is wrong with the value of an argument, or "".
+func (s *system) wrongArg(e boot.Entry, key, value string) string {
+	if wrong := absentArgs[key]; wrong != nil {
+		return wrong(s, value)
+	}
+	return cmp.Or(s.partOf(key, value), s.early(e, key, value))
 }
 
 // rootIsHere tells whether an entry boots the system of this image, and not a live medium or a network.
@@ -110,12 +124,12 @@ func (s *system) wrongType(mountPoint, value string) string {
 }
 
 // wrongFlags knows the options that one filesystem alone has; whether the subvolume is right is checked elsewhere.
-func (s *system) wrongFlags(value string) string {
-	is := s.mountOf("/").Volume.Content.Type
+func (s *system) wrongFlags(mountPoint, value string) string {
+	is := s.mountOf(mountPoint).Volume.Content.Type
 	for _, o := range strings.Split(value, ",") {
 		name, _, _ := strings.Cut(o, "=")
 		if is != "" && is != "btrfs" && slices.Contains([]string{"subvol", "subvolid", "degraded"}, name) {
-			return fmt.Sprintf("%s is an option of btrfs, and the filesystem of / is %s", name, is)
+			return fmt.Sprintf("%s is an option of btrfs, and the filesystem of %s is %s", name, mountPoint, is)
 		}
 	}
 	return ""

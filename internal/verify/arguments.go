@@ -26,7 +26,7 @@ func arguments(s *system) []Finding {
 	for _, e := range append(boot.Own(s.Root, s.menu.Entries), s.laterKernels(&found)...) {
 		s.absent(&found, e)
 		for _, a := range e.Args {
-			key, value, _ := strings.Cut(a, "=")
+			key, value := argKey(a), after(a, "=")
 			if slices.Contains(deviceArgs, key) && value != "" {
 				s.device(&found, e, key, value)
 			}
@@ -68,6 +68,9 @@ func (s *system) device(found *list, e boot.Entry, key, value string) {
 	if slices.ContainsFunc(otherRoots, func(o string) bool { return strings.HasPrefix(value, o) }) {
 		if hash := verityNames[value]; hash != "" && !e.Args.Has(hash) {
 			found.at(e.File, e.Line, "%s=%s needs the argument %s=, which is not there", key, value, hash)
+		}
+		if s.unmappable(e, value) {
+			found.at(e.File, e.Line, "%s=%s: nothing in the image could become this device; the boot would wait for it", key, value)
 		}
 		return
 	}
