@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -155,6 +157,9 @@ func images(m *machine.Machine) map[string]fs.FileInfo {
 	}
 	return found
 }
+
+// Images are the paths of the images in the machine's /boot.
+func Images(m *machine.Machine) []string { return slices.Sorted(maps.Keys(images(m))) }
 
 // changed lists the images that were made since the run began.
 func (r *run) changed() (names []string) {

@@ -46,11 +46,11 @@ func misread(name string) *Fault {
 	w := parseDebWish(name)
 	switch {
 	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, "."):
-		return &Fault{Text: fmt.Sprintf("%s is a file", name), Hint: "name the package, and give its folder as --deb-source"}
+		return &Fault{Package: name, Text: fmt.Sprintf("%s is a file", name), Hint: "name the package, and give its folder as --deb-source"}
 	case strings.HasSuffix(name, "-"):
-		return &Fault{Text: fmt.Sprintf("apt would take %s for an order to remove %s", name, strings.TrimSuffix(name, "-")), Hint: "name it below os.packages.remove"}
+		return &Fault{Package: name, Text: fmt.Sprintf("apt would take %s for an order to remove %s", name, strings.TrimSuffix(name, "-")), Hint: "name it below os.packages.remove"}
 	case strings.HasSuffix(name, "=") || strings.HasSuffix(name, "/") || strings.HasSuffix(name, ":") || w.name == "":
-		return &Fault{Text: fmt.Sprintf("%s names no package", name), Hint: "write name, name=version, name/suite or name:architecture"}
+		return &Fault{Package: name, Text: fmt.Sprintf("%s names no package", name), Hint: "write name, name=version, name/suite or name:architecture"}
 	}
 	return nil
 }
@@ -62,8 +62,8 @@ type aptCheck struct {
 	faults []Fault
 }
 
-func (c *aptCheck) fault(hint, format string, args ...any) {
-	c.faults = append(c.faults, Fault{Text: fmt.Sprintf(format, args...), Hint: hint})
+func (c *aptCheck) fault(name, hint, format string, args ...any) {
+	c.faults = append(c.faults, Fault{Package: name, Text: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // installed checks what is to be removed and updated, and takes from the wishes what is there already.
@@ -86,7 +86,7 @@ func (c *aptCheck) installed(remove, update []string) {
 		}
 	})
 	if err != nil {
-		c.fault("", "the database of packages cannot be read: %v", err)
+		c.fault("", "", "the database of packages cannot be read: %v", err)
 		return
 	}
 	for i, w := range there {
@@ -94,9 +94,9 @@ func (c *aptCheck) installed(remove, update []string) {
 		switch by := stands[w.text]; {
 		case named[w.text] || w.open() || coming || i >= len(remove) && by != "":
 		case by != "":
-			c.fault(fmt.Sprintf("remove %s, which stands for it", by), "%s is not the name of an installed package", w.text)
+			c.fault(w.text, fmt.Sprintf("remove %s, which stands for it", by), "%s is not the name of an installed package", w.text)
 		default:
-			c.fault(config.DidYouMean(w.name, names, ""), "not installed: %s", w.text)
+			c.fault(w.text, config.DidYouMean(w.name, names, ""), "not installed: %s", w.text)
 		}
 	}
 	c.wishes = slices.DeleteFunc(c.wishes, func(w debWish) bool { return wished[w.text] })
@@ -138,14 +138,14 @@ func (c *aptCheck) available(ctx context.Context, p *aptPlan, o Options) error {
 	}
 	for _, w := range c.wishes {
 		if w.suite != "" && !x.hasSuite(w.suite) {
-			c.fault("", "%s: no source is the release %s", w.text, w.suite)
+			c.fault(w.text, "", "%s: no source is the release %s", w.text, w.suite)
 			continue
 		}
 		if v := versions[w.text]; len(v) > 0 {
-			c.fault("", "%s: the sources have %s only as %s", w.text, w.name, strings.Join(v, ", "))
+			c.fault(w.text, "", "%s: the sources have %s only as %s", w.text, w.name, strings.Join(v, ", "))
 			continue
 		}
-		c.fault(config.DidYouMean(w.name, names, ""), "no source has a package %s", w.text)
+		c.fault(w.text, config.DidYouMean(w.name, names, ""), "no source has a package %s", w.text)
 	}
 	return nil
 }

@@ -57,6 +57,31 @@ func dpkgOwns(root *rootfs.Root, name string) bool {
 	return false
 }
 
+// FilesOf lists what an installed package has brought, as far as dpkg's records tell without running it.
+func FilesOf(m *machine.Machine, name string) (files []string) {
+	const info = "/var/lib/dpkg/info/"
+	name = parseDebWish(name).name
+	for _, list := range append([]string{info + name + ".list"}, archLists(m, info+name)...) {
+		text, err := m.Root.ReadFile(list)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			if file := strings.TrimSpace(line); path.IsAbs(file) && !m.Root.IsDir(file) {
+				files = append(files, file)
+			}
+		}
+	}
+	return files
+}
+
+func archLists(m *machine.Machine, name string) (lists []string) {
+	for _, arch := range debArchs(m) {
+		lists = append(lists, name+":"+arch+".list")
+	}
+	return lists
+}
+
 func holdsLine(root *rootfs.Root, file, line string) bool {
 	f, err := root.Open(file, os.O_RDONLY, 0)
 	if err != nil {

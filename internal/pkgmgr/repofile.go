@@ -9,9 +9,10 @@ import (
 
 // Fault is something wrong with a source of packages, found before anything is changed.
 type Fault struct {
-	Where string // file and line
-	Text  string
-	Hint  string // what to do; may be empty
+	Where   string // file and line
+	Package string // as it was asked for; empty where it is no package that is wrong
+	Text    string
+	Hint    string // what to do; may be empty
 }
 
 func (f Fault) String() string {

@@ -249,7 +249,7 @@ func checkRPM(m *machine.Machine, o Options, install, update, remove []string) [
 	}
 	for _, n := range slices.Concat(install, update, remove) {
 		if r.program == "tdnf" && strings.HasPrefix(n, "@") {
-			faults = append(faults, Fault{Text: n + ": tdnf knows no groups of packages", Hint: "name the packages of the group"})
+			faults = append(faults, Fault{Package: n, Text: n + ": tdnf knows no groups of packages", Hint: "name the packages of the group"})
 		}
 	}
 	return faults

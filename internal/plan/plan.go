@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/machine"
@@ -62,6 +63,35 @@ type Checker interface {
 	Check(ctx context.Context, m *machine.Machine) []Problem
 }
 
+// Replacer is a Step that replaces files of the image, or puts files into its folders. Where one of them is immutable or
+// append-only, the step would fail.
+type Replacer interface {
+	Replaces(m *machine.Machine) []Replaced
+}
+
+// Replaced is a file that a step replaces or makes.
+type Replaced struct {
+	File string // in the image; links are followed
+	Path string // what in the config asks for it; may be empty
+}
+
+// fixed are the problems of a step whose files cannot be changed.
+func fixed(s Step, m *machine.Machine) (problems []Problem) {
+	r, ok := s.(Replacer)
+	if !ok {
+		return nil
+	}
+	for _, f := range r.Replaces(m) {
+		if at := m.Root.FixedAt(f.File); at != "" {
+			problems = append(problems, Problem{
+				Path: f.Path, Text: fmt.Sprintf("%s cannot be changed: %s is immutable or append-only in the image", f.File, at),
+				Hint: fmt.Sprintf("take that away in a run before this one, whose script does \"chattr -i -a %s\"", at),
+			})
+		}
+	}
+	return problems
+}
+
 // Bringer is a Step that may bring what later steps need, such as one that installs packages.
 type Bringer interface{ Brings() bool }
 
@@ -70,12 +100,14 @@ func (p Plan) Preflight(ctx context.Context, m *machine.Machine) []Problem {
 	var all []Problem
 	brought := false
 	for _, s := range p {
+		found := fixed(s, m)
 		if c, ok := s.(Checker); ok {
-			for _, pr := range c.Check(ctx, m) {
-				pr.Step = s.Name()
-				if !pr.Later || !brought {
-					all = append(all, pr)
-				}
+			found = append(found, c.Check(ctx, m)...)
+		}
+		for _, pr := range found {
+			pr.Step = s.Name()
+			if (!pr.Later || !brought) && !slices.Contains(all, pr) {
+				all = append(all, pr)
 			}
 		}
 		if b, ok := s.(Bringer); ok {

@@ -68,15 +68,39 @@ func (r *Root) explain(name string, err error) error {
 	if !errors.Is(err, unix.EPERM) {
 		return err
 	}
-	for _, at := range []string{name, path.Dir(path.Clean("/" + name))} {
-		fixed := false
-		_ = r.withFlags(at, func(_, flags int) error {
-			fixed = flags&Fixed != 0
-			return nil
-		})
-		if fixed {
-			return fmt.Errorf("%w: %s is immutable or append-only in the image (\"chattr -i -a %s\" in a script makes it writable)", err, at, at)
-		}
+	if at := r.FixedAt(name); at != "" {
+		return fmt.Errorf("%w: %s is immutable or append-only in the image (\"chattr -i -a %s\" in a script of an earlier run makes it writable)", err, at, at)
 	}
 	return err
+}
+
+// FixedAt is what keeps a file from being replaced or made by the flags of Fixed: the file, where the path leads over
+// links, or the folder that holds it or the first of the folders to make; "" where nothing does.
+func (r *Root) FixedAt(name string) string {
+	at, first := path.Clean("/"+name), true
+	for {
+		real, err := r.Real(at)
+		switch {
+		case err == nil && r.fixed(real):
+			return real
+		case err == nil && first && real != "/":
+			if dir := path.Dir(real); r.fixed(dir) {
+				return dir
+			}
+			return ""
+		case err == nil:
+			return ""
+		case at == "/":
+			return ""
+		}
+		at, first = path.Dir(at), false
+	}
+}
+
+func (r *Root) fixed(name string) (is bool) {
+	_ = r.withFlags(name, func(_, flags int) error {
+		is = flags&Fixed != 0
+		return nil
+	})
+	return is
 }

@@ -128,8 +128,12 @@ func (s SetModule) Check(_ context.Context, m *machine.Machine) (problems []plan
 	}
 	args, _ := boot.Args(m.Root, m.Facts.Boot) // where they cannot be read, none of them is ours
 	if a := deniedAtBoot(append(args, s.Args...), s.Module); a != "" && s.loads() {
+		hint := "remove the argument in an earlier run"
+		if slices.Contains(s.Args, a) {
+			hint = "remove it from os.kernelCommandLine, or set loadMode to disable"
+		}
 		problems = append(problems, plan.Problem{
-			Path: s.Path + ".name", Text: fmt.Sprintf("the kernel argument %s keeps the module %s from being loaded", a, s.Module), Hint: "remove the argument in an earlier run",
+			Path: s.Path + ".name", Text: fmt.Sprintf("the kernel argument %s keeps the module %s from being loaded", a, s.Module), Hint: hint,
 		})
 	}
 	return problems

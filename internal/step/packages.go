@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/config"
@@ -105,7 +106,7 @@ func planPackages(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Pro
 	return plan.Plan{ChangePackages{
 		Options: options,
 		Remove:  p.allRemove(), UpdateAll: p.UpdateExisting, Install: p.allInstall(), Update: p.allUpdate(),
-		Grow: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto,
+		Grow: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto, Places: p.places(),
 	}}, nil
 }
 
@@ -142,7 +143,45 @@ type ChangePackages struct {
 	UpdateAll bool
 	Install   []string
 	Update    []string
-	Grow      bool // the filesystem of /usr, where a transaction does not fit
+	Grow      bool                // the filesystem of /usr, where a transaction does not fit
+	Places    map[string][]string // in the config, by the names of packages
+}
+
+// places tells where in the config each package is named.
+func (p Packages) places() map[string][]string {
+	places := map[string][]string{}
+	for kind, l := range map[string]struct {
+		lists []PackageList
+		names []PackageName
+	}{"install": {p.InstallLists, p.Install}, "remove": {p.RemoveLists, p.Remove}, "update": {p.UpdateLists, p.Update}} {
+		add := func(name PackageName, format string, i int) {
+			places[string(name)] = append(places[string(name)], fmt.Sprintf("os.packages."+kind+format, i))
+		}
+		for i, list := range l.lists {
+			for _, n := range list.Names {
+				add(n, "Lists[%d]", i)
+			}
+		}
+		for i, n := range l.names {
+			add(n, "[%d]", i)
+		}
+	}
+	for _, at := range places {
+		slices.Sort(at)
+	}
+	return places
+}
+
+// place is where in the config a package is named, by one of these lists of it where there are several; "" where it is not.
+func (s ChangePackages) place(name string, kinds ...string) string {
+	for _, kind := range append(kinds, "") {
+		for _, at := range s.Places[name] {
+			if strings.HasPrefix(at, "os.packages."+kind) {
+				return at
+			}
+		}
+	}
+	return ""
 }
 
 // Name identifies the step.
@@ -173,7 +212,7 @@ func (s ChangePackages) Brings() bool { return s.UpdateAll || len(s.Install)+len
 // Check looks for what is wrong with the sources of packages.
 func (s ChangePackages) Check(ctx context.Context, m *machine.Machine) (problems []plan.Problem) {
 	for _, f := range pkgmgr.Check(ctx, m, s.Options, s.Install, s.Update, s.Remove) {
-		problems = append(problems, plan.Problem{Text: f.String(), Hint: f.Hint})
+		problems = append(problems, plan.Problem{Path: s.place(f.Package), Text: f.String(), Hint: f.Hint})
 	}
 	return problems
 }
