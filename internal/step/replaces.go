@@ -159,7 +159,9 @@ func (ForgetVerity) Replaces(m *machine.Machine) []plan.Replaced {
 }
 
 // Replaces is the fstab.
-func (NewDisk) Replaces(*machine.Machine) []plan.Replaced { return replaced("storage.disks", fstabFile) }
+func (NewDisk) Replaces(*machine.Machine) []plan.Replaced {
+	return replaced("storage.disks", fstabFile)
+}
 
 // Replaces lists what names the identifiers of filesystems.
 func (ResetIdentifiers) Replaces(m *machine.Machine) []plan.Replaced {

@@ -79,7 +79,9 @@ func TestImmutableFilesAreFoundWhenPlanning(t *testing.T) {
 					fix(t, m.Root.Dir()+at, flag)
 					found := about()
 					fix(t, m.Root.Dir()+at, 0)
-					if !slices.ContainsFunc(found, func(x plan.Problem) bool { return x.Path == f.Path && strings.HasPrefix(x.Text, f.File+" cannot be changed: ") }) {
+					if !slices.ContainsFunc(found, func(x plan.Problem) bool {
+						return x.Path == f.Path && strings.HasPrefix(x.Text, f.File+" cannot be changed: ")
+					}) {
 						t.Errorf("%s: %s with %#x is found as %v", s.Name(), at, flag, found)
 					}
 				}
