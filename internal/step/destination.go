@@ -139,3 +139,15 @@ func (s CopyDir) Check(_ context.Context, m *machine.Machine) (problems []plan.P
 	}
 	return problems
 }
+
+// Replaces lists the files of the folder as they will lie in the image.
+func (s CopyDir) Replaces(*machine.Machine) (list []plan.Replaced) {
+	_ = hostfs.Walk(s.Source, func(name string, isDir bool) error { // what cannot be read, Check tells
+		rel, err := filepath.Rel(s.Source, name)
+		if err == nil && !isDir {
+			list = append(list, replaced(s.Path+".destination", path.Join(s.Destination, filepath.ToSlash(rel)))...)
+		}
+		return nil
+	})
+	return list
+}

@@ -2,12 +2,10 @@ package step
 
 import (
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"imagecustomizer/internal/boot"
-	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/pkgmgr"
@@ -79,18 +77,6 @@ func (s ChangeUser) Replaces(m *machine.Machine) (list []plan.Replaced) {
 // Replaces is the file.
 func (s WriteFile) Replaces(*machine.Machine) []plan.Replaced {
 	return replaced(s.Path+".destination", s.Destination)
-}
-
-// Replaces lists the files of the folder as they will lie in the image.
-func (s CopyDir) Replaces(*machine.Machine) (list []plan.Replaced) {
-	_ = hostfs.Walk(s.Source, func(name string, isDir bool) error { // what cannot be read, Check tells
-		rel, err := filepath.Rel(s.Source, name)
-		if err == nil && !isDir {
-			list = append(list, replaced(s.Path+".destination", path.Join(s.Destination, filepath.ToSlash(rel)))...)
-		}
-		return nil
-	})
-	return list
 }
 
 // Replaces lists the names of the machine.
