@@ -67,7 +67,8 @@ func keepCapabilities() error {
 	return unix.Capset(&header, &sets[0])
 }
 
-// shedCapabilities leaves this process none, in all its threads. What it has started keeps its own.
+// shedCapabilities leaves this process none, in all its threads. Those of the bounding set come back to what root
+// starts.
 func shedCapabilities() {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData

@@ -64,10 +64,23 @@ func Run(ctx context.Context, root string, c *hostcmd.Cmd, options ...Option) (l
 		return nil, err
 	}
 	var said report
-	if data, _ := io.ReadAll(r); json.Unmarshal(data, &said) != nil && err == nil {
-		return nil, fmt.Errorf("%s: process 1 of its namespaces ended early", c)
+	if data, _ := io.ReadAll(r); json.Unmarshal(data, &said) != nil {
+		return nil, endedEarly(ctx, c, err)
 	}
 	return said.Left, errKilled(c, said.Killed, said.explain(err))
+}
+
+// endedEarly explains why process 1 has said nothing of the program. It was not the program that failed.
+func endedEarly(ctx context.Context, c *hostcmd.Cmd, err error) error {
+	e, ok := errors.AsType[*hostcmd.Error](err)
+	switch {
+	case ctx.Err() != nil || err != nil && !ok:
+		return err
+	case err == nil:
+		return fmt.Errorf("%s: the process that watches over it ended early, without saying how it went", c)
+	}
+	e.Exit, e.Err = -1, fmt.Errorf("the process that watches over it was ended before it (%w), by the program, by somebody on the host, or for want of memory", e.Err)
+	return e
 }
 
 // explain names the signal in the error of a program that died of one.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,30 +21,29 @@ import (
 // execMain is process 1 of the namespaces that a program of an image runs in. It makes the image its root, starts
 // the program, reaps what is orphaned, and ends with the program's status; the kernel ends all
 // others then. It has no capabilities while the image's programs run, and they can neither trace it nor
-// read its memory.
+// read its memory, nor signal it. Whatever it ends with, it says so in its report: without one it was ended itself.
 func execMain() int {
 	var o order
 	if err := json.Unmarshal([]byte(os.Args[2]), &o); err != nil {
-		return execFailed(err)
+		fmt.Fprintln(os.Stderr, err)
+		return notStarted
 	}
 	const first = 3
 	to, own := os.NewFile(uintptr(first+o.Files), "report"), os.NewFile(uintptr(first+o.Files+1), "own mount")
 	unix.CloseOnExec(int(to.Fd()))
 	unix.CloseOnExec(int(own.Fd()))
-	signal.Notify(make(chan os.Signal, 1)) // process 1 gets from its programs what it has a handler for
-	runtime.LockOSThread()                 // capabilities and Landlock belong to a thread
+	runtime.LockOSThread() // capabilities and Landlock belong to a thread
 	var a accounting
 	pid, err := o.start(own, &a)
 	if err != nil {
-		return execFailed(err)
+		return execFailed(to, err)
 	}
-	shedCapabilities()
 	ended, many := make(chan unix.WaitStatus, 1), make(chan error, 1)
 	go func() { ended <- reap(pid) }()
 	go countProcesses(many)
 	select {
 	case err := <-many:
-		return execFailed(err)
+		return execFailed(to, err)
 	case ws := <-ended:
 		return tellOf(to, ws, &a)
 	}
@@ -59,14 +58,19 @@ func tellOf(to *os.File, ws unix.WaitStatus, a *accounting) int {
 		said.Signal, status = int(ws.Signal()), signaled+int(ws.Signal())
 	}
 	if err := json.NewEncoder(to).Encode(said); err != nil {
-		return execFailed(err)
+		fmt.Fprintln(os.Stderr, err)
+		return notStarted
 	}
 	return status
 }
 
-func execFailed(err error) int {
+// notStarted is the exit status for a program that could not be started, as shells say it.
+const notStarted = 127
+
+func execFailed(to *os.File, err error) int {
 	fmt.Fprintln(os.Stderr, err)
-	return 127
+	_ = json.NewEncoder(to).Encode(report{}) // it is missed otherwise, which is an error too
+	return notStarted
 }
 
 // start starts the program, confined and accounted for.
@@ -95,6 +99,14 @@ func (o *order) start(own *os.File, a *accounting) (pid int, err error) {
 	if err := keepCapabilities(); err != nil {
 		return 0, err
 	}
+	// Programs of root get what is in the bounding set even if who starts them has it no more, unless that is forbidden.
+	late, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	if err != nil {
+		return 0, err
+	}
+	if late == 0 {
+		harden()
+	}
 	attr := &syscall.ProcAttr{Env: os.Environ()}
 	for fd := range 3 + o.Files {
 		attr.Files = append(attr.Files, uintptr(fd))
@@ -102,7 +114,29 @@ func (o *order) start(own *os.File, a *accounting) (pid int, err error) {
 	if pid, err = syscall.ForkExec(program, o.Argv, attr); err != nil {
 		return 0, fmt.Errorf("%s: %w", program, err)
 	}
+	if late != 0 {
+		harden()
+	}
 	return pid, nil
+}
+
+// harden makes this process one that nothing can be got from, and that ends with its namespaces only.
+func harden() {
+	shedCapabilities()
+	heedNoSignals() // afterwards: the above goes from thread to thread by one
+}
+
+// heedNoSignals has every signal do to this process what it does by default, which is nothing: process 1 of a namespace
+// gets from inside it only those that it has a handler for, and the Go runtime has one for all. It believes a forged
+// SIGSEGV to be a fault of its own, and crashes. A real fault still ends the process, by the kernel.
+func heedNoSignals() {
+	var byDefault [32]byte // struct sigaction of the kernel: SIG_DFL, no flags, no mask
+	const size, last = 8, 64
+	for n := uintptr(1); n <= last; n++ {
+		if n != uintptr(unix.SIGKILL) && n != uintptr(unix.SIGSTOP) {
+			_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&byDefault)), 0, size, 0, 0)
+		}
+	}
 }
 
 // reap waits for the program, and for all that is orphaned until then.

@@ -38,6 +38,7 @@ func EnterImage(root *rootfs.Root, nodes map[string]uint64, links map[string]str
 
 func (i *Image) enter(nodes map[string]uint64, links map[string]string) error {
 	dev := func() error { return i.fillDev(nodes, links) }
+	sys := func() error { return i.fillSys(nodes) }
 	for _, m := range []struct {
 		path, fs, opts string
 		flags          uintptr
@@ -46,7 +47,7 @@ func (i *Image) enter(nodes map[string]uint64, links map[string]string) error {
 		{"/dev", "tmpfs", "mode=755,size=1m", unix.MS_NOSUID, dev},
 		{"/dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=620,gid=5", unix.MS_NOSUID | unix.MS_NOEXEC, nil},
 		{"/dev/shm", "tmpfs", "mode=1777,size=10%", unix.MS_NOSUID | unix.MS_NODEV, i.protectDev},
-		{"/sys", "sysfs", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY, i.hideSys},
+		{"/sys", "tmpfs", "mode=755,size=1m", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, sys},
 		{"/run", "tmpfs", "mode=755,size=10%", unix.MS_NOSUID | unix.MS_NODEV, i.fillRun},
 		{"/tmp", "tmpfs", "mode=1777,size=40%", unix.MS_NOSUID | unix.MS_NODEV, nil},
 	} {
@@ -126,20 +127,6 @@ func (i *Image) remount(path string, flags uintptr) error {
 	}
 	defer p.Close()
 	return unix.Mount("", fmt.Sprintf("/proc/self/fd/%d", p.Fd()), "", unix.MS_REMOUNT|unix.MS_BIND|flags, "")
-}
-
-// hideSys covers what would reach the host's kernel and firmware.
-func (i *Image) hideSys() error {
-	for _, name := range hidden["sys"] {
-		path := "/sys/" + name
-		if !i.root.Exists(path) {
-			continue
-		}
-		if err := i.mount(path, "tmpfs", unix.MS_RDONLY, "size=0"); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // fillRun makes what programs expect of a running system's /run.

@@ -4,22 +4,25 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
-// hidden are the paths below the kernel's own filesystems that can act on the host's kernel, or tell of it, even
-// for a process that lacks capabilities. The list is that of the OCI runtime specification, with what
-// talks to the host's firmware and what shows the kernel's memory, and what programs would put into an image of
-// the machine that it is made on: its kernel's arguments and its swap.
-var hidden = map[string][]string{
-	"proc": {
-		"acpi", "asound", "cmdline", "interrupts", "kallsyms", "kcore", "keys", "kmsg", "kpagecgroup", "kpagecount",
-		"kpageflags", "latency_stats", "pagetypeinfo", "sched_debug", "scsi", "slabinfo", "swaps", "sysrq-trigger",
-		"timer_list", "timer_stats", "vmallocinfo",
-	},
-	"sys": {"firmware", "devices/virtual/powercap", "kernel/debug", "kernel/security", "kernel/tracing", "fs/bpf", "fs/pstore"},
+// hidden are the paths in /proc that can act on the host's kernel, or tell of it, even for a process that lacks
+// capabilities. The list is that of the OCI runtime specification, with what shows the kernel's memory, and what
+// programs would put into an image of the machine that it is made on: its kernel's arguments and its swap.
+var hidden = []string{
+	"acpi", "asound", "cmdline", "interrupts", "kallsyms", "kcore", "keys", "kmsg", "kpagecgroup", "kpagecount",
+	"kpageflags", "latency_stats", "pagetypeinfo", "sched_debug", "scsi", "slabinfo", "swaps", "sysrq-trigger",
+	"timer_list", "timer_stats", "vmallocinfo",
+}
+
+// ofTheMachine are paths in /proc that tell of the host's disks, hardware and modules. Programs of an image would take
+// them for those of the machine that the image is for.
+var ofTheMachine = []string{
+	"bus", "diskstats", "dma", "driver", "fb", "iomem", "ioports", "mdstat", "modules", "mtrr", "partitions",
 }
 
 // procOf is the folder /proc of an image, which must not be a link.
@@ -41,7 +44,7 @@ func mountProc(root string, prepare func(proc string) error) error {
 	if err := prepare(proc); err != nil {
 		return err
 	}
-	if err := hide(proc, hidden["proc"]); err != nil {
+	if err := hide(proc, slices.Concat(hidden, ofTheMachine)); err != nil {
 		return err
 	}
 	return protectProc(proc)

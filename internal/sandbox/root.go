@@ -192,7 +192,7 @@ func makeWorkerFolders(root string) error {
 	if err := unix.Mount("proc", root+"/proc", "proc", flags, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
-	if err := hide(root+"/proc", hidden["proc"]); err != nil {
+	if err := hide(root+"/proc", hidden); err != nil {
 		return err
 	}
 	return makeNodes(root+"/dev", workerDevices)

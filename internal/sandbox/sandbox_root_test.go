@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +73,8 @@ func answerTo(words []string) (string, error) {
 		return "hanging", nil
 	case "image":
 		return runInImage(words[1], strings.Join(words[2:], " "))
+	case "disk":
+		return withDisk(words[1], words[2:])
 	case "view":
 		return lookAtView(words[1])
 	}
@@ -103,6 +106,17 @@ func runInImage(root, script string) (out string, err error) {
 	if victim, ok := strings.CutPrefix(script, ": from outside "); ok {
 		go killFromOutside("sleep\x00" + victim[:4])
 	}
+	if rest, ok := strings.CutPrefix(script, ": first "); ok {
+		number, _ := strconv.Atoi(strings.Fields(rest)[0])
+		go endFirst(unix.Signal(number))
+	}
+	if rest, ok := strings.CutPrefix(script, "held "); ok { // as in a container without new privileges
+		runtime.LockOSThread()
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return "", err
+		}
+		c = hostcmd.New("sh", "-c", rest)
+	}
 	var b strings.Builder
 	c.Stdout, c.Stderr = &b, &b
 	left, err := sandbox.Run(context.Background(), root, c, options...)
@@ -114,13 +128,18 @@ func runInImage(root, script string) (out string, err error) {
 
 // killFromOutside ends a process that begins so, once it runs, as the kernel does for want of memory.
 func killFromOutside(begin string) {
+	killWhere(unix.SIGKILL, func(cmdline string) bool { return strings.HasPrefix(cmdline, begin) })
+}
+
+// killWhere signals the first process whose command line is so, once it runs.
+func killWhere(sig unix.Signal, found func(cmdline string) bool) {
 	for range 500 {
 		time.Sleep(10 * time.Millisecond)
 		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, l := range lines {
-			if data, _ := os.ReadFile(l); strings.HasPrefix(string(data), begin) {
+			if data, _ := os.ReadFile(l); found(string(data)) {
 				pid, _ := strconv.Atoi(strings.Split(l, "/")[2])
-				_ = unix.Kill(pid, unix.SIGKILL)
+				_ = unix.Kill(pid, sig)
 				return
 			}
 		}

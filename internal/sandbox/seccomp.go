@@ -39,7 +39,7 @@ type abi struct {
 	// ioctls are refused the orders of loop devices: the image's disk is shown to it by one, which its programs
 	// could keep alive, or make another file's.
 	ioctls []uint32
-	// sockets take the protocol family first: the host's hypervisor, hardware and the like are families too.
+	// sockets take the protocol family first, then type and protocol: see sockets.go.
 	sockets []uint32
 	// signals are the calls that may send SIGKILL, which process 1 is told of.
 	signals []signalCall
@@ -74,7 +74,6 @@ const (
 	refuse  = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	unknown = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 	tell    = unix.SECCOMP_RET_USER_NOTIF
-	foreign = unix.SECCOMP_RET_ERRNO | uint32(unix.EAFNOSUPPORT)
 )
 
 // Orders of loop devices (linux/loop.h); those of /dev/loop-control follow, which no image has.
@@ -82,9 +81,6 @@ const (
 	firstLoopOrder = 0x4C00
 	lastLoopOrder  = 0x4C7F
 )
-
-// families are the kinds of sockets that programs of an image may have.
-var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 
 // filter is the program for some tables of this machine; other answers the calls of all other tables.
 func filter(tables []abi, other uint32) (prog []unix.SockFilter) {
@@ -148,19 +144,6 @@ func (c signalCall) decide() (prog []unix.SockFilter) {
 	return append(prog,
 		unix.SockFilter{Code: load, K: dataArg0 + 8*c.signal}, unix.SockFilter{Code: equal, K: uint32(unix.SIGKILL), Jf: 1},
 		unix.SockFilter{Code: ret, K: tell}, unix.SockFilter{Code: ret, K: allow})
-}
-
-func aboutSockets() []unix.SockFilter {
-	prog := []unix.SockFilter{{Code: load, K: dataArg0}}
-	for _, f := range families {
-		if f != unix.AF_NETLINK {
-			prog = append(prog, unix.SockFilter{Code: equal, K: f, Jf: 1}, unix.SockFilter{Code: ret, K: allow})
-		}
-	}
-	return append(prog,
-		unix.SockFilter{Code: equal, K: unix.AF_NETLINK, Jf: 3}, unix.SockFilter{Code: load, K: dataArg2},
-		unix.SockFilter{Code: equal, K: unix.NETLINK_AUDIT, Jt: 1}, unix.SockFilter{Code: ret, K: allow},
-		unix.SockFilter{Code: ret, K: foreign})
 }
 
 // native is the table this program itself was built for.

@@ -15,7 +15,7 @@ import (
 var imageTypes = []string{"ext2", "ext3", "ext4", "xfs", "btrfs"}
 
 // ownMounts lists where filesystems of an image are mounted at a folder and below it, as it is mounted now. What
-// the worker adds, such as /tmp, is none of them.
+// the worker adds, such as /tmp, is none of them, nor is what that covers.
 func ownMounts(root string) (list []string, err error) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
@@ -29,11 +29,29 @@ func ownMounts(root string) (list []string, err error) {
 		if len(at) < 5 || len(fs) < 1 || !slices.Contains(imageTypes, fs[0]) {
 			continue
 		}
-		if place := unescape(at[4]); place == root || strings.HasPrefix(place, root+"/") {
+		if place := unescape(at[4]); (place == root || strings.HasPrefix(place, root+"/")) && isSeen(at[0], place) {
 			list = append(list, place)
 		}
 	}
 	return list, lines.Err()
+}
+
+// isSeen tells whether the mount of that number is the one that is found at its place: another may lie over it, or
+// over a folder above it.
+func isSeen(number, place string) bool {
+	fd, err := openMount(place)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var st unix.Statx_t
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st)
+	return err == nil && strconv.FormatUint(st.Mnt_id, 10) == number
+}
+
+// openMount opens what is mounted at a path that has no links.
+func openMount(place string) (fd int, err error) {
+	return unix.Openat2(unix.AT_FDCWD, place, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
 }
 
 // unescape undoes how the kernel writes blanks and backslashes in mountinfo.
@@ -49,8 +67,7 @@ func unescape(s string) string {
 // allowSetuid lets setuid programs of the image be what they are, in this mount namespace only.
 func (o *order) allowSetuid() error {
 	for _, place := range o.Setuid {
-		how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
-		fd, err := unix.Openat2(unix.AT_FDCWD, place, how)
+		fd, err := openMount(place)
 		if err != nil {
 			return fmt.Errorf("find the mount at %s: %w", place, err)
 		}

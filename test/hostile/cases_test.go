@@ -78,6 +78,15 @@ var attacks = []attack{
 	{name: "set what Ctrl-Alt-Del does", where: guestOnly, script: "$A reboot"},
 	{name: "load another kernel", where: guestOnly, script: "$A kexec"},
 
+	{name: "see where the host has its images", script: "cat /sys/block/loop*/loop/backing_file | grep -q /"},
+	{name: "list the host's disks", script: "ls /sys/block | grep -qv '^loop'"},
+	{name: "list the host's disks by number", script: "ls -l /sys/dev/block/ | grep -q 'block/[^l]'"},
+	{name: "read how busy the host's disks are", script: "grep -q '[a-z]' /proc/diskstats"},
+	{name: "list the host's partitions", script: "grep -q '[0-9]' /proc/partitions"},
+	{name: "read the addresses of the host's network cards", script: "cat /sys/class/net/*/address | grep -q :"},
+	{name: "read what processors the host has", script: "ls /sys/devices/system/cpu/cpu0/ | grep -q ."},
+	{name: "list the host's hardware", script: "ls /sys/bus/ | grep -q ."},
+
 	// System calls past namespaces.
 	{name: "new user namespace by unshare", pivot: true, script: "$A userns"},
 	{name: "new user namespace by unshare, from the shell", pivot: true, script: "unshare -U true"},
@@ -144,5 +153,12 @@ var attacks = []attack{
 	{name: "read packets of the host", script: "$A packet"},
 	{name: "send raw packets", script: "$A raw-socket"},
 	{name: "32-bit: read packets of the host", script: "$A32 packet"},
+	{name: "hear of the host's devices", script: "$A socket 16 3 15"},
+	{name: "list the host's connections", script: "$A socket 16 3 4"},
+	{name: "speak with the kernel's modules", script: "$A socket 16 3 16"},
+	{name: "32-bit: hear of the host's devices", script: "$A32 socket 16 3 15"},
+	{name: "32-bit: a raw socket by its own call", script: "$A32 socket 2 3 1"},
+	{name: "a socket of a rare protocol", where: hostOnly, script: "$A socket 2 1 262 || $A socket 2 2 136"},
+	{name: "32-bit: a socket of a rare protocol", where: hostOnly, script: "$A32 socket 2 1 262 || $A32 socket 2 2 136"},
 	{name: "add an address to an interface", where: guestOnly, script: "ip addr add 10.99.9.9/32 dev lo", probe: "ip addr show dev lo | grep -q 10.99.9.9", undo: "ip addr del 10.99.9.9/32 dev lo"},
 }

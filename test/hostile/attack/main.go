@@ -47,6 +47,7 @@ var attacks = map[string]func(args []string) error{
 	"abstract":    func(a []string) error { return dial("unix", "@"+a[0]) },
 	"tcp":         func(a []string) error { return dial("tcp", a[0]) },
 	"packet":      func([]string) error { _, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0x0300); return err },
+	"socket":      anySocket,
 	"raw-socket": func([]string) error {
 		_, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)
 		return err
@@ -215,6 +216,19 @@ func dial(network, address string) error {
 		err = c.Close()
 	}
 	return err
+}
+
+// anySocket makes a socket of a family, type and protocol, by the call that has them in registers on every machine.
+func anySocket(args []string) error {
+	var n [3]uintptr
+	for i, a := range args {
+		v, err := strconv.Atoi(a)
+		if err != nil {
+			return err
+		}
+		n[i] = uintptr(v)
+	}
+	return call(unix.SYS_SOCKET, n[0], n[1], n[2])
 }
 
 func setTime([]string) error {
