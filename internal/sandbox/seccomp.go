@@ -87,10 +87,15 @@ func filter(tables []abi, other uint32) (prog []unix.SockFilter) {
 	prog = append(prog, unix.SockFilter{Code: load, K: dataArch})
 	for _, a := range tables {
 		body := a.filter()
-		prog = append(prog, unix.SockFilter{Code: equal, K: a.arch, Jf: uint8(len(body))})
-		prog = append(prog, body...)
+		prog = append(prog, where(a.arch, body)...)
 	}
 	return append(prog, unix.SockFilter{Code: ret, K: other})
+}
+
+// where goes through a part of a filter if what was loaded is k. The jump over it is one that may be long.
+func where(k uint32, part []unix.SockFilter) []unix.SockFilter {
+	skip := unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JA, K: uint32(len(part))}
+	return append([]unix.SockFilter{{Code: equal, K: k, Jt: 1}, skip}, part...)
 }
 
 // filter decides about the calls of one table; it never falls through.
@@ -108,17 +113,14 @@ func (a abi) filter() (prog []unix.SockFilter) {
 		}
 	}
 	for _, c := range a.signals {
-		decide := c.decide()
-		prog = append(prog, unix.SockFilter{Code: equal, K: c.nr, Jf: uint8(len(decide))})
-		prog = append(prog, decide...)
+		prog = append(prog, where(c.nr, c.decide())...)
 	}
 	for _, rule := range []struct {
 		numbers []uint32
 		decide  []unix.SockFilter
 	}{{a.clones, aboutClones}, {a.ioctls, aboutOrders}, {a.sockets, aboutSockets()}} {
 		for _, nr := range rule.numbers {
-			prog = append(prog, unix.SockFilter{Code: equal, K: nr, Jf: uint8(len(rule.decide))})
-			prog = append(prog, rule.decide...)
+			prog = append(prog, where(nr, rule.decide)...)
 		}
 	}
 	return append(prog, unix.SockFilter{Code: ret, K: allow})
