@@ -38,7 +38,7 @@ func (w *worker) unpack(ctx context.Context, file *os.File) (err error) {
 		return err
 	}
 	saved, err := liveos.Unpack(ctx, w.Image, file, dir, w.Seed.UUID)
-	w.mediumArgs = saved.KernelArgs
+	w.mediumArgs, w.mediumFiles = saved.KernelArgs, saved.Files
 	w.cfg.ISO.Keep(saved)
 	return err
 }

@@ -102,7 +102,8 @@ type worker struct {
 	machine   *machine.Machine
 	maker     *liveos.Maker
 
-	mediumArgs []string // kernel arguments that the base image, an ISO image, had for itself
+	mediumArgs  []string      // kernel arguments that the base image, an ISO image, had for itself
+	mediumFiles []liveos.File // and files
 }
 
 // customize does the job: it fills the working disk, opens it, plans, carries the plan out, closes
@@ -229,7 +230,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		in.Outputs = append(in.Outputs, o.Format)
 	}
 	w.maker = w.liveMaker()
-	in.Live, in.MediumArgs = w.maker, w.mediumArgs
+	in.Live, in.MediumArgs, in.MediumFiles = w.maker, w.mediumArgs, w.mediumFiles
 	var err error
 	if in.RPMSources, err = sources(w.RPMSources); err != nil {
 		return nil, err

@@ -45,6 +45,8 @@ type File struct {
 	Content     *string // instead of Source
 	Destination string  // from the medium's root
 	Mode        fs.FileMode
+
+	medium *medium // that has it at the Destination, instead of Source
 }
 
 // Label is the volume label of every medium, by which GRUB and the initramfs find it.

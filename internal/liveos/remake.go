@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"imagecustomizer/internal/boot"
@@ -38,7 +39,16 @@ func Remake(ctx context.Context, in, out string, s Spec, dir string, now time.Ti
 		changed = append(changed, path.Clean("/"+saved.GrubConfig))
 	}
 	st := stage{root: root, spec: s}
-	if err := errors.Join(addArgs(m, root, saved.GrubConfig, s.Args), writeSaved(root, saved), st.additional()); err != nil {
+	if err := errors.Join(addArgs(m, root, saved.GrubConfig, s.Args), st.additional()); err != nil {
+		return err
+	}
+	for _, f := range saved.AdditionalFiles {
+		if !slices.ContainsFunc(st.added, func(n SavedFile) bool { return n.Path == path.Clean("/"+f.Path) }) {
+			st.added = append(st.added, f)
+		}
+	}
+	saved.AdditionalFiles = st.added
+	if err := writeSaved(root, saved); err != nil {
 		return err
 	}
 	for _, f := range s.Files {

@@ -3,6 +3,7 @@ package liveos
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/rootfs"
 )
 
 // small makes a medium with everything but boot programs; damage changes its files first.
@@ -72,6 +74,65 @@ func TestRemake(t *testing.T) {
 	}
 	if after, err := os.ReadFile(in); err != nil || string(after) != string(before) {
 		t.Error("the input was changed")
+	}
+}
+
+// TestFilesOfAMediumStay: files that media were given are on those that are made of them, unless replaced.
+func TestFilesOfAMediumStay(t *testing.T) {
+	t.Parallel()
+	in, text := small(t, nil), "first"
+	for i, s := range []Spec{
+		{Files: []File{{Content: &text, Destination: "/docs/a", Mode: 0o600}, {Content: &text, Destination: "docs/b", Mode: 0o644}}},
+		{Args: []string{"more=1"}, Files: []File{{Content: &text, Destination: "/docs/../docs/b", Mode: 0o755}}},
+	} {
+		out := filepath.Join(t.TempDir(), "out.iso")
+		if err := Remake(context.Background(), in, out, s, t.TempDir(), time.Unix(1700000000, 0)); err != nil {
+			t.Fatal(i, err)
+		}
+		in = out
+	}
+	m, err := openMedium(context.Background(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := m.saved()
+	if err != nil || saved.keepFiles(m) != nil || len(saved.Files) != 2 {
+		t.Fatalf("%v, %v", saved, err)
+	}
+	root, err := rootfs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	changed := "changed"
+	st := stage{root: root, spec: Spec{Files: Replaced(saved.Files, []File{{Content: &changed, Destination: "/docs/new", Mode: 0o644}, {Content: &changed, Destination: "docs/b", Mode: 0o640}})}}
+	if err := st.additional(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"docs/a": "first 600", "docs/b": "changed 640", "docs/new": "changed 644"} {
+		data, err := root.ReadFile(name)
+		fi, statErr := root.Stat(name)
+		if err != nil || statErr != nil || fmt.Sprintf("%s %o", data, fi.Mode().Perm()) != want {
+			t.Errorf("%s: %q, %v, %v", name, data, err, fi)
+		}
+	}
+	if len(st.added) != 3 || st.added[0] != (SavedFile{"/docs/a", "0600"}) {
+		t.Errorf("it remembers %v", st.added)
+	}
+}
+
+// TestFilesThatAMediumClaims: nothing is taken but files of the medium.
+func TestFilesThatAMediumClaims(t *testing.T) {
+	t.Parallel()
+	m, err := openMedium(context.Background(), small(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []SavedFile{{"/etc/shadow", "0644"}, {"../../../../etc/shadow", "0644"}, {"/docs", "0644"}, {"", "0644"}, {"/docs/a", "4755"}, {"/docs/a", "-1"}, {"/docs/a", ""}} {
+		s := Saved{AdditionalFiles: []SavedFile{f}}
+		if err := s.keepFiles(m); err == nil || !strings.Contains(err.Error(), "saved-configs.yaml of the ISO image") {
+			t.Errorf("%v: %v", f, err)
+		}
 	}
 }
 

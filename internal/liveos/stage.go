@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -30,6 +31,7 @@ type stage struct {
 	payload  *payload
 	at       int64  // where the payload lies on the medium
 	iso      *stage // medium that is downloaded, which has the payload then
+	added    []SavedFile
 }
 
 func newStage(m *machine.Machine, s Spec, work *rootfs.Root, name string) (*stage, error) {
@@ -54,7 +56,7 @@ func newStage(m *machine.Machine, s Spec, work *rootfs.Root, name string) (*stag
 
 // fill writes the stage, with empty files for what is still to be made.
 func (s *stage) fill() error {
-	for _, f := range []func() error{s.boot, s.grub, s.efi, s.save, s.additional, s.missing} {
+	for _, f := range []func() error{s.boot, s.grub, s.efi, s.additional, s.save, s.missing} {
 		if err := f(); err != nil {
 			return err
 		}
@@ -352,24 +354,29 @@ func (s *stage) programs(root *rootfs.Root, dir string) error {
 // additional puts the user's files onto the medium.
 func (s *stage) additional() error {
 	for _, f := range s.spec.Files {
-		if f.Content != nil {
-			if err := put(s.root, f.Destination, strings.NewReader(*f.Content), f.Mode); err != nil {
-				return err
-			}
-			continue
-		}
-		src, mode, err := hostfs.Open(f.Source)
+		mode, err := s.add(f)
 		if err != nil {
 			return err
 		}
-		if f.Mode == 0 {
-			f.Mode = mode
-		}
-		err = put(s.root, f.Destination, src, f.Mode)
-		src.Close()
-		if err != nil {
-			return err
-		}
+		s.added = append(s.added, SavedFile{path.Clean("/" + f.Destination), fmt.Sprintf("%04o", mode.Perm())})
 	}
 	return nil
+}
+
+func (s *stage) add(f File) (mode fs.FileMode, err error) {
+	if f.medium != nil {
+		return f.Mode, f.medium.read(f.Destination, func(r *io.SectionReader) error { return put(s.root, f.Destination, r, f.Mode) })
+	}
+	if f.Content != nil {
+		return f.Mode, put(s.root, f.Destination, strings.NewReader(*f.Content), f.Mode)
+	}
+	src, mode, err := hostfs.Open(f.Source)
+	if err != nil {
+		return 0, err
+	}
+	defer src.Close()
+	if f.Mode != 0 {
+		mode = f.Mode
+	}
+	return mode, put(s.root, f.Destination, src, mode)
 }

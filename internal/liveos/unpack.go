@@ -47,6 +47,9 @@ func Unpack(ctx context.Context, name string, file *os.File, dir string, ids fun
 	if saved.InitramfsType == initramfsType(true) {
 		return saved, errors.New("this ISO image has its system in the initramfs (initramfsType: full-os), from where it cannot be unpacked")
 	}
+	if err := saved.keepFiles(m); err != nil {
+		return saved, err
+	}
 	e, err := m.root()
 	if err != nil {
 		return saved, err

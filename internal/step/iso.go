@@ -18,7 +18,7 @@ import (
 // ISO says what a LiveOS ISO image (output format iso) is like.
 type ISO struct {
 	KernelCommandLine KernelCommandLine  `yaml:"kernelCommandLine" doc:"Kernel arguments that only the ISO image gets, behind those of the image."`
-	AdditionalFiles   []AdditionalFile   `yaml:"additionalFiles" doc:"Files to put onto the medium, beside the system. The destination is a path from the medium's root."`
+	AdditionalFiles   []AdditionalFile   `yaml:"additionalFiles" doc:"Files to put onto the medium, beside the system. The destination is a path from the medium's root. Where the base image is an ISO image, what it was given so stays."`
 	InitramfsType     InitramfsType      `yaml:"initramfsType" default:"bootstrap" doc:"Whether the initramfs finds the system on the medium, or is the system. Like persistence and rootFilesystem, it stays as it was where the base image is an ISO image."`
 	KdumpBootFiles    KdumpBootFiles     `yaml:"kdumpBootFiles" default:"none" doc:"Whether the system on the medium keeps its kdump images in /boot."`
 	Persistence       Persistence        `yaml:"persistence" doc:"Keeps changes on the USB stick that the medium was written to."`
@@ -179,7 +179,7 @@ func Media(c *Config, f *machine.Facts, in Inputs) (media []liveos.Spec) {
 		if format.Network {
 			s = c.PXE.spec()
 		} else {
-			s.Args = append(slices.Clone(in.MediumArgs), s.Args...)
+			s.Args, s.Files = append(slices.Clone(in.MediumArgs), s.Args...), liveos.Replaced(in.MediumFiles, s.Files)
 		}
 		s.Format, s.SELinux = name, c.selinux(f) != ""
 		media = append(media, s)

@@ -24,9 +24,10 @@ type Inputs struct {
 	NoBaseRepos bool
 	Outputs     []string // formats to write
 	Live        *liveos.Maker
-	MediumArgs  []string // kernel arguments that the base image, an ISO image, had for itself
-	ConfigDir   string   // folder of the config file, on the build host
-	Named       []string // files and folders of the build host that the config names
+	MediumFiles []liveos.File // files that the base image, an ISO image, had for itself
+	MediumArgs  []string      // kernel arguments that the base image, an ISO image, had for itself
+	ConfigDir   string        // folder of the config file, on the build host
+	Named       []string      // files and folders of the build host that the config names
 }
 
 // Plan turns a config into the steps for an image, or into the reasons why it cannot be carried out

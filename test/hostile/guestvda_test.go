@@ -82,7 +82,8 @@ iso:
 		"ls m/boot m/EFI >/dev/null && echo yes": "yes",
 	}},
 	{"iso-as-base", "iso.iso", "os: {hostname: again}\n", "iso", map[string]string{
-		"cat n/etc/hostname": "again",
+		"cat n/etc/hostname":    "again",
+		"cat m/docs/readme.txt": "medium",
 	}},
 	{"iso-to-disk", "iso-as-base.iso", `
 storage:
