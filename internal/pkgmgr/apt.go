@@ -74,7 +74,7 @@ func (a *apt) answer(ctx context.Context, lines []string) error {
 	}
 	c := hostcmd.New("debconf-set-selections")
 	c.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
-	return a.s.m.Run(ctx, c)
+	return a.s.watch(ctx, c, func(string) {})
 }
 
 func (a *apt) command(args ...string) *hostcmd.Cmd {

@@ -323,14 +323,14 @@ func (r *rpm) hasGroup(ctx context.Context, id string) (is bool, err error) {
 		return false, errors.New("tdnf knows no groups of packages: @" + id)
 	}
 	c := hostcmd.New(r.program, append(r.options(reposDir), args...)...)
-	c.OnLine = func(line string) {
+	err = r.s.watch(ctx, c, func(line string) {
 		f := strings.Fields(line)
 		is = is || len(f) > 0 && f[0] == id || strings.Contains(line, "("+id+")")
-	}
-	return is, r.s.m.Run(ctx, c)
+	})
+	return is, err
 }
 
 // owns asks the package database.
 func (r *rpm) owns(ctx context.Context, path string) bool {
-	return r.s.m.Run(ctx, hostcmd.New("rpm", "-qf", "--", path)) == nil
+	return r.s.watch(ctx, hostcmd.New("rpm", "-qf", "--", path), func(string) {}) == nil
 }

@@ -135,8 +135,7 @@ func (r *rpm) lookBy(ctx context.Context, wishes []wish, same func(wish, nevra) 
 	query := func(line func(fields []string), args ...string) error {
 		c := hostcmd.New("rpm", args...)
 		c.Quiet, c.Label = true, "rpm "+args[0]
-		c.OnLine = func(text string) { line(strings.Split(text, "\t")) }
-		return r.s.m.Run(ctx, c)
+		return r.s.watch(ctx, c, func(text string) { line(strings.Split(text, "\t")) })
 	}
 	if err := query(databaseReader(wishes, all, same), "-qa", "--qf", databaseLines); err != nil {
 		return nil, err

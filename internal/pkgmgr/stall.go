@@ -18,7 +18,8 @@ import (
 // tdnf waits for a silent server for ever, and its own limit would be one for the whole download.
 var stall = 5 * time.Minute
 
-// watch runs a command of the image, of which line gets every line, until it ends or gets nowhere.
+// watch runs a command of the image, of which line gets every line, until it ends or gets nowhere. Questions go
+// through it, too: the image may answer them with a program that never ends.
 func (s *Session) watch(ctx context.Context, c *hostcmd.Cmd, line func(string)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
