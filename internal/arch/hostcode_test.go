@@ -42,6 +42,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/liveos/unpack.go:unpacker.unpack",
 	},
 	"it names devices in the worker's /dev and /sys": {
+		"internal/sandbox/sys.go:Image.fillSys", "internal/sandbox/sys.go:Image.linkDevice",
 		"internal/disk/loop.go", "internal/disk/btrfs.go", "internal/disk/size.go:FilesystemExtent", "internal/disk/fat.go:deviceSize", "internal/disk/mount.go:SetReadOnly",
 		"internal/image/open.go:Disk.makeNodes", "internal/image/settle.go:Disk.settle", "internal/disk/mount.go:underMountName", "internal/image/create.go:probeDevice",
 	},
@@ -75,7 +76,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:files.open", "internal/app/customize.go:loadConfig", "internal/app/inputs.go",
 		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go",
 		"internal/app/verify.go:Verify", "internal/app/witness.go:witnessOf",
-		"internal/liveos/stage.go:stage.additional", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",
+		"internal/liveos/stage.go:stage.add", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",
 		"internal/pkgmgr/aptsetup.go:aptPlan.folder", "internal/pkgmgr/aptsetup.go:aptPlan.sourceFile", "internal/pkgmgr/debfile.go:readDeb", "internal/pkgmgr/localfile.go:repoSet.show",
 		"internal/pkgmgr/pkgmgr.go:CheckSource", "internal/pkgmgr/repos.go:hasPackages", "internal/pkgmgr/repos.go:repoSet.addFile", "internal/pkgmgr/rpm.go:rpm.writeRepos",
 		"internal/step/files.go", "internal/step/history.go", "internal/step/resolvconf.go:HostNameServers", "internal/step/scripts.go", "internal/step/scriptcheck.go", "internal/step/destination.go",
