@@ -12,11 +12,10 @@ import (
 	"strconv"
 	"time"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/engine"
-	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/image"
-	"imagecustomizer/internal/legacy"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/printable"
@@ -90,7 +89,8 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 
 // prepare checks the command line, the config and the kind of the base image, and writes the job.
 func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []target, error) {
-	doc, cfg, err := loadConfig(o.ConfigFile, true, screen)
+	files := &compose.Files{}
+	cfg, err := loadConfig(o.ConfigFile, files, true, screen)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,7 +121,7 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []t
 		Remake:  remake,
 		NewDisk: len(cfg.Storage.Disks) > 0,
 		OnBase:  len(cfg.Storage.Disks) == 0 && onBase(format, outputs),
-		Config:  doc, ConfigFile: abs(o.ConfigFile), Image: base, Format: format, Root: o.Root,
+		Config:  files.List, ConfigFile: abs(o.ConfigFile), Image: base, Format: format, Root: o.Root,
 		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
 		Now: buildTime(), Fixed: o.Seed != "" && os.Getenv("SOURCE_DATE_EPOCH") != "", Version: Version, Seed: seed.New(o.Seed), Installs: cfg.OS.Packages.Adds(),
 	}, outputs, nil
@@ -143,26 +143,22 @@ func buildTime() time.Time {
 	return time.Now().UTC()
 }
 
-// loadConfig reads and validates a config of either schema and returns its text too. Warnings are
+// loadConfig reads and validates a config of either schema, with all files that it is made of. Warnings are
 // shown; errors are the returned failure.
-func loadConfig(file string, checkFiles bool, screen *ui.UI) ([]byte, *step.Config, error) {
-	data, err := hostfs.ReadUpTo(file, config.MaxSize+1) // of which Parse says that it is too large
+func loadConfig(file string, files *compose.Files, checkFiles bool, screen *ui.UI) (*step.Config, error) {
+	r, err := compose.Load(file, files, compose.Options{CheckFiles: checkFiles})
 	if err != nil {
-		return nil, nil, &Failure{Code: ExitConfig, Err: fmt.Errorf("cannot read the config file: %w", err)}
+		return nil, &Failure{Code: ExitConfig, Err: err}
 	}
-	doc, report := config.Parse(file, data)
-	var cfg *step.Config
-	if !report.Failed() {
-		cfg = legacy.Load(doc, config.Options{CheckFiles: checkFiles})
-	}
+	report := r.Report
 	ui.Redact(report.Secrets()...)
 	if len(report.Problems()) > 0 {
 		screen.Problems(report.Render)
 	}
 	if report.Failed() {
-		return nil, nil, &Shown{Failure{Code: ExitConfig, Err: report.Err()}}
+		return nil, &Shown{Failure{Code: ExitConfig, Err: report.Err()}}
 	}
-	return data, cfg, nil
+	return r.Config, nil
 }
 
 // files are what a run writes: none of them has a name until it is complete.

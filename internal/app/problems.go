@@ -4,19 +4,18 @@ import (
 	"errors"
 	"strings"
 
-	"imagecustomizer/internal/config"
-	"imagecustomizer/internal/legacy"
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/plan"
 )
 
 // refusal is the failure that shows why a config cannot be carried out on this image: all reasons at
 // once, each at its place in the config where it has one.
-func refusal(doc *config.Document, report *config.Report, code int, problems []plan.Problem) *Failure {
-	report.Forget()
+func refusal(c *compose.Result, code int, problems []plan.Problem) *Failure {
+	c.Report.Forget()
 	var plain []string
 	for _, p := range problems {
 		if p.Path != "" {
-			e := legacy.Place(doc, p.Path).Errorf("%s", p.Text)
+			e := c.Place(p.Path).Errorf("%s", p.Text)
 			if p.Hint != "" {
 				e.Hint("%s", p.Hint)
 			}
@@ -29,7 +28,7 @@ func refusal(doc *config.Document, report *config.Report, code int, problems []p
 		plain = append(plain, "  "+strings.ReplaceAll(line, "\n", "\n      "))
 	}
 	text := "the config cannot be carried out on this image:"
-	if err := report.Err(); err != nil {
+	if err := c.Report.Err(); err != nil {
 		text += "\n" + err.Error()
 	}
 	if len(plain) > 0 {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/ui"
 )
 
@@ -23,7 +24,7 @@ func Validate(o ValidateOptions, screen *ui.UI, stdout io.Writer) error {
 		return &Failure{Code: ExitUsage, Err: fmt.Errorf("--validate-resources oci and all need --build-dir")}
 	}
 	files := slices.Contains(o.Resources, "files") || slices.Contains(o.Resources, "all")
-	if _, _, err := loadConfig(o.ConfigFile, files, screen); err != nil {
+	if _, err := loadConfig(o.ConfigFile, &compose.Files{}, files, screen); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(stdout, "%s is valid\n", o.ConfigFile)

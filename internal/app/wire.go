@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
@@ -27,11 +28,11 @@ import (
 // job is what the supervisor asks the worker to do. Files are named by their index in the worker's
 // inherited files.
 type job struct {
-	Config     []byte   // text of the config file, as it was when it was validated
-	ConfigFile string   // where it came from
-	Image      string   // base image
-	base       witness  // what its file was before it was read, for the supervisor alone
-	named      []string // files and folders that the config names, likewise
+	Config     []compose.File // the config files, as they were when they were validated
+	ConfigFile string         // the first of them
+	Image      string         // base image
+	base       witness        // what its file was before it was read, for the supervisor alone
+	named      []string       // files and folders that the config names, likewise
 	Format     image.Format
 	Root       image.Choice // of the base image
 	Remake     bool         // the base image and all outputs are ISO images with the same system
@@ -56,8 +57,10 @@ type job struct {
 // reads lists the host's files and folders that the worker reads.
 func (j *job) reads() []string {
 	list := slices.Concat([]string{j.Image}, j.RPMSources, j.DebSources, j.named)
-	if dir := filepath.Dir(j.ConfigFile); j.ConfigFile != "" && !sandbox.TooMuch(dir) {
-		list = append(list, dir)
+	for _, f := range j.Config {
+		if dir := filepath.Dir(f.Path); !sandbox.TooMuch(dir) && !slices.Contains(list, dir) {
+			list = append(list, dir)
+		}
 	}
 	return list
 }

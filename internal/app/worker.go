@@ -13,12 +13,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
-	"imagecustomizer/internal/legacy"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
@@ -82,9 +81,8 @@ func Worker(in, out *os.File) int {
 type worker struct {
 	*job
 	*sender
+	config *compose.Result
 	cfg    *step.Config
-	doc    *config.Document // it was read from
-	report *config.Report
 	disk   *image.Disk
 	file   *os.File                              // that the disk lies in
 	where  func(at, end int64) (*os.File, int64) // the bytes of file really are; nil if in it
@@ -137,7 +135,7 @@ func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
 	}
 	if err := engine.Run(ctx, p, m, w.event); err != nil {
 		if u, ok := errors.AsType[*plan.Unmet](err); ok {
-			return nil, refusal(w.doc, w.report, ExitConfig, u.Problems)
+			return nil, refusal(w.config, ExitConfig, u.Problems)
 		}
 		return nil, err
 	}
@@ -215,9 +213,12 @@ func (w *worker) phase(ctx context.Context, name, what string, f func(context.Co
 
 // parse reads the config, which the supervisor found valid.
 func (w *worker) parse() error {
-	w.doc, w.report = config.Parse(w.ConfigFile, w.Config)
-	w.cfg = legacy.Load(w.doc, config.Options{CheckFiles: true})
-	if err := w.report.Err(); err != nil {
+	r, err := compose.Load(w.ConfigFile, &compose.Files{List: w.Config, Sealed: true}, compose.Options{CheckFiles: true})
+	if err != nil {
+		return err
+	}
+	w.config, w.cfg = r, r.Config
+	if err := r.Report.Err(); err != nil {
 		return &Failure{Code: ExitConfig, Err: err}
 	}
 	return nil
@@ -251,7 +252,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	if len(problems) == 0 {
 		return p, nil
 	}
-	return nil, refusal(w.doc, w.report, ExitConfig, problems)
+	return nil, refusal(w.config, ExitConfig, problems)
 }
 
 func sources(paths []string) (found []pkgmgr.Source, err error) {

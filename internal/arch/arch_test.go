@@ -20,6 +20,7 @@ var layers = []layer{
 	{names: []string{"cmd/imagecustomizer", "cmd/docs"}},
 	{names: []string{"internal/cli", "internal/docgen"}, peers: true},
 	{names: []string{"internal/app"}},
+	{names: []string{"internal/compose"}},
 	{names: []string{"internal/legacy"}},
 	{names: []string{"internal/step", "internal/engine"}},
 	{names: []string{"internal/plan", "internal/output", "internal/verify"}},

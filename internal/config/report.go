@@ -44,13 +44,18 @@ type secret struct {
 // tooShort is the length up to which a secret is masked only where it stands: it is part of other words.
 const tooShort = 3
 
-// Problems lists the problems in the order of their places, each once.
+// Problems lists the problems in the order of their places, each once: what is found in a file is found again in
+// what the file is a part of, on another path.
 func (r *Report) Problems() []Problem {
 	var list []Problem
+	seen := map[Problem]bool{}
 	for _, p := range r.problems {
-		if !slices.Contains(list, *p) {
+		same := *p
+		same.Path = ""
+		if !seen[same] {
 			list = append(list, *p)
 		}
+		seen[same] = true
 	}
 	slices.SortStableFunc(list, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

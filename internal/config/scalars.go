@@ -70,7 +70,7 @@ func (p Path) need(at *At, what string, ok func(fs.FileMode) bool) bool {
 		err = unix.Faccessat(unix.AT_FDCWD, p.Resolved, unix.R_OK, unix.AT_EACCESS)
 	}
 	if err != nil {
-		at.Errorf("cannot read %s: %s", p.Text, reason(err)).Hint("relative paths are relative to the config file's folder, %s", at.Dir())
+		at.Errorf("cannot read %s: %s", p.Text, Reason(err)).Hint("relative paths are relative to the config file's folder, %s", at.Dir())
 	}
 	return err == nil
 }

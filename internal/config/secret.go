@@ -10,7 +10,7 @@ import (
 // Secret keeps this place's text out of everything that is shown of the config.
 func (a *At) Secret(text string) {
 	if n := resolve(a.node); text != "" && n != nil {
-		a.doc.report.secrets = append(a.doc.report.secrets, secret{text, a.doc.file, n.Line, n.Column})
+		a.doc.report.secrets = append(a.doc.report.secrets, secret{text, a.origin().file, n.Line, n.Column})
 	}
 }
 
@@ -23,7 +23,7 @@ func (a *At) hide(n *yaml.Node, depth int) {
 	case n.Kind == yaml.ScalarNode && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		a.hideBlock(n)
 	case n.Kind == yaml.ScalarNode && n.Value != "":
-		(&At{doc: a.doc, node: n}).Secret(n.Value)
+		(&At{doc: a.doc, node: n, parent: a}).Secret(n.Value)
 	default:
 		for i, c := range n.Content {
 			if n.Kind != yaml.MappingNode || i%2 == 1 {
@@ -37,7 +37,7 @@ func (a *At) hide(n *yaml.Node, depth int) {
 func (a *At) hideBlock(n *yaml.Node) {
 	for line := range strings.Lines(n.Value) {
 		if line = strings.TrimSpace(line); line != "" {
-			a.doc.report.secrets = append(a.doc.report.secrets, secret{text: line, file: a.doc.file})
+			a.doc.report.secrets = append(a.doc.report.secrets, secret{text: line, file: a.origin().file})
 		}
 	}
 }

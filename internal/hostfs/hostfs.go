@@ -58,6 +58,9 @@ func Walk(dir string, visit func(name string, isDir bool) error) error {
 	})
 }
 
+// Real is the path without symbolic links, by which it is told whether two names mean one file.
+func Real(name string) (string, error) { return filepath.EvalSymlinks(name) }
+
 // IsFile tells whether the path leads to a regular file.
 func IsFile(name string) bool {
 	fi, err := os.Stat(name)

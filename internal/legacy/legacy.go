@@ -42,6 +42,11 @@ func Load(doc *config.Document, o config.Options) *step.Config {
 	return step.Decode(doc, o)
 }
 
+// Is2023 tells whether a document is in the schema of 2023.
+func Is2023(doc *config.Document) bool {
+	return slices.ContainsFunc(doc.Keys(), func(k string) bool { return slices.Contains(TopKeys, k) })
+}
+
 // isToday tells whether a key belongs to today's schema.
 func isToday(key string) bool {
 	for _, f := range config.Fields(step.Root) {

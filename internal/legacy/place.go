@@ -1,7 +1,6 @@
 package legacy
 
 import (
-	"slices"
 	"strings"
 
 	"imagecustomizer/internal/config"
@@ -24,7 +23,7 @@ var renamed = map[string]string{
 // Place is the place in a document of either schema that a path of today's names. Of a config of 2023 it is
 // the nearest that is sure.
 func Place(doc *config.Document, path string) *config.At {
-	if !slices.ContainsFunc(doc.Keys(), func(k string) bool { return slices.Contains(TopKeys, k) }) {
+	if !Is2023(doc) {
 		return doc.Place(path)
 	}
 	if strings.HasPrefix(path, "storage.verity") {

@@ -102,7 +102,7 @@ func TestAccountsAreCheckedAgainstTheImage(t *testing.T) {
 		cfg := parse(t, "os: "+c.yaml)
 		cfg.OS.AdditionalFiles = files
 		var got []string
-		for _, p := range append(planGroups(cfg), planUsers(cfg, Inputs{})...).Preflight(context.Background(), m) {
+		for _, p := range planAccounts(cfg, Inputs{}).Preflight(context.Background(), m) {
 			got = append(got, p.Path+": "+p.Text+" ("+p.Hint+")")
 		}
 		for i := range max(len(got), len(c.want)) {

@@ -11,6 +11,7 @@ import (
 
 // Config is a whole config file in today's schema.
 type Config struct {
+	BaseConfigs     []BaseConfig     `yaml:"baseConfigs" doc:"Config files that this one builds on: each is carried out before it, in this order. See [base configs](composition.md)."`
 	Input           Input            `yaml:"input" doc:"The base image."`
 	Storage         Storage          `yaml:"storage" doc:"Partitions and filesystems to make, to which the system is copied."`
 	OS              OS               `yaml:"os" doc:"What to change in the system."`
@@ -22,6 +23,13 @@ type Config struct {
 
 	// Lowered is the schema a config of 2023 was lowered from; it decides which release files exist.
 	Lowered bool `yaml:"-"`
+	// Layers are the files of a config with base configs, each for itself, in the order in which they are carried
+	// out. What the config says in all is in the fields above.
+	Layers []*Config `yaml:"-"`
+
+	before map[string]int // of a layer: how many items earlier layers have in a list
+	file   string         // of a layer: its name, from the folder of the last
+	hash   string         // of a layer: the SHA-256 of its text
 }
 
 // OS is the part of a config that changes the system in the image.
@@ -44,7 +52,6 @@ type OS struct {
 // Unsupported maps the parts of the reference schema that are not supported yet to what to do
 // without them.
 var Unsupported = map[string]string{
-	"baseConfigs":                      "put everything into one config",
 	"input.image.oci":                  "download the image first and name it with input.image.path",
 	"input.image.azureLinux":           "download the image first and name it with input.image.path",
 	"os.uki":                           "images with unified kernel images cannot be customized yet",

@@ -48,9 +48,27 @@ func (n *AccountName) Validate(at *config.At) {
 	}
 }
 
+// planAccounts plans the groups and then the users of each file.
+func planAccounts(c *Config, in Inputs) (p plan.Plan) {
+	var made []string
+	for _, l := range c.layers() {
+		p = append(p, planGroups(l)...)
+		for _, g := range l.OS.Groups {
+			made = append(made, string(g.Name))
+		}
+		for i, u := range l.OS.Users {
+			if u.PrimaryGroup == "" {
+				made = append(made, string(u.Name))
+			}
+			p = append(p, planUser(u, l.item("os.users", i), slices.Clone(made), c.supplied(), in))
+		}
+	}
+	return p
+}
+
 func planGroups(c *Config) (p plan.Plan) {
 	for i, g := range c.OS.Groups {
-		p = append(p, AddGroup{Group: string(g.Name), GID: g.GID, Path: fmt.Sprintf("os.groups[%d]", i)})
+		p = append(p, AddGroup{Group: string(g.Name), GID: g.GID, Path: c.item("os.groups", i)})
 	}
 	return p
 }

@@ -110,7 +110,7 @@ func (s WriteHistory) Run(_ context.Context, m *machine.Machine) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s cannot be read: %w", historyFile, err)
 	}
-	config, err := describeConfig(s.Config)
+	config, err := DescribeConfig(s.Config)
 	if err != nil {
 		return err
 	}
@@ -128,8 +128,8 @@ func (s WriteHistory) Run(_ context.Context, m *machine.Machine) error {
 	return m.Root.WriteFile(historyFile, append(text, '\n'), 0o644)
 }
 
-// describeConfig is the config with everything left out that could be secret.
-func describeConfig(c *Config) (map[string]any, error) {
+// DescribeConfig is the config with everything left out that could be secret.
+func DescribeConfig(c *Config) (map[string]any, error) {
 	os := map[string]any{}
 	set := func(key string, v any, present bool) {
 		if present {
@@ -164,7 +164,19 @@ func describeConfig(c *Config) (map[string]any, error) {
 			scripts[key] = described
 		}
 	}
-	return map[string]any{"os": os, "scripts": scripts}, nil
+	described := map[string]any{"os": os, "scripts": scripts}
+	if bases := describeBases(c.layers()); len(bases) > 0 {
+		described["baseConfigs"] = bases
+	}
+	return described, nil
+}
+
+// describeBases names the files that the config builds on.
+func describeBases(layers []*Config) (list []any) {
+	for _, l := range layers[:len(layers)-1] {
+		list = append(list, map[string]any{"path": l.file, "sha256hash": l.hash})
+	}
+	return list
 }
 
 func describeGroups(groups []Group) (list []any) {

@@ -62,8 +62,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
 		packages,                  // first, since they bring the programs, groups and units that the rest uses
 		checkLive,                 // after packages, which may bring what a live medium needs
 		planHostname(c),           // before scripts, which may read it
-		planGroups(c),             // before users, who may be in them
-		planUsers(c, in),          // before files, so that a home folder is there
+		planAccounts(c, in),       // groups before users, who may be in them; before files, so that a home folder is there
 		planDirs(c),               // before files, which may replace single ones of a folder
 		planFiles(c),              // before services, which may be units just copied
 		planServices(c),           // after packages and files, which bring units

@@ -93,8 +93,27 @@ func (p Packages) needSources() bool {
 	return p.UpdateExisting || len(p.allInstall())+len(p.allUpdate()) > 0
 }
 
-func planPackages(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
-	p := c.OS.Packages
+// planPackages plans the packages of each file, which has a session of its own.
+func planPackages(c *Config, f *machine.Facts, in Inputs) (all plan.Plan, problems []plan.Problem) {
+	grow := c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto
+	for _, l := range c.layers() {
+		p, why := l.OS.Packages.plan(f, in, grow, l.item)
+		all, problems = append(all, p...), appendNew(problems, why...)
+	}
+	return all, problems
+}
+
+// appendNew appends the problems that are not there yet.
+func appendNew(list []plan.Problem, more ...plan.Problem) []plan.Problem {
+	for _, p := range more {
+		if !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func (p Packages) plan(f *machine.Facts, in Inputs, grow bool, item func(list string, i int) string) (plan.Plan, []plan.Problem) {
 	sources, problems := p.check(f, in)
 	if p.empty() || len(problems) > 0 {
 		return nil, problems
@@ -106,7 +125,7 @@ func planPackages(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Pro
 	return plan.Plan{ChangePackages{
 		Options: options,
 		Remove:  p.allRemove(), UpdateAll: p.UpdateExisting, Install: p.allInstall(), Update: p.allUpdate(),
-		Grow: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto, Places: p.places(),
+		Grow: grow, Places: p.places(item),
 	}}, nil
 }
 
@@ -148,22 +167,22 @@ type ChangePackages struct {
 }
 
 // places tells where in the config each package is named.
-func (p Packages) places() map[string][]string {
+func (p Packages) places(item func(list string, i int) string) map[string][]string {
 	places := map[string][]string{}
 	for kind, l := range map[string]struct {
 		lists []PackageList
 		names []PackageName
 	}{"install": {p.InstallLists, p.Install}, "remove": {p.RemoveLists, p.Remove}, "update": {p.UpdateLists, p.Update}} {
-		add := func(name PackageName, format string, i int) {
-			places[string(name)] = append(places[string(name)], fmt.Sprintf("os.packages."+kind+format, i))
+		add := func(name PackageName, suffix string, i int) {
+			places[string(name)] = append(places[string(name)], item("os.packages."+kind+suffix, i))
 		}
 		for i, list := range l.lists {
 			for _, n := range list.Names {
-				add(n, "Lists[%d]", i)
+				add(n, "Lists", i)
 			}
 		}
 		for i, n := range l.names {
-			add(n, "[%d]", i)
+			add(n, "", i)
 		}
 	}
 	for _, at := range places {

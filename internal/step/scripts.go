@@ -1,6 +1,7 @@
 package step
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -37,6 +38,8 @@ type Script struct {
 
 	// ShellLine is set for scripts of the 2023 schema, whose arguments are one text for the shell.
 	ShellLine string `yaml:"-"`
+	// Dir is the folder of the file that the script stands in.
+	Dir string `yaml:"-"`
 }
 
 // ScriptNetwork is what a script can reach.
@@ -47,6 +50,7 @@ func (ScriptNetwork) Values() []string { return []string{"host", "none"} }
 
 // Validate checks that there is one script, below the config's folder.
 func (s *Script) Validate(at *config.At) {
+	s.Dir = at.Dir()
 	switch {
 	case at.Has("path") && at.Has("content"):
 		at.Field("content").Errorf("content and path exclude each other").Hint("keep one of them")
@@ -89,7 +93,7 @@ func ScriptFile(p config.Path, at *config.At) (text string, ok bool) {
 // planScripts plans the scripts of a phase; after tells whether others run before them.
 func planScripts(list []Script, phase string, after bool, files supplied, in Inputs) (p plan.Plan) {
 	for i, s := range list {
-		r := RunScript{Phase: phase, Index: i, Script: s, ConfigDir: in.ConfigDir, Named: in.Named, Files: files, After: after || i > 0}
+		r := RunScript{Phase: phase, Index: i, Script: s, ConfigDir: cmp.Or(s.Dir, in.ConfigDir), Named: in.Named, Files: files, After: after || i > 0}
 		if r.Script.Interpreter == "" {
 			r.Script.Interpreter = "/bin/sh"
 		}

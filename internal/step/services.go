@@ -37,8 +37,8 @@ func (n *UnitName) Validate(at *config.At) {
 // Validate finds a service in both lists.
 func (s *Services) Validate(at *config.At) {
 	for i, d := range s.Disable {
-		for _, e := range s.Enable {
-			if d == e {
+		for j, e := range s.Enable {
+			if d == e && at.Field("disable").Index(i).Layer() == at.Field("enable").Index(j).Layer() {
 				at.Field("disable").Index(i).Errorf("%s is to be enabled and disabled", d).Hint("remove it from one of the lists")
 			}
 		}
@@ -47,13 +47,14 @@ func (s *Services) Validate(at *config.At) {
 
 func planServices(c *Config) (p plan.Plan) {
 	files := c.supplied()
-	add := func(list []UnitName, key string, enable bool) {
-		for i, n := range list {
-			p = append(p, SetService{Unit: string(n), Enable: enable, Path: fmt.Sprintf("os.services.%s[%d]", key, i), Files: files})
+	for _, l := range c.layers() { // a later file may disable what an earlier one enables
+		for i, n := range l.OS.Services.Enable {
+			p = append(p, SetService{Unit: string(n), Enable: true, Path: l.item("os.services.enable", i), Files: files})
+		}
+		for i, n := range l.OS.Services.Disable {
+			p = append(p, SetService{Unit: string(n), Path: l.item("os.services.disable", i), Files: files})
 		}
 	}
-	add(c.OS.Services.Enable, "enable", true)
-	add(c.OS.Services.Disable, "disable", false)
 	return p
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -17,7 +16,6 @@ import (
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/plan"
 )
 
 // User is a user to add, or to change where it exists.
@@ -75,22 +73,11 @@ func (u *User) Validate(at *config.At) {
 	}
 }
 
-func planUsers(c *Config, in Inputs) (p plan.Plan) {
-	var made []string // groups
-	for _, g := range c.OS.Groups {
-		made = append(made, string(g.Name))
+func planUser(u User, path string, groups []string, files supplied, in Inputs) ChangeUser {
+	return ChangeUser{
+		User: u, Today: int(in.Now.Unix() / 86400), Salt: in.Seed.Text("salt/"+string(u.Name), shacrypt.SaltLengthMax, shacrypt.SaltCharSet),
+		Path: path, Groups: groups, Files: files,
 	}
-	files := c.supplied()
-	for i, u := range c.OS.Users {
-		if u.PrimaryGroup == "" {
-			made = append(made, string(u.Name))
-		}
-		p = append(p, ChangeUser{
-			User: u, Today: int(in.Now.Unix() / 86400), Salt: in.Seed.Text("salt/"+string(u.Name), shacrypt.SaltLengthMax, shacrypt.SaltCharSet),
-			Path: fmt.Sprintf("os.users[%d]", i), Groups: slices.Clone(made), Files: files,
-		})
-	}
-	return p
 }
 
 // ChangeUser adds a user or changes the one that exists.

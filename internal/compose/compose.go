@@ -1,0 +1,156 @@
+package compose
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/legacy"
+	"imagecustomizer/internal/step"
+)
+
+// Options are what to look at besides the config files.
+type Options struct {
+	CheckFiles bool // files that the config names must exist
+}
+
+// Result is a config, and where each part of it stands.
+type Result struct {
+	Config *step.Config
+	Report *config.Report
+	doc    *config.Document // that Config was decoded from
+}
+
+// Load composes the config that a file is the top of. What is wrong with it is in the report; the error is that the
+// file cannot be read at all.
+func Load(top string, files *Files, o Options) (*Result, error) {
+	f, err := files.Top(top)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the config file: %w", err)
+	}
+	c := &chain{files: files, options: o, report: config.NewReport()}
+	c.visit(top, f, nil)
+	r := &Result{Config: &step.Config{}, Report: c.report}
+	if len(c.layers) > 0 {
+		r.Config, r.doc = c.together()
+	}
+	return r, nil
+}
+
+// Place is the place in a file that a path of today's schema names.
+func (r *Result) Place(path string) *config.At { return legacy.Place(r.doc, path) }
+
+// chain is a config file with its base configs, each of which comes before what builds on it.
+type chain struct {
+	files   *Files
+	options Options
+	report  *config.Report
+	layers  []layer
+	done    []string // real paths of files that are in the chain
+}
+
+// layer is one file of a chain.
+type layer struct {
+	doc  *config.Document
+	cfg  *step.Config
+	file File
+}
+
+// visit adds a file's base configs to the chain, and then the file itself. name is how messages call it; above are
+// the real paths of the files that led here.
+func (c *chain) visit(name string, f File, above []string) {
+	doc := c.report.Parse(name, f.Text)
+	if doc.Unreadable() {
+		c.done = append(c.done, f.Real)
+		return
+	}
+	if len(above) > 0 && legacy.Is2023(doc) {
+		doc.At().Errorf("a base config is written in today's schema, and this one is of 2023").Hint("write its SystemConfig as os; the reference is docs/configuration.md")
+	}
+	cfg := legacy.Load(doc, config.Options{CheckFiles: c.options.CheckFiles})
+	bases := doc.At().Field("baseConfigs")
+	for i, b := range cfg.BaseConfigs {
+		c.base(name, b, bases.Index(i).Field("path"), append(slices.Clone(above), f.Real))
+	}
+	c.layers, c.done = append(c.layers, layer{doc, cfg, f}), append(c.done, f.Real)
+}
+
+// base adds a base config that the file named from names.
+func (c *chain) base(from string, b step.BaseConfig, at *config.At, above []string) {
+	if b.Path.Text == "" {
+		return // which is reported
+	}
+	f, err := c.files.Further(b.Path.Resolved)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		at.Errorf("there is no base config %s", b.Path.Text).Hint("a relative path is relative to the folder of the file that it stands in, %s", at.File())
+	case err != nil:
+		at.Errorf("cannot read the base config %s: %v", b.Path.Text, config.Reason(err))
+	case slices.Contains(above, f.Real):
+		at.Errorf("the base configs lead in a circle: %s", circle(above, f.Real)).Hint("remove one of the links")
+	case len(above) > maxDepth:
+		at.Errorf("base configs of base configs, more than %d deep", maxDepth)
+	case !slices.Contains(c.done, f.Real):
+		c.visit(beside(from, b.Path.Text), f, above)
+	}
+}
+
+// circle names the files that lead from one back to itself.
+func circle(above []string, again string) string {
+	names := []string{}
+	for _, a := range append(above[slices.Index(above, again):], again) {
+		names = append(names, filepath.Base(a))
+	}
+	return strings.Join(names, " -> ")
+}
+
+// beside is a path that is written in a file, as one that messages can show.
+func beside(file, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(file), path)
+}
+
+// inChain says how base configs and what builds on them become one, as in the reference.
+var inChain = config.Rules{
+	Whole:  []string{"input.image"},
+	Once:   []string{"storage"},
+	Sticky: []string{"os.packages.updateExistingPackages"},
+	Union:  []string{"previewFeatures"},
+	Filled: true,
+}
+
+// together is the config of the whole chain. Each file was found valid for itself; now the whole is.
+func (c *chain) together() (*step.Config, *config.Document) {
+	top := c.layers[len(c.layers)-1]
+	if len(c.layers) == 1 || c.report.Failed() {
+		return top.cfg, top.doc
+	}
+	var docs []*config.Document
+	for _, l := range c.layers {
+		docs = append(docs, l.doc)
+	}
+	doc := config.Merge(docs, inChain)
+	cfg := &step.Config{}
+	if !c.report.Failed() {
+		cfg = step.Decode(doc, config.Options{CheckFiles: c.options.CheckFiles})
+	}
+	for _, l := range c.layers {
+		cfg.AddLayer(l.cfg, from(top.file, l.file), fmt.Sprintf("%x", sha256.Sum256(l.file.Text)))
+	}
+	return cfg, doc
+}
+
+// from names a file from the folder of another.
+func from(top, file File) string {
+	if rel, err := filepath.Rel(filepath.Dir(top.Path), file.Path); err == nil {
+		return filepath.ToSlash(rel)
+	}
+	return file.Path
+}

@@ -1,0 +1,229 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// At is a place in a document. Problems are reported through it.
+type At struct {
+	doc    *Document
+	node   *yaml.Node // nil for an empty document
+	key    *yaml.Node // its key, where it is a value of a mapping
+	path   string
+	parent *At
+}
+
+// Entry is a problem just reported.
+type Entry struct{ p *Problem }
+
+// Hint adds what to do about the problem.
+func (e *Entry) Hint(format string, args ...any) *Entry {
+	e.p.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// Errorf reports a problem at this place.
+func (a *At) Errorf(format string, args ...any) *Entry {
+	p := &Problem{Path: a.path, File: a.origin().file, Message: fmt.Sprintf(format, args...)}
+	p.Line, p.Column, p.EndColumn = a.place()
+	a.doc.report.problems = append(a.doc.report.problems, p)
+	return &Entry{p}
+}
+
+// Warnf reports something that is no reason to refuse the file.
+func (a *At) Warnf(format string, args ...any) *Entry {
+	e := a.Errorf(format, args...)
+	e.p.Warning = true
+	return e
+}
+
+// origin is the file that this place is in.
+func (a *At) origin() *Document {
+	for x := a; x != nil; x = x.parent {
+		for _, n := range []*yaml.Node{x.node, x.key} {
+			if d := a.doc.origins[n]; d != nil {
+				return d
+			}
+		}
+	}
+	return a.doc
+}
+
+// File is the name of the file that this place is in.
+func (a *At) File() string { return a.origin().file }
+
+// Layer tells which file of a chain this place is in. Those of one chain are carried out one after the other.
+func (a *At) Layer() int { return a.origin().layer }
+
+// place is the node's position and where its text ends on that line. A list or mapping is shown by
+// its key.
+func (a *At) place() (line, column, end int) {
+	n := a.node
+	if n == nil || a.key != nil && (n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode || n.Value == "") {
+		n = a.key
+	}
+	if n == nil && a.parent != nil {
+		return a.parent.place()
+	}
+	if n == nil {
+		return 1, 1, 2
+	}
+	text := n.Value
+	if n.Kind != yaml.ScalarNode {
+		text = "-"
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	width := utf8.RuneCountInString(text)
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		width += 2
+	}
+	return n.Line, n.Column, n.Column + max(1, width)
+}
+
+// Field is the place of a mapping's value; where the key is absent, the mapping itself.
+func (a *At) Field(name string) *At {
+	k, v := a.find(name)
+	if v == nil {
+		return &At{doc: a.doc, key: k, path: join(a.path, name), parent: a}
+	}
+	return &At{doc: a.doc, node: v, key: k, path: join(a.path, name), parent: a}
+}
+
+// Key is the place of a mapping's key.
+func (a *At) Key(name string) *At {
+	k, _ := a.find(name)
+	return &At{doc: a.doc, node: k, path: join(a.path, name), parent: a}
+}
+
+// Index is the place of a list's item.
+func (a *At) Index(i int) *At {
+	child := &At{doc: a.doc, path: fmt.Sprintf("%s[%d]", a.path, i), parent: a}
+	if n := resolve(a.node); n != nil && n.Kind == yaml.SequenceNode && i < len(n.Content) {
+		child.node = n.Content[i]
+	}
+	return child
+}
+
+// Has tells whether a mapping has the key, with a value.
+func (a *At) Has(name string) bool {
+	_, v := a.find(name)
+	return v != nil
+}
+
+// Place is the place that a path such as os.users[2].name names; where nothing stands there, what it would
+// stand in.
+func (d *Document) Place(path string) *At { return d.At().Place(path) }
+
+// Place is the place that a path below this one names.
+func (a *At) Place(path string) *At {
+	at := a
+	for _, name := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == ']' }) {
+		name, index, listed := strings.Cut(name, "[")
+		if name != "" {
+			at = at.Field(name)
+		}
+		if i, err := strconv.Atoi(index); listed && err == nil {
+			at = at.Index(i)
+		}
+	}
+	return at
+}
+
+// Line is where this place is in its file, from 1.
+func (a *At) Line() int {
+	line, _, _ := a.place()
+	return line
+}
+
+// Path is the config path of this place, such as os.users[2].name.
+func (a *At) Path() string { return a.path }
+
+// Dir is the folder of the config file that this place is in, against which relative paths resolve.
+func (a *At) Dir() string {
+	file := a.origin().file
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return filepath.Dir(file)
+	}
+	return dir
+}
+
+// CheckFiles tells whether files that the config names must exist.
+func (a *At) CheckFiles() bool { return a.doc.opts.CheckFiles }
+
+// FormOnly tells whether rules between fields, and on what a text says, are left out.
+func (a *At) FormOnly() bool { return a.doc.opts.FormOnly }
+
+// Include decodes another config file that this place names, with its own places in the same report.
+// A file that is not there is a problem of this place.
+func (a *At) Include(file string, into any) {
+	if _, err := os.ReadFile(file); err != nil {
+		a.Errorf("cannot read %s: %s", a.relative(file), Reason(err)).Hint("relative paths are relative to the config file's folder, %s", a.Dir())
+		return
+	}
+	d, r := ReadFile(file)
+	if !r.Failed() {
+		d.Decode(into, Options{CheckFiles: a.doc.opts.CheckFiles})
+	}
+	a.doc.report.problems = append(a.doc.report.problems, r.problems...)
+	for f, lines := range r.sources {
+		a.doc.report.sources[f] = lines
+	}
+}
+
+// relative is a path as it is written in a config: relative to the config file's folder where it lies below that.
+func (a *At) relative(file string) string {
+	if rel, err := filepath.Rel(a.Dir(), file); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return file
+}
+
+// Broken tells whether an error was found here or below: what follows from it need not be said too.
+func (a *At) Broken() bool {
+	return slices.ContainsFunc(a.doc.report.problems, func(p *Problem) bool {
+		rest, below := strings.CutPrefix(p.Path, a.path)
+		return !p.Warning && p.File == a.origin().file && below && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
+func (a *At) find(name string) (key, value *yaml.Node) {
+	n := resolve(a.node)
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil, nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return n.Content[i], n.Content[i+1]
+		}
+	}
+	for _, k := range a.unsetKeys() {
+		if k.Value == name {
+			return k, nil
+		}
+	}
+	return nil, nil
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// resolve follows an alias to what it names.
+func resolve(n *yaml.Node) *yaml.Node {
+	for n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}

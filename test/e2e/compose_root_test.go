@@ -1,0 +1,58 @@
+//go:build root
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"imagecustomizer/test/tinydisk"
+)
+
+// writeTree writes files below a new folder and returns it. All may be executed.
+func writeTree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestChainOfFiles: each file of a chain is carried out with its own folder, base before derived.
+func TestChainOfFiles(t *testing.T) {
+	t.Parallel()
+	dir := writeTree(t, map[string]string{
+		"base/base.yaml": "os: {hostname: base, users: [{name: anna}], additionalFiles: [{source: note, destination: /etc/note}, {source: note, destination: /etc/base-note}]}\n" +
+			"scripts: {postCustomization: [{path: s.sh}]}",
+		"base/note": "of the base\n", "base/s.sh": "#!/bin/sh\necho base $(ls /_imageconfigs) >> /etc/trace\n",
+		"top/top.yaml": "baseConfigs: [{path: ../base/base.yaml}]\nos: {hostname: top, users: [{name: anna, startupCommand: /bin/sh}], additionalFiles: [{source: note, destination: /etc/note}]}\n" +
+			"scripts: {postCustomization: [{path: s.sh}, {content: \"echo inline $(ls /_imageconfigs) >> /etc/trace\"}]}",
+		"top/note": "of the top\n", "top/s.sh": "#!/bin/sh\necho top $(ls /_imageconfigs) >> /etc/trace\n",
+	})
+	image, out := filepath.Join(dir, "tiny.raw"), filepath.Join(dir, "out.raw")
+	tinydisk.Make(t, image, tinydisk.System())
+	status, text := run(t, "--build-dir", dir+"/build", "--image-file", image, "--config-file", dir+"/top/top.yaml", "--output-image-file", out, "--output-image-format", "raw")
+	if status != 0 {
+		t.Fatalf("exit %d\n%s", status, text)
+	}
+	for file, want := range map[string]string{
+		"/etc/hostname": "top", "/etc/note": "of the top\n", "/etc/base-note": "of the base\n",
+		"/etc/trace": "base base.yaml note s.sh\ntop note s.sh top.yaml\ninline note s.sh top.yaml\n",
+	} {
+		if got := tinydisk.Read(t, out, file); got != want {
+			t.Errorf("%s: got %q, want %q", file, got, want)
+		}
+	}
+	if history := tinydisk.Read(t, out, "/usr/share/image-customizer/history.json"); !strings.Contains(history, `"path": "../base/base.yaml"`) {
+		t.Errorf("the history names no base config:\n%s", history)
+	}
+}
