@@ -27,9 +27,7 @@ type Config struct {
 	// out. What the config says in all is in the fields above.
 	Layers []*Config `yaml:"-"`
 
-	before map[string]int // of a layer: how many items earlier layers have in a list
-	file   string         // of a layer: its name, from the folder of the last
-	hash   string         // of a layer: the SHA-256 of its text
+	Layer Layer `yaml:"-"` // what is known of one of these
 }
 
 // OS is the part of a config that changes the system in the image.

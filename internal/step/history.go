@@ -174,7 +174,7 @@ func DescribeConfig(c *Config) (map[string]any, error) {
 // describeBases names the files that the config builds on.
 func describeBases(layers []*Config) (list []any) {
 	for _, l := range layers[:len(layers)-1] {
-		list = append(list, map[string]any{"path": l.file, "sha256hash": l.hash})
+		list = append(list, map[string]any{"path": l.Layer.File, "sha256hash": l.Layer.Hash})
 	}
 	return list
 }
