@@ -102,7 +102,7 @@ func (w *worker) makeTrees(ctx context.Context) error {
 // nameHashes writes the kernel arguments for verity devices into the boot entries.
 func (w *worker) nameHashes(all []image.Sealed) error {
 	var devices []verity.Device
-	var r boot.Replacement
+	var r boot.Change
 	for _, s := range all {
 		devices = append(devices, s.Device)
 		r.Drop = append(r.Drop, verity.ArgNames(s.Device.Name)...)
@@ -118,5 +118,5 @@ func (w *worker) nameHashes(all []image.Sealed) error {
 	if err != nil {
 		return err
 	}
-	return boot.Replace(w.disk.Boot(), scheme, r)
+	return scheme.Loader().Replace(w.disk.Boot(), r)
 }

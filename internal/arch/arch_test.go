@@ -27,9 +27,9 @@ var layers = []layer{
 	{names: []string{"internal/pkgmgr", "internal/initramfs", "internal/liveos"}, peers: true},
 	{names: []string{"internal/machine"}},
 	{names: []string{"internal/image"}},
-	{names: []string{"internal/distro", "internal/disk", "internal/boot", "internal/vm", "internal/verity"}},
+	{names: []string{"internal/disk", "internal/boot", "internal/vm", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
-	{names: []string{"internal/cow", "internal/kargs", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree"}},
+	{names: []string{"internal/distro", "internal/cow", "internal/kargs", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree"}},
 	{names: []string{"internal/rootfs", "internal/hostcmd", "internal/grub", "internal/efi", "internal/seed", "internal/tempfile", "internal/printable"}},
 	{names: []string{"internal/confine"}},
 }

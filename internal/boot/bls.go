@@ -1,187 +1,227 @@
 package boot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
 	"imagecustomizer/internal/kargs"
 )
 
-// entry is a boot loader entry file (Boot Loader Specification, type 1): lines of a key, blanks and
-// a value. Its lines are kept as they are.
-type entry struct {
-	file  string
-	lines []string // with their line breaks
-}
+// bls are boot loader entries: one file a kernel. GRUB's blscfg reads them, or systemd-boot.
+type bls struct{ Scheme }
 
-func parseEntry(file, text string) entry {
-	return entry{file, strings.SplitAfter(text, "\n")}
-}
-
-func (e entry) text() string { return strings.Join(e.lines, "") }
-
-// find returns the numbers, from 0, of the lines with this key.
-func (e entry) find(key string) (numbers []int) {
-	for i, l := range e.lines {
-		if k, _ := keyValue(l); k == key {
-			numbers = append(numbers, i)
+func (b bls) Entries(files Files) (*Menu, error) {
+	m := &Menu{}
+	root := ""
+	var known variables
+	if b.grub() {
+		top, err := m.script(files, b.Config)
+		if err != nil {
+			return nil, err
+		}
+		root, known = top.values["root"], top.variables
+	}
+	all, err := b.all(files)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		found, err := e.read(root, known)
+		switch {
+		case e.bootsLinux() && err != nil:
+			return nil, err
+		case e.bootsLinux():
+			m.Entries = append(m.Entries, found)
+		default:
+			m.Programs = append(m.Programs, found)
 		}
 	}
-	return numbers
+	return m, nil
 }
 
-func (e entry) values(key string) (values []string) {
-	for _, i := range e.find(key) {
-		_, v := keyValue(e.lines[i])
-		values = append(values, v)
-	}
-	return values
-}
-
-// entryBlanks are what systemd takes for blanks around keys and values.
-const entryBlanks = " \t\r\n"
-
-func keyValue(line string) (key, value string) {
-	line = strings.Trim(line, entryBlanks)
-	if strings.HasPrefix(line, "#") {
-		return "", ""
-	}
-	if i := strings.IndexAny(line, " \t"); i >= 0 {
-		return line[:i], strings.Trim(line[i:], entryBlanks)
-	}
-	return line, ""
-}
-
-// options is the number of the line whose options count. By the specification all lines together
-// do; GRUB's blscfg reads the first only. -1 where there is none.
-func (e entry) options(byGRUB bool) int {
-	found := e.find("options")
-	switch {
-	case len(found) == 0:
-		return -1
-	case byGRUB:
-		return found[0]
-	}
-	return found[len(found)-1]
-}
-
-// args are the arguments of the entry that its loader passes on.
-func (e entry) args(byGRUB bool) (kargs.Cmdline, error) {
-	text := strings.Join(e.values("options"), " ")
-	if i := e.options(byGRUB); byGRUB && i >= 0 {
-		_, text = keyValue(e.lines[i])
-	}
-	args, err := kargs.Split(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: options: %w", e.file, err)
-	}
-	return args, nil
-}
-
-// add puts the arguments that the entry lacks at the end of its options.
-func (e entry) add(args []string, byGRUB bool) (entry, error) {
-	have, err := e.args(byGRUB)
-	if err != nil {
-		return e, err
-	}
-	more, err := entryCarrier(byGRUB).Join(have.Missing(args))
-	if err != nil || more == "" {
-		return e, err
-	}
-	lines := append([]string(nil), e.lines...)
-	if i := e.options(byGRUB); i >= 0 {
-		body := strings.TrimRight(lines[i], entryBlanks)
-		lines[i] = body + " " + more + lines[i][len(body):]
-		return entry{e.file, lines}, nil
-	}
-	options := "options "
-	if byGRUB { // what GRUB uses for an entry without options
-		options += "$default_kernelopts "
-	}
-	return parseEntry(e.file, line(e.text())+options+more+"\n"), nil
-}
-
-func entryCarrier(byGRUB bool) kargs.Carrier {
-	if byGRUB {
-		return kargs.GRUBEntry
-	}
-	return kargs.Plain
-}
-
-// readEntries reads the entries of a folder that boot a kernel of this system, but those for rescue. Several may
-// boot the same one: with debugging, from a snapshot, left by another machine identifier.
-func readEntries(files Files, dir string) (found []entry, err error) {
-	programs := ""
-	for _, f := range list(files, dir, ".conf") {
+// all are all entry files.
+func (b bls) all(files Files) (found []entry, err error) {
+	for _, f := range list(files, b.Scheme.Entries, ".conf") {
 		text, err := files.ReadFile(f)
 		if err != nil {
 			return nil, err
 		}
-		e := parseEntry(f, string(text))
-		switch {
-		case strings.Contains(strings.ToLower(strings.Join(e.values("title"), " ")), "rescue"):
-		case len(e.find("linux")) > 0:
-			found = append(found, e)
-		case len(e.find("uki")) > 0 || len(e.find("uki-url")) > 0 || strings.Contains(strings.Join(e.values("efi"), " "), "/EFI/Linux/"):
-			return nil, fmt.Errorf("%s boots a unified kernel image, whose arguments cannot be edited", f)
-		default:
-			programs = f
-		}
+		found = append(found, parseEntry(f, string(text), b.grub()))
 	}
-	if len(found) == 0 && programs != "" {
-		return nil, fmt.Errorf("%s boots an EFI program, whose arguments cannot be edited, and no other entry boots Linux", programs)
-	}
-	return ownOf(files, found, func(e entry) string { return e.values("linux")[0] }), nil
+	return found, nil
 }
 
-const kernelCmdline = "/etc/kernel/cmdline"
+// own are the entries that boot a kernel of this system, but those for rescue. Several may boot the same one:
+// with debugging, from a snapshot, left by another machine identifier.
+func (b bls) own(files Files) (found []entry, err error) {
+	all, err := b.all(files)
+	if err != nil {
+		return nil, err
+	}
+	m, err := b.Entries(files)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := normalOf(files, b.Scheme, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		if slices.ContainsFunc(entries, func(x Entry) bool { return x.File == e.file }) {
+			found = append(found, e)
+		}
+	}
+	return found, nil
+}
 
-// entryEdits adds arguments to every entry, and to what the entries of later kernels are made
+// Change adds arguments to every entry, and to what the entries of later kernels are made
 // from: /etc/kernel/cmdline and, where GRUB makes them, /etc/default/grub.
-func entryEdits(files Files, s Scheme, args, drop []string) (edits []edit, err error) {
-	found, err := readEntries(files, s.Entries)
+func (b bls) Change(files Files, c Change) (Changed, error) {
+	if len(c.Drop) > 0 {
+		if err := b.Replace(files, Change{Drop: c.Drop}); err != nil {
+			return Changed{}, err
+		}
+	}
+	edits, err := b.adding(files, c)
+	if err != nil {
+		return Changed{}, err
+	}
+	written, err := write(files, edits)
+	return Changed{Files: written}, err
+}
+
+func (b bls) adding(files Files, c Change) (edits []edit, err error) {
+	found, err := b.own(files)
 	if err != nil {
 		return nil, err
 	}
 	shared := ""
-	if s.grub() && slices.ContainsFunc(found, entry.shares) {
-		if edits, shared, err = sharedEdits(files, s.Config, addShared(args)); err != nil {
+	if b.grub() && slices.ContainsFunc(found, entry.shares) {
+		if edits, shared, err = sharedEdits(files, b.Config, addShared(c.Add)); err != nil {
 			return nil, err
 		}
 	}
 	for _, e := range found {
-		own := args
-		if shared != "" && e.shares() {
-			have, err := entryArgs(e, map[string]string{sharedName: shared}, true)
-			if err != nil {
-				return nil, err
-			}
-			own = have.Missing(args)
-		}
-		changed, err := e.add(own, s.grub())
+		changed, err := e.addTo(c.Add, shared)
 		if err != nil {
 			return nil, err
 		}
 		edits = append(edits, edit{e.file, changed.text(), 0o644})
 	}
-	later, err := cmdlineEdit(files, args, s.grub())
-	if err != nil || !s.grub() {
+	later, err := cmdlineEdit(files, c.Add, b.grub())
+	if err != nil || !b.grub() {
 		return append(edits, later...), err
 	}
-	_, mkconfig := mkconfigProgram(files, s.Config)
+	d, err := b.defaults(files, c)
+	return append(append(edits, later...), d...), err
+}
+
+// addTo adds the arguments that an entry lacks, given those that it shares with others.
+func (e entry) addTo(args []string, shared string) (entry, error) {
+	if shared != "" && e.shares() {
+		have, err := e.arguments(variables{values: map[string]string{sharedName: shared}})
+		if err != nil {
+			return e, err
+		}
+		args = Entry{Arguments: have}.all().Missing(args)
+	}
+	return e.add(args)
+}
+
+// defaults changes what GRUB's own programs make entries from.
+func (b bls) defaults(files Files, c Change) ([]edit, error) {
+	_, mkconfig := mkconfigProgram(files, b.Config)
 	d, err := readDefaults(files, mkconfig)
 	if err != nil {
 		return nil, err
 	}
 	if len(d.old) > 0 {
-		d.remove(drop)
-		err = d.add(args)
+		d.remove(c.Drop)
+		err = d.add(c.Add)
 	}
-	return append(append(edits, later...), d.edits()...), err
+	return d.edits(), err
 }
+
+func (b bls) Replace(files Files, c Change) error {
+	edits, err := b.replacing(files, c)
+	if err != nil {
+		return err
+	}
+	if _, err := write(files, edits); err != nil {
+		return err
+	}
+	return Verify(files, b.Scheme, c.all())
+}
+
+// replacing changes all entries, those for rescue too.
+func (b bls) replacing(files Files, r Change) (edits []edit, err error) {
+	more, err := entryCarrier(b.grub()).Join(r.all())
+	if err != nil {
+		return nil, err
+	}
+	shared := ""
+	all, err := b.all(files)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		if b.grub() && e.shares() && shared == "" {
+			more, value, err := sharedEdits(files, b.Config, r.inShared)
+			if err != nil {
+				return nil, err
+			}
+			edits, shared = append(edits, more...), value
+		}
+		for _, i := range e.find("options") {
+			_, value := keyValue(e.lines[i])
+			kept := r.keep(value)
+			if i == e.options() && (shared == "" || !e.shares()) {
+				kept = append(kept, more)
+			}
+			e.lines[i] = "options " + strings.Join(kept, " ") + "\n"
+		}
+		if e.options() < 0 {
+			if e, err = e.add(r.all()); err != nil {
+				return nil, err
+			}
+		}
+		edits = append(edits, edit{e.file, e.text(), 0o644})
+	}
+	return edits, nil
+}
+
+// Install resets the entries that there are, and what GRUB's programs make more of.
+func (b bls) Install(ctx context.Context, t Target, s Setup) error {
+	g := grubSetup{t, s}
+	generated := mkconfig{script{Scheme{Kind: Mkconfig, Config: path.Join(s.GRUB.Dir, "grub.cfg")}}}
+	if err := g.programs(ctx); err != nil {
+		return err
+	}
+	if err := g.defaults(generated.Config); err != nil {
+		return err
+	}
+	root := append([]string{"root=" + s.Root, "ro"}, s.RootFlags...)
+	if err := b.reset(t.Root, append(root, s.SELinux...), s.BootPath); err != nil {
+		return err
+	}
+	done, err := generated.Change(t.Root, Change{})
+	if err != nil {
+		return err
+	}
+	if err := t.Run(ctx, *done.Regenerate); err != nil {
+		return err
+	}
+	return t.Apply(ctx, b.Scheme, Change{Add: s.Args})
+}
+
+func (b bls) Lags(Files, []Kernel) (string, []Command) { return "", nil }
+
+const kernelCmdline = "/etc/kernel/cmdline"
 
 func cmdlineEdit(files Files, args []string, byGRUB bool) ([]edit, error) {
 	text, err := files.ReadFile(kernelCmdline)
@@ -204,4 +244,43 @@ func cmdlineEdit(files Files, args []string, byGRUB bool) ([]edit, error) {
 		more = " " + more
 	}
 	return []edit{{kernelCmdline, body + more + "\n", 0o644}}, nil
+}
+
+// reset gives every entry these arguments and no other, and has it name kernel and
+// initramfs below prefix, where the boot loader finds /boot. Entries for rescue are reset too.
+func (b bls) reset(files Files, args []string, prefix string) error {
+	options, err := entryCarrier(b.grub()).Join(args)
+	if err != nil {
+		return err
+	}
+	all, err := b.all(files)
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		if err := files.WriteFile(e.file, []byte(e.reset(options, prefix).text()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e entry) reset(options, prefix string) entry {
+	lines := slices.Clone(e.lines)
+	for _, key := range []string{"linux", "initrd"} {
+		for _, i := range e.find(key) {
+			_, value := keyValue(lines[i])
+			words := strings.Fields(value)
+			for j, w := range words {
+				if strings.HasPrefix(w, "/") {
+					words[j] = prefix + "/" + path.Base(w)
+				}
+			}
+			lines[i] = key + " " + strings.Join(words, " ") + "\n"
+		}
+	}
+	for _, i := range slices.Backward(e.find("options")) {
+		lines = slices.Delete(lines, i, i+1)
+	}
+	return parseEntry(e.file, line(strings.Join(lines, ""))+"options "+options+"\n", e.byGRUB)
 }

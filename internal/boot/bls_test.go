@@ -30,7 +30,7 @@ func TestEntries(t *testing.T) {
 	files := blsFiles()
 	s := files.scheme(t)
 	args := []string{"x=1", "dyndbg=file a; +p"}
-	change, err := Edit(files, s, args)
+	change, err := changeArgs(files, s, args)
 	if err != nil || change.Regenerate != nil || len(change.Files) != 5 {
 		t.Fatal(change, err)
 	}
@@ -50,7 +50,7 @@ func TestEntries(t *testing.T) {
 	if err := Verify(files, s, args); err != nil {
 		t.Error(err)
 	}
-	if change, err := Edit(files, s, args); err != nil || change.Files != nil {
+	if change, err := changeArgs(files, s, args); err != nil || change.Files != nil {
 		t.Errorf("a second run changes %q, %v", change.Files, err)
 	}
 	got, err := Args(files, s)
@@ -64,7 +64,7 @@ func TestEntriesWithoutGRUB(t *testing.T) {
 	t.Parallel()
 	files := image(map[string]string{"/efi/loader/entries/1.conf": "linux /k\noptions a\noptions b\n", "/etc/default/grub": "GRUB_CMDLINE_LINUX=a\n"})
 	s := files.scheme(t)
-	change, err := Edit(files, s, []string{"memmap=1G$2G", "it's"})
+	change, err := changeArgs(files, s, []string{"memmap=1G$2G", "it's"})
 	if err != nil || !slices.Equal(change.Files, []string{"/efi/loader/entries/1.conf"}) {
 		t.Fatal(change, err)
 	}
@@ -95,13 +95,13 @@ func TestEntriesThatCannotBeEdited(t *testing.T) {
 	} {
 		files := blsFiles()
 		_ = files.WriteFile("/boot/loader/entries/4.conf", []byte(text), 0o644)
-		change, err := Edit(files, files.scheme(t), []string{"x"})
+		change, err := changeArgs(files, files.scheme(t), []string{"x"})
 		if err == nil || !strings.Contains(err.Error(), "/4.conf") || change.Files != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	files := blsFiles()
-	if change, err := Edit(files, files.scheme(t), []string{"memmap=1G$2G"}); err == nil || !strings.Contains(err.Error(), "variable") || change.Files != nil {
+	if change, err := changeArgs(files, files.scheme(t), []string{"memmap=1G$2G"}); err == nil || !strings.Contains(err.Error(), "variable") || change.Files != nil {
 		t.Errorf("GRUB would expand the argument, which passes: %v", err)
 	}
 }
@@ -130,7 +130,7 @@ func TestSeveralEntriesOfAKernel(t *testing.T) {
 		_ = files.WriteFile("/boot/loader/entries/"+name, []byte(text), 0o644)
 	}
 	s := files.scheme(t)
-	if _, err := Edit(files, s, []string{"x=1"}); err != nil {
+	if _, err := changeArgs(files, s, []string{"x=1"}); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range left {
@@ -174,7 +174,7 @@ func TestSharedArguments(t *testing.T) {
 				t.Fatalf("%s: %v, %q", dir, s, s.Trail)
 			}
 			args := []string{"x=1", "net.ifnames=0"}
-			if _, err := Edit(files, s, args); err != nil {
+			if _, err := changeArgs(files, s, args); err != nil {
 				t.Fatal(err)
 			}
 			if err := Verify(files, s, args); err != nil {
@@ -196,10 +196,10 @@ func TestSharedArguments(t *testing.T) {
 				t.Errorf("%s: %s", dir, got)
 			}
 			before := maps.Clone(files.MapFS)
-			if change, err := Edit(files, s, args); err != nil || len(change.Files) > 0 || !maps.Equal(before, files.MapFS) {
+			if change, err := changeArgs(files, s, args); err != nil || len(change.Files) > 0 || !maps.Equal(before, files.MapFS) {
 				t.Errorf("%s: a second run changes %q, %v", dir, change.Files, err)
 			}
-			if err := Replace(files, s, Replacement{Root: "/dev/mapper/root", Drop: []string{"quiet"}, Add: []string{"x=2"}}); err != nil {
+			if err := s.Loader().Replace(files, Change{Root: "/dev/mapper/root", Drop: []string{"quiet"}, Add: []string{"x=2"}}); err != nil {
 				t.Fatal(err)
 			}
 			got, err := Args(files, s)
@@ -217,14 +217,14 @@ func TestSharedArgumentsOverruled(t *testing.T) {
 	files := el8Files("/boot/grub2", "root=UUID=1 ro")
 	_ = files.WriteFile("/boot/loader/entries/a-2.conf", []byte("title EL\nlinux /vmlinuz-2\noptions $kernelopts x=0\n"), 0o644)
 	s := files.scheme(t)
-	if _, err := Edit(files, s, []string{"x=1"}); err != nil {
+	if _, err := changeArgs(files, s, []string{"x=1"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := files.text(t, "/boot/loader/entries/a-2.conf"); !strings.HasSuffix(got, "options $kernelopts x=0 x=1\n") {
 		t.Errorf("%q", got)
 	}
 	files = el8Files("/boot/grub2", "root=UUID=1 "+strings.Repeat("a", 900))
-	if _, err := Edit(files, files.scheme(t), []string{strings.Repeat("b", 200)}); err == nil || !strings.Contains(err.Error(), "1024 bytes") {
+	if _, err := changeArgs(files, files.scheme(t), []string{strings.Repeat("b", 200)}); err == nil || !strings.Contains(err.Error(), "1024 bytes") {
 		t.Errorf("a block that is full: %v", err)
 	}
 }
@@ -237,23 +237,23 @@ func FuzzEntry(f *testing.F) {
 		f.Add(seed, "two words", false)
 	}
 	f.Fuzz(func(t *testing.T, text, arg string, grub bool) {
-		e := parseEntry("x", text)
+		e := parseEntry("x", text, grub)
 		if e.text() != text {
 			t.Fatalf("%q became %q", text, e.text())
 		}
-		changed, err := e.add([]string{arg}, grub)
+		changed, err := e.add([]string{arg})
 		if err != nil {
 			return
 		}
-		again := parseEntry("x", changed.text())
-		have, err := again.args(grub)
+		again := parseEntry("x", changed.text(), grub)
+		have, err := again.args()
 		if err != nil || len(have.Missing([]string{arg})) > 0 {
 			t.Errorf("%q: %q lacks %q (%v)", text, changed.text(), arg, err)
 		}
 		if len(again.find("linux")) != len(e.find("linux")) {
 			t.Errorf("%q: %q has other keys", text, changed.text())
 		}
-		if twice, err := again.add([]string{arg}, grub); err != nil || twice.text() != changed.text() {
+		if twice, err := again.add([]string{arg}); err != nil || twice.text() != changed.text() {
 			t.Errorf("%q: adding twice: %q (%v)", changed.text(), twice.text(), err)
 		}
 	})

@@ -136,7 +136,7 @@ func (d *defaults) last(variable string) (file string, last *grub.Assignment) {
 // remove takes the arguments of these names out of the variables, wherever they are assigned. A word
 // that is not written plainly stays; Verify finds it where it matters.
 func (d *defaults) remove(names []string) {
-	drop := Replacement{Drop: names}
+	drop := Change{Drop: names}
 	for _, name := range d.names {
 		text := d.texts[name]
 		for _, a := range slices.Backward(d.assignments(name)) { // from the end, so that places stay right
@@ -154,7 +154,7 @@ func (d *defaults) remove(names []string) {
 }
 
 // without drops words, each with the blanks before it or, at the beginning, behind it.
-func (r Replacement) without(text string) string {
+func (r Change) without(text string) string {
 	for _, w := range slices.Backward(plainWord.FindAllStringIndex(text, -1)) {
 		if !r.drops(kargs.Name(text[w[0]:w[1]])) {
 			continue

@@ -22,12 +22,12 @@ func run(t *testing.T, program string, args ...string) error {
 	return hostcmd.Unconfined("a test", program, args...).Run(context.Background())
 }
 
-// mkconfig stands for the image's grub-mkconfig, of which only what it reads matters here.
-const mkconfig = `for x in ${sysconfdir}/default/grub.d/*.cfg ; do . "${x}"; done`
+// mkconfigText stands for the image's grub-mkconfig, of which only what it reads matters here.
+const mkconfigText = `for x in ${sysconfdir}/default/grub.d/*.cfg ; do . "${x}"; done`
 
 // defaultsOf makes an image with these files of /etc/default/grub.d; "grub" is the main file.
 func defaultsOf(texts map[string]string) memory {
-	files := map[string]string{"/boot/grub/grub.cfg": debianConfig, "/usr/sbin/grub-mkconfig": mkconfig}
+	files := map[string]string{"/boot/grub/grub.cfg": debianConfig, "/usr/sbin/grub-mkconfig": mkconfigText}
 	for name, text := range texts {
 		if name == "grub" {
 			files[defaultsFile] = text
@@ -43,7 +43,7 @@ func sourced(t *testing.T, shell string, files memory) (every, normal string) {
 	t.Helper()
 	dir := t.TempDir()
 	script := "set -e\n"
-	d, err := readDefaults(files, mkconfig)
+	d, err := readDefaults(files, mkconfigText)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestDefaultsReachTheKernel(t *testing.T) {
 			}
 			files := defaultsOf(texts)
 			s := files.scheme(t)
-			if _, err := Edit(files, s, awkward); err != nil {
+			if _, err := changeArgs(files, s, awkward); err != nil {
 				t.Fatal(err)
 			}
 			every, normal := sourced(t, shell, files)
@@ -138,7 +138,7 @@ func TestDefaultsReachTheKernel(t *testing.T) {
 			} else if first, err := throughGRUB(every); !strings.Contains(name, "Azure") && (err != nil || len(kargs.Cmdline(first).Missing(awkward)) > 0) {
 				t.Errorf("the recovery entry gets %q only, %v", first, err)
 			}
-			if change, err := Edit(files, s, awkward); err != nil || change.Files != nil {
+			if change, err := changeArgs(files, s, awkward); err != nil || change.Files != nil {
 				t.Errorf("a second run changes %q, %v", change.Files, err)
 			}
 		})
@@ -169,7 +169,7 @@ func TestDefaultsKeepTheRest(t *testing.T) {
 		},
 	} {
 		files := defaultsOf(c.texts)
-		if _, err := Edit(files, files.scheme(t), []string{"x=1", "y=a b"}); err != nil {
+		if _, err := changeArgs(files, files.scheme(t), []string{"x=1", "y=a b"}); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
@@ -197,7 +197,7 @@ func TestRandomArgumentsReachTheKernel(t *testing.T) {
 	}
 	for _, name := range []string{"double", "single", "bare", "mixed", "Azure Linux", "Azure, single"} {
 		files := defaultsOf(defaultsVariants[name])
-		if _, err := Edit(files, files.scheme(t), args); err != nil {
+		if _, err := changeArgs(files, files.scheme(t), args); err != nil {
 			t.Fatal(err)
 		}
 		every, normal := sourced(t, "/bin/sh", files)
@@ -221,7 +221,7 @@ func TestDefaultsThatAreNotRead(t *testing.T) {
 		if !reads {
 			_ = files.WriteFile("/usr/sbin/grub-mkconfig", []byte(". ${sysconfdir}/default/grub"), 0o755)
 		}
-		change, err := Edit(files, files.scheme(t), []string{"x"})
+		change, err := changeArgs(files, files.scheme(t), []string{"x"})
 		want := map[bool][]string{false: {"/etc/default/grub"}, true: {"/etc/default/grub.d/50.cfg"}}[reads]
 		if err != nil || !slices.Equal(change.Files, want) {
 			t.Errorf("read: %v: wrote %q, %v", reads, change.Files, err)
@@ -243,7 +243,7 @@ func TestDefaultsThatCannotBeEdited(t *testing.T) {
 		"GRUB_CMDLINE_LINUX=\"a \\$ b\"\n": "begins no variable",
 	} {
 		files := defaultsOf(map[string]string{"grub": text})
-		change, err := Edit(files, files.scheme(t), []string{"x"})
+		change, err := changeArgs(files, files.scheme(t), []string{"x"})
 		if err == nil || !strings.Contains(err.Error(), want) || change.Files != nil || files.text(t, defaultsFile) != text {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -290,7 +290,7 @@ func TestForceRoot(t *testing.T) {
 		"/etc/default/grub.d/40-force-partuuid.cfg": "# Ubuntu\nGRUB_FORCE_PARTUUID=\"old\"\nexport X\n", "/etc/default/grub.d/50-off.cfg": "GRUB_FORCE_PARTUUID=\n",
 		"/boot/grub/grub.cfg": "",
 	})
-	if err := ForceRoot(files, files.scheme(t), "new-1"); err != nil {
+	if err := forceRoot(files, files.scheme(t).Config, "new-1"); err != nil {
 		t.Fatal(err)
 	}
 	if got := files.text(t, "/etc/default/grub.d/40-force-partuuid.cfg"); got != "# Ubuntu\nGRUB_FORCE_PARTUUID=new-1\nexport X\n" {

@@ -8,10 +8,10 @@ import (
 // the kernel finds it without an initramfs. It stands in a file of its own in /etc/default/grub.d.
 const forcedRoot = "GRUB_FORCE_PARTUUID"
 
-// ForceRoot gives the partition of the root wherever the configuration that grub.cfg is made from forces one by its
+// forceRoot gives the partition of the root wherever the configuration that grub.cfg is made from forces one by its
 // identifier. Where it forces none, nothing is changed.
-func ForceRoot(files Files, s Scheme, partUUID string) error {
-	_, mkconfig := mkconfigProgram(files, s.Config)
+func forceRoot(files Files, config, partUUID string) error {
+	_, mkconfig := mkconfigProgram(files, config)
 	d, err := readDefaults(files, mkconfig)
 	if err != nil {
 		return err
@@ -23,10 +23,6 @@ func ForceRoot(files Files, s Scheme, partUUID string) error {
 			}
 		}
 	}
-	for _, e := range d.edits() {
-		if err := files.WriteFile(e.name, []byte(e.text), e.mode); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = write(files, d.edits())
+	return err
 }

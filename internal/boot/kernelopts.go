@@ -19,7 +19,7 @@ const sharedName = "kernelopts"
 
 // shares tells whether GRUB puts the shared arguments into this entry.
 func (e entry) shares() bool {
-	i := e.options(true)
+	i := e.options()
 	if i < 0 {
 		return false
 	}
@@ -110,7 +110,7 @@ func addShared(args []string) func(string) (string, error) {
 }
 
 // inShared is the replacement of shared arguments.
-func (r Replacement) inShared(old string) (string, error) {
+func (r Change) inShared(old string) (string, error) {
 	more, err := kargs.GRUBEntry.Join(r.all())
 	if err != nil {
 		return "", err

@@ -35,7 +35,7 @@ func (m Medium) Rewrite(files Files, s Scheme) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", s.Config, err)
 	}
-	r := rewriter{Medium: m, variables: variables(files, s.Config, script)}
+	r := rewriter{Medium: m, variables: readVariables(files, s.Config, script).values}
 	for _, c := range script.Commands {
 		if err := r.command(c); err != nil {
 			return "", fmt.Errorf("%s:%d: %w", s.Config, c.Line, err)
@@ -160,7 +160,7 @@ func (r *rewriter) drops(arg string) bool {
 // entries writes the boot loader entries into the script: GRUB finds their files neither on every
 // medium nor over the network. The newest comes first, as with blscfg.
 func (r *rewriter) entries(files Files, s Scheme, script *grub.Script) error {
-	found, err := readEntries(files, s.Entries)
+	found, err := bls{s}.own(files)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,11 @@ func (m memory) scheme(t *testing.T) Scheme {
 	return s
 }
 
+// changeArgs adds kernel arguments, and drops those of the names.
+func changeArgs(files memory, s Scheme, args []string, drop ...string) (Changed, error) {
+	return s.Loader().Change(files, Change{Add: args, Drop: drop})
+}
+
 // output runs a program that must be there and succeed.
 func output(t *testing.T, program string, args ...string) string {
 	t.Helper()

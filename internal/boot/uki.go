@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"debug/pe"
 	"fmt"
+	"path"
 	"strings"
 
+	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/rootfs"
 )
 
@@ -62,4 +64,24 @@ func peSections(files Files, name string) (map[string]string, error) {
 		texts[s.Name] = strings.TrimSpace(strings.TrimRight(string(b), "\x00"))
 	}
 	return texts, nil
+}
+
+// uki are unified kernel images. How their arguments are changed is not known here.
+type uki struct{ none }
+
+// Entries lists the images that systemd-boot finds.
+func (u uki) Entries(files Files) (*Menu, error) {
+	m := &Menu{}
+	images, err := UnifiedImages(files)
+	for _, i := range images {
+		args, err := kargs.Split(i.Cmdline)
+		if err != nil {
+			return nil, fmt.Errorf("%s: its kernel arguments: %w", i.Path, err)
+		}
+		m.Entries = append(m.Entries, Entry{
+			ID: path.Base(i.Path), File: i.Path, Text: i.Cmdline, Unified: true, Version: i.Kernel,
+			Arguments: ArgumentsAt(args, Origin{File: i.Path, Variable: ".cmdline"}),
+		})
+	}
+	return m, err
 }

@@ -99,6 +99,18 @@ func (e *Env) Unset(name string) {
 	}
 }
 
+// Line is the line of the block, from 1, that sets a variable last; 0 where none does.
+func (e *Env) Line(name string) int {
+	at, line := 0, 2 // behind the header
+	for _, l := range e.lines {
+		if strings.HasPrefix(l, name+"=") {
+			at = line
+		}
+		line += 1 + strings.Count(l, "\n")
+	}
+	return at
+}
+
 func (e *Env) index(name string) int {
 	return slices.IndexFunc(e.lines, func(l string) bool { return strings.HasPrefix(l, name+"=") })
 }

@@ -39,7 +39,7 @@ func Remake(ctx context.Context, in, out string, s Spec, dir string, now time.Ti
 		changed = append(changed, path.Clean("/"+saved.GrubConfig))
 	}
 	st := stage{root: root, spec: s}
-	if err := errors.Join(addArgs(m, root, saved.GrubConfig, s.Args), st.additional()); err != nil {
+	if err := errors.Join(addArgs(ctx, m, root, saved.GrubConfig, s.Args), st.additional()); err != nil {
 		return err
 	}
 	for _, f := range saved.AdditionalFiles {
@@ -91,7 +91,7 @@ func (m *medium) saved() (saved Saved, err error) {
 }
 
 // addArgs writes the medium's menu with kernel arguments added to all entries.
-func addArgs(m *medium, root *rootfs.Root, config string, args []string) error {
+func addArgs(ctx context.Context, m *medium, root *rootfs.Root, config string, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -103,10 +103,7 @@ func addArgs(m *medium, root *rootfs.Root, config string, args []string) error {
 		return err
 	}
 	scheme := boot.Scheme{Kind: boot.Legacy, Config: config}
-	if _, err := boot.Edit(root, scheme, args); err != nil {
-		return err
-	}
-	return boot.Verify(root, scheme, args)
+	return boot.Target{Root: root}.Apply(ctx, scheme, boot.Change{Add: args})
 }
 
 // Check looks whether a medium is whole: its menu names only files that are there, its boot loader finds the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -135,48 +134,23 @@ func bootloader(m *machine.Machine) (Bootloader, error) {
 	return Bootloader{Type: "systemd-boot", SystemdBoot: &SystemdBoot{entries}}, err
 }
 
-// bootEntries lists the entry files, or the unified kernel images where there are none.
+// bootEntries lists what systemd-boot boots: entry files, or unified kernel images.
 func bootEntries(m *machine.Machine, scheme boot.Scheme) ([]BootEntry, error) {
+	menu, err := scheme.Loader().Entries(m.Root)
+	if err != nil {
+		return nil, err
+	}
 	entries := []BootEntry{}
-	if scheme.Entries != "" {
-		files, err := m.Root.ReadDir(scheme.Entries)
-		if err != nil {
-			return nil, err
+	for _, e := range menu.Entries {
+		x := BootEntry{"config", e.File, e.Text, e.Kernel.Place.Path}
+		if e.Unified {
+			x.Type, x.Kernel = "uki-standalone", e.Version
 		}
-		for _, f := range files {
-			name := path.Join(scheme.Entries, f.Name())
-			if !strings.HasSuffix(name, ".conf") {
-				continue
-			}
-			text, err := m.Root.ReadFile(name)
-			if err != nil {
-				return nil, err
-			}
-			entries = append(entries, parseEntry(name, string(text)))
-		}
-		return entries, nil
+		entries = append(entries, x)
 	}
-	images, err := boot.UnifiedImages(m.Root)
-	for _, u := range images {
-		entries = append(entries, BootEntry{Type: "uki-standalone", Path: u.Path, Cmdline: u.Cmdline, Kernel: u.Kernel})
+	for _, e := range menu.Programs {
+		entries = append(entries, BootEntry{"uki-config", e.File, e.Text, e.Kernel.Place.Path})
 	}
-	return entries, err
-}
-
-// parseEntry reads a boot loader entry (Boot Loader Specification, type #1).
-func parseEntry(name, text string) BootEntry {
-	e := BootEntry{Type: "config", Path: name}
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		value = strings.TrimSpace(value)
-		switch key {
-		case "options":
-			e.Cmdline = strings.TrimSpace(e.Cmdline + " " + value)
-		case "linux":
-			e.Kernel = value
-		case "uki", "efi":
-			e.Type, e.Kernel = "uki-config", value
-		}
-	}
-	return e
+	slices.SortFunc(entries, func(a, b BootEntry) int { return strings.Compare(a.Path, b.Path) })
+	return entries, nil
 }

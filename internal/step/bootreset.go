@@ -3,22 +3,16 @@ package step
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
-	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/grub"
-	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
-	"imagecustomizer/internal/rootfs"
 )
 
 // planBoot plans what the kernel arguments and the boot loader become.
@@ -67,376 +61,127 @@ func (s ResetBoot) String() string {
 	return text
 }
 
-// loader is what a reset works with.
-type loader struct {
-	*machine.Machine
-	*distro.GRUB
-	boot, root machine.Filesystem
-	selinux    []string // kernel arguments
-	values     map[string]string
+// bootTarget is the image as what a boot loader is set up on.
+func bootTarget(m *machine.Machine) boot.Target {
+	t := boot.Target{Root: m.Root, Programs: m, Disk: m.Disk}
+	if m.Facts.Foreign {
+		t.Programs = nil
+	}
+	return t
 }
 
-// targets are GRUB's names for what it is built for.
-var targets = map[string]struct{ efi, deb, letters string }{
-	"x86_64": {"x86_64-efi", "amd64", "x64"}, "aarch64": {"arm64-efi", "arm64", "aa64"},
-}
-
-const biosModules = "/usr/lib/grub/i386-pc"
-
-func newLoader(m *machine.Machine, args []string, mode SELinuxMode) loader {
-	l := loader{Machine: m, GRUB: m.Facts.Distro.GRUB, boot: m.Facts.FilesystemOf("/boot"), root: m.Facts.FilesystemOf("/")}
-	t := targets[m.Facts.Arch]
-	below := strings.TrimPrefix("/boot", strings.TrimSuffix(l.boot.MountPoint, "/"))
-	l.selinux = cmp.Or(mode, SELinuxMode(m.Facts.SELinux)).args()
-	linux := strings.Join(l.selinux, " ")
-	if linux != "" {
-		linux += " "
+// bootSetup is what a boot loader is set up for on an image.
+func bootSetup(m *machine.Machine, args []string, mode SELinuxMode) boot.Setup {
+	onBoot, onRoot := m.Facts.FilesystemOf("/boot"), m.Facts.FilesystemOf("/")
+	s := boot.Setup{
+		GRUB: m.Facts.Distro.GRUB, Arch: m.Facts.Arch, BootUUID: onBoot.UUID, BootType: onBoot.Type,
+		BootPath: strings.TrimSuffix(onBoot.Subvolume, "/") + strings.TrimPrefix("/boot", strings.TrimSuffix(onBoot.MountPoint, "/")),
+		Root:     rootArgument(m, onRoot), SELinux: cmp.Or(mode, SELinuxMode(m.Facts.SELinux)).args(), Args: args,
 	}
-	l.values = map[string]string{
-		distro.GrubUUID: l.boot.UUID, distro.GrubBoot: strings.TrimSuffix(l.boot.Subvolume, "/") + below, distro.GrubRoot: l.rootArgument(),
-		distro.GrubLinux: linux, distro.GrubArgs: strings.Join(args, " "), distro.GrubArch: t.letters, "@TARGET@": t.efi, "@DEBARCH@": t.deb,
+	if m.Facts.FilesystemOf(espMount).MountPoint == espMount {
+		s.ESP = espMount
 	}
-	return l
+	for _, v := range m.Facts.Volumes {
+		if v.Number == onRoot.Partition {
+			s.RootPart = v.Partition.UUID
+		}
+	}
+	if v := strings.TrimPrefix(onRoot.Subvolume, "/"); v != "" {
+		s.RootFlags = []string{"rootflags=subvol=" + v}
+	}
+	return s
 }
 
 // rootArgument names the root as /etc/fstab does.
-func (l loader) rootArgument() string {
-	text, err := l.Root.ReadFile("/etc/fstab")
+func rootArgument(m *machine.Machine, root machine.Filesystem) string {
+	text, err := m.Root.ReadFile("/etc/fstab")
 	if err != nil {
-		return "UUID=" + l.root.UUID
+		return "UUID=" + root.UUID
 	}
 	for _, e := range disk.ParseFstab(string(text)).Entries() {
 		if e.Target == "/" && (strings.HasPrefix(e.Source, "PARTUUID=") || strings.HasPrefix(e.Source, "PARTLABEL=")) {
 			return e.Source
 		}
 	}
-	return "UUID=" + l.root.UUID
+	return "UUID=" + root.UUID
 }
-
-func (l loader) fill(text string) string { return distro.Fill(text, l.values) }
-
-// esp tells whether the image has an EFI system partition where it belongs.
-func (l loader) esp() bool { return l.Facts.FilesystemOf(espMount).MountPoint == espMount }
 
 // biosArea is where the core image for BIOS goes, if there is such a place: a partition for it, or
 // what an MBR leaves free before its first partition.
-func (l loader) biosArea() (grub.Area, bool) {
+func biosArea(f *machine.Facts) *grub.Area {
 	first := int64(0)
-	for i, v := range l.Facts.Volumes {
+	for i, v := range f.Volumes {
 		if v.Partition.Type == disk.TypeBIOSBoot {
-			return grub.Area{Start: v.Start, Size: v.Size}, true
+			return &grub.Area{Start: v.Start, Size: v.Size}
 		}
 		if strings.HasPrefix(v.Partition.Type, "0x") && (i == 0 || v.Start < first) {
 			first = v.Start
 		}
 	}
 	const sector = 512
-	return grub.Area{Start: sector, Size: first - sector}, first > sector
+	if first <= sector {
+		return nil
+	}
+	return &grub.Area{Start: sector, Size: first - sector}
 }
 
 // Check looks whether the boot loader's programs are there, unless the run installs packages.
 func (s ResetBoot) Check(_ context.Context, m *machine.Machine) []plan.Problem {
-	l := newLoader(m, nil, s.SELinux)
+	t, setup := bootTarget(m), bootSetup(m, nil, s.SELinux)
 	var problems []plan.Problem
-	_, bios := l.biosArea()
-	efi := s.Type == BootEFI || s.Type == "" && l.esp()
-	bios = s.Type == BootLegacy || s.Type == "" && bios && (!efi || s.Renamed && grub.StartsGRUB(m.Disk))
-	if missing := l.missingEFI(); efi && missing != "" && !s.installs(l.EFIPackages, l) {
+	efi := s.Type == BootEFI || s.Type == "" && setup.ESP != ""
+	bios := s.Type == BootLegacy || s.Type == "" && biosArea(m.Facts) != nil && (!efi || s.Renamed && grub.StartsGRUB(m.Disk))
+	if missing := setup.LacksEFI(t); efi && missing != "" && !s.installs(setup, setup.GRUB.EFIPackages...) {
 		problems = append(problems, plan.Problem{
 			Text: fmt.Sprintf("the image has no EFI boot loader: %s is missing", missing),
-			Hint: "install " + l.fill(strings.Join(l.EFIPackages, " and ")) + " in the same run (os.packages.install)",
+			Hint: "install " + setup.Fill(strings.Join(setup.GRUB.EFIPackages, " and ")) + " in the same run (os.packages.install)",
 		})
 	}
-	if missing := l.missingBIOS(); bios && missing != "" && !s.installs([]string{l.BIOSPackage}, l) {
+	if missing := setup.LacksBIOS(t); bios && missing != "" && !s.installs(setup, setup.GRUB.BIOSPackage) {
 		problems = append(problems, plan.Problem{
 			Text: fmt.Sprintf("the image has no GRUB for BIOS: %s is missing", missing),
-			Hint: "install " + l.BIOSPackage + " in the same run (os.packages.install)",
+			Hint: "install " + setup.GRUB.BIOSPackage + " in the same run (os.packages.install)",
 		})
 	}
 	if bios && m.Facts.Arch != "x86_64" {
 		problems = append(problems, plan.Problem{Text: "there is no BIOS on " + m.Facts.Arch, Hint: "use bootType efi"})
 	}
-	if efi && !bios && targets[m.Facts.Arch].efi == "" {
+	if efi && !bios && !boot.KnowsEFI(m.Facts.Arch) {
 		problems = append(problems, plan.Problem{Text: "how " + m.Facts.Arch + " boots is not known"})
 	}
 	return problems
 }
 
 // installs tells whether the run installs one of the packages, or something that may need them.
-func (s ResetBoot) installs(names []string, l loader) bool {
+func (s ResetBoot) installs(setup boot.Setup, names ...string) bool {
 	return slices.ContainsFunc(s.Packages, func(p string) bool {
-		return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(p, l.fill(n)) }) || strings.HasPrefix(p, "grub")
+		return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(p, setup.Fill(n)) }) || strings.HasPrefix(p, "grub")
 	})
 }
 
-// missingEFI names an EFI program that is nowhere, or is empty. Where the distribution's packages
-// keep them outside the partition, they must be there; elsewhere on the partition.
-func (l loader) missingEFI() string {
-	for _, p := range l.Programs {
-		if from := l.fill(p.From); !l.Root.Exists(from) {
-			return from
-		}
-	}
-	if len(l.Programs) > 0 {
-		return ""
-	}
-	for _, name := range []string{"boot" + l.values[distro.GrubArch] + ".efi", "grub" + l.values[distro.GrubArch] + ".efi"} {
-		if !l.hasOnESP("EFI/BOOT", name) && !l.hasOnESP("EFI/fedora", name) {
-			return espMount + "/EFI/BOOT/" + name
-		}
-	}
-	return ""
-}
-
-// hasOnESP looks for a file by a name in either case, as FAT does.
-func (l loader) hasOnESP(dir, name string) bool {
-	entries, _ := l.Root.ReadDir(path.Join(espMount, dir))
-	if len(entries) == 0 {
-		entries, _ = l.Root.ReadDir(path.Join(espMount, strings.ToLower(dir)))
-	}
-	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.EqualFold(e.Name(), name) })
-}
-
-// missingBIOS names what is missing for BIOS.
-func (l loader) missingBIOS() string {
-	if l.program("grub-mkimage", "grub2-mkimage") == "" {
-		return "grub-mkimage"
-	}
-	for _, f := range []string{"boot.img", "normal.mod"} {
-		if !l.Root.Exists(path.Join(biosModules, f)) {
-			return path.Join(biosModules, f)
-		}
-	}
-	return ""
-}
-
-func (l loader) program(names ...string) string {
-	for _, n := range names {
-		if l.Has(n) {
-			return n
-		}
-	}
-	return ""
-}
-
-// Run installs the programs, then writes the configuration, so that what generates it finds all.
+// Run sets the loader up that fits the image, and warns of arguments that are gone.
 func (s ResetBoot) Run(ctx context.Context, m *machine.Machine) error {
-	l := newLoader(m, s.Args, s.SELinux)
+	t, setup := bootTarget(m), bootSetup(m, s.Args, s.SELinux)
 	was, _ := boot.Args(m.Root, m.Facts.Boot) // there may be no boot loader yet
-	if err := l.Root.MkdirAll(l.Dir, 0o755); err != nil {
-		return err
+	if s.Type == BootLegacy || setup.LacksBIOS(t) == "" {
+		setup.BIOS = biosArea(m.Facts)
 	}
-	area, bios := l.biosArea()
-	if l.esp() {
-		if err := l.installEFI(); err != nil {
-			return err
-		}
-	}
-	if bios && (s.Type == BootLegacy || l.missingBIOS() == "") {
-		if err := l.installBIOS(ctx, area); err != nil {
-			return err
-		}
-	}
-	env, err := grub.NewEnv().Bytes()
-	if err != nil {
-		return err
-	}
-	if err := l.Root.WriteFile(l.Dir+"/grubenv", env, 0o644); err != nil {
-		return err
-	}
-	if err := l.configure(ctx, s.Args); err != nil {
+	if err := setup.Scheme(m.Facts.Boot).Loader().Install(ctx, t, setup); err != nil {
 		return err
 	}
 	warnDropped(m, was)
 	return nil
 }
 
-// installEFI puts the programs of the image's packages and the configuration that leads to GRUB's own
-// on the EFI system partition.
-func (l loader) installEFI() error {
-	if missing := l.missingEFI(); missing != "" {
-		return fmt.Errorf("the image has no EFI boot loader: %s is missing; install %s", missing, l.fill(strings.Join(l.EFIPackages, " and ")))
-	}
-	for _, p := range l.Programs {
-		data, err := l.Root.ReadAs(rootfs.Program, l.fill(p.From))
-		if err != nil {
-			return err
-		}
-		for _, to := range p.To {
-			if err := l.writeOnESP(l.fill(to), data); err != nil {
-				return err
-			}
-		}
-	}
-	for _, s := range l.Stubs {
-		if err := l.writeOnESP(s, []byte(l.fill(l.Stub))); err != nil {
-			return err
-		}
-	}
-	if !l.EFIModules {
-		return nil
-	}
-	return l.copyModules("/usr/lib/grub/" + l.values["@TARGET@"])
-}
-
-// writeOnESP writes a file under the name it has already, if in another case.
-func (l loader) writeOnESP(name string, data []byte) error {
-	dir, base := espMount, path.Base(name)
-	for _, part := range strings.Split(path.Dir(name), "/") {
-		dir = path.Join(dir, l.existing(dir, part))
-	}
-	if err := l.Root.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return l.Root.WriteFile(path.Join(dir, l.existing(dir, base)), data, 0o644)
-}
-
-func (l loader) existing(dir, name string) string {
-	entries, _ := l.Root.ReadDir(dir)
-	for _, e := range entries {
-		if strings.EqualFold(e.Name(), name) {
-			return e.Name()
-		}
-	}
-	return name
-}
-
-// copyModules copies GRUB's modules to where its configuration loads them from. An image without them
-// has them in its EFI program.
-func (l loader) copyModules(from string) error {
-	entries, err := l.Root.ReadDir(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+// warnDropped names the arguments that a reset has taken away: who added them may not expect it.
+func warnDropped(m *machine.Machine, was []string) {
+	scheme, err := boot.Detect(m.Root)
 	if err != nil {
-		return err
+		return
 	}
-	to := path.Join(l.Dir, path.Base(from))
-	if err := l.Root.MkdirAll(to, 0o755); err != nil {
-		return err
+	is, err := boot.Args(m.Root, scheme)
+	if gone := boot.Dropped(was, is); err == nil && len(gone) > 0 {
+		m.Log.Warn("setting the boot loader up from scratch dropped kernel arguments that the image had; add those that are needed to os.kernelCommandLine.extraCommandLine",
+			"arguments", strings.Join(gone, " "))
 	}
-	for _, e := range entries {
-		if ext := path.Ext(e.Name()); ext != ".mod" && ext != ".lst" {
-			continue
-		}
-		data, err := l.Root.ReadAs(rootfs.Program, path.Join(from, e.Name()))
-		if err != nil {
-			return err
-		}
-		if err := l.Root.WriteFile(path.Join(to, e.Name()), data, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// configure writes GRUB's configuration.
-func (l loader) configure(ctx context.Context, args []string) error {
-	config := path.Join(l.Dir, "grub.cfg")
-	if l.Menu != "" {
-		return l.writeMenu(config, args)
-	}
-	defaults := []byte(l.fill(l.Defaults))
-	if l.Defaults == "" {
-		var err error
-		if defaults, err = l.Root.ReadFile(l.DefaultsFile); err != nil {
-			return fmt.Errorf("the image lacks what its /etc/default/grub is made from: %w", err)
-		}
-	}
-	if err := l.Root.WriteFile("/etc/default/grub", defaults, 0o644); err != nil {
-		return err
-	}
-	scheme := boot.Scheme{Kind: boot.Mkconfig, Config: config}
-	for _, v := range l.Facts.Volumes {
-		if v.Number == l.root.Partition {
-			if err := boot.ForceRoot(l.Root, scheme, v.Partition.UUID); err != nil {
-				return err
-			}
-		}
-	}
-	if l.Facts.Boot.Kind == boot.BLS {
-		scheme = l.Facts.Boot
-		root := append([]string{"root=" + l.rootArgument(), "ro"}, l.rootFlags()...)
-		if err := boot.ResetEntries(l.Root, scheme, append(root, l.selinux...), l.values[distro.GrubBoot]); err != nil {
-			return err
-		}
-		if err := l.generate(ctx, boot.Scheme{Kind: boot.Mkconfig, Config: config}, nil); err != nil {
-			return err
-		}
-	}
-	if err := l.generate(ctx, scheme, args); err != nil {
-		return err
-	}
-	return boot.Verify(l.Root, scheme, args)
-}
-
-func (l loader) rootFlags() []string {
-	if l.root.Subvolume == "" || l.root.Subvolume == "/" {
-		return nil
-	}
-	return []string{"rootflags=subvol=" + strings.TrimPrefix(l.root.Subvolume, "/")}
-}
-
-// generate adds the arguments and has the image make what is generated from them.
-func (l loader) generate(ctx context.Context, s boot.Scheme, args []string) error {
-	change, err := boot.Edit(l.Root, s, args)
-	if err != nil || len(change.Regenerate) == 0 {
-		return err
-	}
-	c := hostcmd.New(change.Regenerate[0], change.Regenerate[1:]...)
-	c.Env = append(change.Env, hostcmd.DefaultEnv...)
-	return l.Run(ctx, c)
-}
-
-// writeMenu writes a menu that is not generated.
-func (l loader) writeMenu(config string, args []string) error {
-	text := l.fill(l.Menu)
-	if flags := l.rootFlags(); len(flags) > 0 {
-		args = append(flags, args...)
-	}
-	if err := l.Root.WriteFile(config, []byte(text), 0o600); err != nil {
-		return err
-	}
-	scheme := boot.Scheme{Kind: boot.Legacy, Config: config}
-	if _, err := boot.Edit(l.Root, scheme, args); err != nil {
-		return err
-	}
-	return boot.Verify(l.Root, scheme, args)
-}
-
-// grubFilesystems are GRUB's modules by filesystem.
-var grubFilesystems = map[string]string{"ext2": "ext2", "ext3": "ext2", "ext4": "ext2", "xfs": "xfs", "btrfs": "btrfs", "vfat": "fat"}
-
-// installBIOS has the image make a core image that finds /boot, and embeds it.
-func (l loader) installBIOS(ctx context.Context, area grub.Area) error {
-	if missing := l.missingBIOS(); missing != "" {
-		return fmt.Errorf("the image has no GRUB for BIOS: %s is missing; install %s", missing, l.BIOSPackage)
-	}
-	if err := l.copyModules(biosModules); err != nil {
-		return err
-	}
-	const early, made = "/tmp/grub-early.cfg", "/tmp/grub-core.img" // a tmpfs
-	script := l.fill("search.fs_uuid @UUID@ root\nset prefix=($root)'@BOOT@/") + path.Base(l.Dir) + "'\n"
-	if err := l.Root.WriteFile(early, []byte(script), 0o600); err != nil {
-		return err
-	}
-	args := []string{
-		"-O", "i386-pc", "-d", biosModules, "-o", made, "-p", l.values[distro.GrubBoot] + "/" + path.Base(l.Dir), "-c", early,
-		"biosdisk", "part_gpt", "part_msdos", "search_fs_uuid", grubFilesystems[l.boot.Type],
-	}
-	if err := l.Run(ctx, hostcmd.New(l.program("grub-mkimage", "grub2-mkimage"), args...)); err != nil {
-		return err
-	}
-	core, err := l.Root.ReadAs(rootfs.Program, made)
-	if err != nil {
-		return err
-	}
-	image, err := l.Root.ReadAs(rootfs.Program, path.Join(biosModules, "boot.img"))
-	if err != nil {
-		return err
-	}
-	if err := grub.EmbedBIOS(l.Disk, image, core, area); err != nil {
-		return err
-	}
-	return errors.Join(l.Root.Remove(early), l.Root.Remove(made))
 }

@@ -7,7 +7,6 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
-	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
@@ -75,22 +74,5 @@ func (s AddKernelArgs) String() string {
 // Run edits the boot configuration, has the image make what is generated from it, and looks whether
 // every boot entry has the arguments.
 func (s AddKernelArgs) Run(ctx context.Context, m *machine.Machine) error {
-	change, err := boot.Edit(m.Root, s.Scheme, s.Args, s.Drop...)
-	if err != nil {
-		return err
-	}
-	switch {
-	case len(change.Regenerate) > 0 && m.Facts.Foreign: // what would be generated is edited instead
-		_, err = boot.Edit(m.Root, boot.Scheme{Kind: boot.Legacy, Config: s.Scheme.Config}, s.Args)
-		if err != nil {
-			return err
-		}
-	case len(change.Regenerate) > 0:
-		c := hostcmd.New(change.Regenerate[0], change.Regenerate[1:]...)
-		c.Env = append(change.Env, hostcmd.DefaultEnv...)
-		if err := m.Run(ctx, c); err != nil {
-			return err
-		}
-	}
-	return boot.Verify(m.Root, s.Scheme, s.Args)
+	return bootTarget(m).Apply(ctx, s.Scheme, boot.Change{Add: s.Args, Drop: s.Drop})
 }

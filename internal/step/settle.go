@@ -2,16 +2,13 @@ package step
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"path"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/grub"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/rootfs"
 )
 
 // settled runs programs of the image that may change kernels and initramfs images, and then has the image make
@@ -55,47 +52,20 @@ func matchCore(ctx context.Context, m *machine.Machine) error {
 	if !grub.StartsGRUB(m.Disk) {
 		return nil
 	}
-	l := newLoader(m, nil, "")
-	area, found := l.biosArea()
-	if l.GRUB == nil || !found {
+	setup := bootSetup(m, nil, "")
+	if setup.BIOS = biosArea(m.Facts); setup.GRUB == nil || setup.BIOS == nil {
 		return fmt.Errorf("the run replaced GRUB's modules for BIOS, and how GRUB is put on the disk of %s is not known", m.Facts.Distro.Name)
 	}
 	m.Log.Info("GRUB's modules for BIOS are others than before; its core is made anew from them")
-	return l.installBIOS(ctx, area)
-}
-
-// biosPlaces are where GRUB has its modules for BIOS.
-var biosPlaces = []string{"/boot/grub/i386-pc", "/boot/grub2/i386-pc"}
-
-// biosState is a digest of GRUB's modules for BIOS; "" where there are none.
-func biosState(m *machine.Machine) (string, error) {
-	sum, files := sha256.New(), 0
-	for _, dir := range biosPlaces {
-		entries, _ := m.Root.ReadDir(dir)
-		for _, e := range entries {
-			if ext := path.Ext(e.Name()); ext != ".mod" && ext != ".img" {
-				continue
-			}
-			data, err := m.Root.ReadAs(rootfs.Program, path.Join(dir, e.Name()))
-			if err != nil {
-				return "", err
-			}
-			fmt.Fprintf(sum, "%s %d\n", e.Name(), len(data))
-			sum.Write(data)
-			files++
-		}
-	}
-	if files == 0 {
-		return "", nil
-	}
-	return string(sum.Sum(nil)), nil
+	return boot.InstallBIOS(ctx, bootTarget(m), setup)
 }
 
 // booted is what an image boots, as its boot loader and /boot have it.
 type booted struct {
 	scheme  boot.Scheme
 	kernels []boot.Kernel
-	stale   string // what the menu lacks, where one is generated
+	stale   string // what the menu lacks, where the image can make it anew
+	refresh []boot.Command
 	modules string // digest of GRUB's modules for BIOS, which its core on the disk must match
 }
 
@@ -103,18 +73,13 @@ func bootState(m *machine.Machine) (s booted, err error) {
 	if s.scheme, err = boot.Detect(m.Root); err != nil {
 		return s, err
 	}
-	if s.modules, err = biosState(m); err != nil {
+	if s.modules, err = boot.BIOSModules(m.Root); err != nil {
 		return s, err
 	}
-	if s.kernels, err = boot.Kernels(m.Root); err != nil || s.scheme.Kind != boot.Mkconfig {
+	if s.kernels, err = boot.Kernels(m.Root); err != nil {
 		return s, err
 	}
-	menu, err := boot.ReadMenu(m.Root, s.scheme)
-	if err != nil {
-		s.stale = "the menu cannot be read: " + err.Error()
-		return s, nil
-	}
-	s.stale = menu.Stale(s.kernels)
+	s.stale, s.refresh = s.scheme.Loader().Lags(m.Root, s.kernels)
 	return s, nil
 }
 
@@ -175,12 +140,11 @@ func runAll(ctx context.Context, m *machine.Machine, commands [][]string, env []
 	return nil
 }
 
-// regenerate has the image make its menu anew.
+// regenerate has the image make its menu anew. Where it cannot, what is wrong is found when the image is checked.
 func regenerate(ctx context.Context, m *machine.Machine, s booted) error {
-	argv, env := boot.Regeneration(m.Root, s.scheme)
-	if argv == nil {
-		return nil // what is wrong with the menu is found when the image is checked
+	if len(s.refresh) == 0 {
+		return nil
 	}
 	m.Log.Info("the boot menu lags behind the kernels; it is made anew", "because", s.stale)
-	return runAll(ctx, m, [][]string{argv}, env)
+	return bootTarget(m).Run(ctx, s.refresh...)
 }

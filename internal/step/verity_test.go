@@ -180,13 +180,13 @@ func TestVerityPreparation(t *testing.T) {
 		"/etc/fstab":                            "/dev/mapper/root / ext4 ro,errors=remount-ro 0 0\n# kept\nUUID=2 /boot ext4 defaults 0 2\n",
 		"/etc/default/grub":                     "GRUB_TIMEOUT=0\nGRUB_DEVICE=/dev/mapper/root\nGRUB_DISABLE_LINUX_UUID=true\nGRUB_DISABLE_LINUX_PARTUUID=true\n",
 		dracutDir + "/systemd-veritysetup.conf": "add_dracutmodules+=\" systemd-veritysetup \"\nadd_drivers+=\" dm-verity \"\n",
-		bootModuleConf:                          "add_dracutmodules+=\" mountbootpartition \"\n",
+		dracutDir + "/mountbootpartition.conf":  "add_dracutmodules+=\" mountbootpartition \"\n",
 	} {
 		if got := read(t, m, name); got != want {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if fi, err := m.Root.Stat(bootModuleDir + "/module-setup.sh"); err != nil || fi.Mode().Perm() != 0o755 {
+	if fi, err := m.Root.Stat("/usr/lib/dracut/modules.d/90mountbootpartition" + "/module-setup.sh"); err != nil || fi.Mode().Perm() != 0o755 {
 		t.Error(fi, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/verity"
@@ -201,7 +202,7 @@ func warnOfTmp(m *machine.Machine) {
 
 func (d PreparedDevice) prepare(m *machine.Machine) error {
 	if d.Signed {
-		if err := mountBootEarly(m); err != nil {
+		if err := initramfs.MountBootEarly(m); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ func (s *system) absent(found *list, e boot.Entry) {
 		return
 	}
 	seen := map[string]bool{}
-	for _, a := range slices.Backward(e.Args) {
+	for _, a := range slices.Backward(e.Args()) {
 		key, value := argKey(a), after(a, "=")
 		if value == "" || seen[key] && !slices.Contains(severalArgs, key) {
 			continue
@@ -70,7 +70,7 @@ func (s *system) wrongArg(e boot.Entry, key, value string) string {
 
 // rootIsHere tells whether an entry boots the system of this image, and not a live medium or a network.
 func (s *system) rootIsHere(e boot.Entry) bool {
-	for _, a := range e.Args {
+	for _, a := range e.Args() {
 		value, ok := strings.CutPrefix(a, "root=")
 		if ok && slices.ContainsFunc([]string{"live:", "nfs", "dhcp", "iscsi:", "nbd:", "tmpfs", "/dev/nfs", "/dev/ram", "ramfs"},
 			func(o string) bool { return strings.HasPrefix(value, o) }) {
@@ -208,15 +208,15 @@ func (s *system) wrongBoot(value string) string {
 
 // fips checks what dracut's module fips needs to compare the kernel with its checksum: where /boot is.
 func (s *system) fips(found *list, e boot.Entry) {
-	if !slices.Contains(e.Args, "fips=1") || !s.Root.IsDir("/usr/lib/dracut") {
+	if !slices.Contains(e.Args(), "fips=1") || !s.Root.IsDir("/usr/lib/dracut") {
 		return
 	}
 	apart := s.mountOf("/boot").Path == "/boot"
 	switch {
-	case apart && !e.Args.Has("boot"):
+	case apart && !e.Args().Has("boot"):
 		found.at(e.File, e.Line, "fips=1 needs boot=, since /boot is a filesystem of its own")
 		found.hint("add boot=UUID=%s", s.mountOf("/boot").Volume.Content.UUID)
-	case !apart && e.Args.Has("boot"):
+	case !apart && e.Args().Has("boot"):
 		found.at(e.File, e.Line, "fips=1 with boot=: /boot is no filesystem of its own")
 		found.hint("remove boot=")
 	}

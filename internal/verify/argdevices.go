@@ -83,7 +83,7 @@ func (s *system) unmappable(e boot.Entry, source string) bool {
 	if !ok || verityNames[source] != "" || strings.HasPrefix(name, "mpath") || strings.HasPrefix(name, "live-") {
 		return false
 	}
-	for _, a := range e.Args {
+	for _, a := range e.Args() {
 		key := argKey(a)
 		if strings.HasPrefix(key, "dm_mod.create") || strings.Contains(key, "verity") || key == "roothash" || key == "root" && strings.Contains(a, "=live:") {
 			return false

@@ -25,7 +25,7 @@ func arguments(s *system) []Finding {
 	var found list
 	for _, e := range append(boot.Own(s.Root, s.menu.Entries), s.laterKernels(&found)...) {
 		s.absent(&found, e)
-		for _, a := range e.Args {
+		for _, a := range e.Args() {
 			key, value := argKey(a), after(a, "=")
 			if slices.Contains(deviceArgs, key) && value != "" {
 				s.device(&found, e, key, value)
@@ -34,7 +34,7 @@ func arguments(s *system) []Finding {
 				s.rootSubvolume(&found, e, named)
 			}
 		}
-		if !e.Args.Has("root") && !s.discovers(e) {
+		if !e.Args().Has("root") && !s.discovers(e) {
 			found.warn(e.File, e.Line, "no root= tells the kernel where the root is")
 		}
 	}
@@ -51,7 +51,7 @@ func (s *system) laterKernels(found *list) []boot.Entry {
 	if len(args) == 0 {
 		return nil
 	}
-	return []boot.Entry{{File: file, Line: 1, Args: append(args, "root"), Initrds: []boot.Ref{{}}}}
+	return []boot.Entry{{File: file, Line: 1, Arguments: boot.ArgumentsAt(append(args, "root"), boot.Origin{File: file, Line: 1}), Initrds: []boot.Ref{{}}}}
 }
 
 func (s *system) rootSubvolume(found *list, e boot.Entry, named string) {
@@ -66,7 +66,7 @@ func (s *system) device(found *list, e boot.Entry, key, value string) {
 		return // a partition so many numbers behind the one that is named
 	}
 	if slices.ContainsFunc(otherRoots, func(o string) bool { return strings.HasPrefix(value, o) }) {
-		if hash := verityNames[value]; hash != "" && !e.Args.Has(hash) {
+		if hash := verityNames[value]; hash != "" && !e.Args().Has(hash) {
 			found.at(e.File, e.Line, "%s=%s needs the argument %s=, which is not there", key, value, hash)
 		}
 		if s.unmappable(e, value) {
@@ -110,5 +110,5 @@ var rootTypes = map[string]string{
 
 // discovers tells whether the system finds its root without being told.
 func (s *system) discovers(e boot.Entry) bool {
-	return e.Args.Has("roothash") || slices.ContainsFunc(s.Volumes, func(v disk.Volume) bool { return v.Partition.Type == rootTypes[s.Arch] })
+	return e.Args().Has("roothash") || slices.ContainsFunc(s.Volumes, func(v disk.Volume) bool { return v.Partition.Type == rootTypes[s.Arch] })
 }

@@ -116,7 +116,7 @@ var verityNames = map[string]string{"/dev/mapper/root": "roothash", "/dev/mapper
 func (s *system) mapped(found *list, line int, e disk.Entry) {
 	arg := verityNames[e.Source]
 	for _, entry := range s.menu.Entries {
-		if arg != "" && !entry.Args.Has(arg) {
+		if arg != "" && !entry.Args().Has(arg) {
 			found.at(fstabFile, line, "mounts %s, but %s:%d passes no %s= to the kernel, which would make it", e.Source, entry.File, entry.Line, arg)
 			return
 		}

@@ -105,7 +105,7 @@ func (s *system) booted(k boot.Kernel) bool {
 func (s *system) bootsWithout(k boot.Kernel) bool {
 	entries := s.entriesOf(k)
 	return len(entries) > 0 && !slices.ContainsFunc(entries, func(e boot.Entry) bool {
-		return slices.ContainsFunc(e.Args, func(a string) bool { return len(a) > 5 && a[:5] == "root=" && !kernelFinds(a[5:]) })
+		return slices.ContainsFunc(e.Args(), func(a string) bool { return len(a) > 5 && a[:5] == "root=" && !kernelFinds(a[5:]) })
 	})
 }
 

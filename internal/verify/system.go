@@ -53,7 +53,9 @@ func newSystem(i Image) *system {
 	if s.scheme, err = boot.Detect(i.Root); err != nil {
 		s.broken.at("", 0, "%v", err)
 	}
-	if m, err := boot.ReadMenu(i.Root, s.scheme); err != nil {
+	if s.scheme.Kind == boot.UKI {
+		s.menu = &boot.Menu{} // see unified
+	} else if m, err := s.scheme.Loader().Entries(i.Root); err != nil {
 		s.broken.at("", 0, "the boot configuration cannot be read: %v", err)
 	} else {
 		s.menu = m

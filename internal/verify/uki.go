@@ -45,7 +45,7 @@ func (s *system) unifiedKernel(name string) {
 		s.broken.at(name, 0, "its kernel arguments: %v", err)
 	}
 	self := boot.Ref{File: name, Place: boot.Place{Path: "/" + strings.TrimPrefix(name, strings.TrimSuffix(s.efi.dir, "/")+"/")}}
-	e := boot.Entry{File: name, Kernel: self, Args: args}
+	e := boot.Entry{File: name, Unified: true, Kernel: self, Arguments: boot.ArgumentsAt(args, boot.Origin{File: name})}
 	if p.HasInitrd {
 		e.Initrds = []boot.Ref{self}
 	}

@@ -46,7 +46,7 @@ func Trees(ctx context.Context, i Image) []Finding {
 func (s *system) verityDevices(found *list) (devices []verityDevice) {
 	seen := map[string]bool{}
 	for _, e := range s.menu.Entries {
-		parsed, err := verity.Parse(e.Args)
+		parsed, err := verity.Parse(e.Args())
 		if err != nil {
 			found.at(e.File, e.Line, "%v", err)
 		}

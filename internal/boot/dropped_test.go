@@ -1,4 +1,4 @@
-package step
+package boot
 
 import (
 	"strings"
@@ -15,7 +15,7 @@ func TestDroppedArguments(t *testing.T) {
 		"console=ttyS0 console=tty0 console=tty0 net.ifnames=0":                     {"console=ttyS0 net.ifnames=1", "console=tty0 net.ifnames=0"},
 		"": {"quiet", ""},
 	} {
-		if d := cmp.Diff(c[1], strings.Join(dropped(strings.Fields(before), strings.Fields(c[0])), " ")); d != "" {
+		if d := cmp.Diff(c[1], strings.Join(Dropped(strings.Fields(before), strings.Fields(c[0])), " ")); d != "" {
 			t.Error(d)
 		}
 	}

@@ -23,14 +23,14 @@ func TestRegenerate(t *testing.T) {
 		for _, p := range c.programs {
 			_ = files.WriteFile(p, nil, 0o755)
 		}
-		change, err := Edit(files, files.scheme(t), []string{"x=1"})
+		change, err := changeArgs(files, files.scheme(t), []string{"x=1"})
 		if c.want == "" {
 			if err == nil || !strings.Contains(err.Error(), "no grub-mkconfig") {
 				t.Errorf("an image that cannot generate its grub.cfg: %v", err)
 			}
 			continue
 		}
-		if err != nil || !slices.Equal(change.Regenerate, []string{c.want, "-o", config}) || !slices.Equal(change.Env, []string{"GRUB_DISABLE_OS_PROBER=true"}) {
+		if err != nil || !slices.Equal(change.Regenerate.Argv, []string{c.want, "-o", config}) || !slices.Equal(change.Regenerate.Env, []string{"GRUB_DISABLE_OS_PROBER=true"}) {
 			t.Errorf("%+v, %v", change, err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestOtherSystemsInTheMenu(t *testing.T) {
 	if err := Verify(files, s, []string{"x=1"}); err == nil || !strings.Contains(err.Error(), "grub.cfg:2:") {
 		t.Fatalf("the own entry is not looked at: %v", err)
 	}
-	if _, err := Edit(files, s, []string{"x=1"}); err != nil {
+	if _, err := changeArgs(files, s, []string{"x=1"}); err != nil {
 		t.Fatal(err)
 	}
 	want := strings.ReplaceAll(own+link, " ro\n", " ro x=1\n") + others

@@ -63,7 +63,7 @@ submenu c {
 }
 menuentry memtest { linux16 /memtest.bin; }
 `
-	menu, err := ReadMenu(image(map[string]string{"/boot/grub/grub.cfg": script}), Scheme{Kind: Legacy, Config: "/boot/grub/grub.cfg"})
+	menu, err := ReadConfig(image(map[string]string{"/boot/grub/grub.cfg": script}), "/boot/grub/grub.cfg")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +72,9 @@ menuentry memtest { linux16 /memtest.bin; }
 		return Ref{File: f, Line: line, Place: Place{device, path}}
 	}
 	want := []Entry{
-		{File: f, Line: 4, Kernel: ref(4, "UUID=A", "/a"), Initrds: []Ref{ref(5, "UUID=A", "/a.img"), ref(5, "UUID=A", "/a2.img")}},
-		{File: f, Line: 7, Kernel: ref(7, "UUID=TOP", "/b")},
-		{File: f, Line: 10, Kernel: ref(10, "hd0,msdos1", "/d"), Initrds: []Ref{ref(10, "UUID=C", "/d.img")}, Args: kargs.Cmdline{"x=1", "y=2 3"}},
+		{Title: "a", Text: "linux /a", File: f, Line: 4, Kernel: ref(4, "UUID=A", "/a"), Initrds: []Ref{ref(5, "UUID=A", "/a.img"), ref(5, "UUID=A", "/a2.img")}},
+		{Title: "b", Text: "linux /b", File: f, Line: 7, Kernel: ref(7, "UUID=TOP", "/b")},
+		{Title: "d", Text: "linux (hd0,msdos1)/d x=1 \"y=2 3\"", File: f, Line: 10, Kernel: ref(10, "hd0,msdos1", "/d"), Initrds: []Ref{ref(10, "UUID=C", "/d.img")}, Arguments: ArgumentsAt([]string{"x=1", "y=2 3"}, Origin{File: f, Line: 10})},
 	}
 	if diff := cmp.Diff(want, menu.Entries); diff != "" {
 		t.Error(diff)
@@ -88,7 +88,7 @@ func TestMenuVariables(t *testing.T) {
 		"/boot/grub2/grub.cfg": marinerConfig,
 		"/boot/mariner.cfg":    envHeader + "mariner_linux=vmlinuz-1\nmariner_cmdline=ro quiet\n",
 	})
-	menu, err := ReadMenu(files, files.scheme(t))
+	menu, err := files.scheme(t).Loader().Entries(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestMenuVariables(t *testing.T) {
 		t.Errorf("%+v", e.Initrds)
 	}
 	want := kargs.Cmdline{"rd.auto=1", "root=PARTUUID=5678", "ro", "quiet", "lockdown=integrity", "net.ifnames=0"}
-	if diff := cmp.Diff(want, e.Args); diff != "" {
+	if diff := cmp.Diff(want, e.Args()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -1,4 +1,4 @@
-package step
+package initramfs
 
 import "imagecustomizer/internal/machine"
 
@@ -6,7 +6,7 @@ import "imagecustomizer/internal/machine"
 // signatures lie there.
 const (
 	bootModuleDir  = "/usr/lib/dracut/modules.d/90mountbootpartition"
-	bootModuleConf = dracutDir + "/mountbootpartition.conf"
+	bootModuleConf = "/etc/dracut.conf.d/mountbootpartition.conf"
 
 	bootModuleSetup = `#!/bin/bash
 # Mounts the boot partition in the initramfs, for signatures of dm-verity root hashes.
@@ -63,7 +63,8 @@ done
 `
 )
 
-func mountBootEarly(m *machine.Machine) error {
+// MountBootEarly has the image's dracut mount the boot partition in the initramfs.
+func MountBootEarly(m *machine.Machine) error {
 	if err := m.Root.MkdirAll(bootModuleDir, 0o755); err != nil {
 		return err
 	}

@@ -10,59 +10,6 @@ import (
 	"imagecustomizer/internal/kargs"
 )
 
-// Place is a file as a boot loader names it: by its path in a filesystem.
-type Place struct {
-	Device string // UUID=..., LABEL=..., hd0,gpt2 or file:PATH; empty for the filesystem that the configuration lies on
-	Path   string
-}
-
-// Ref is something that a line of a boot configuration names.
-type Ref struct {
-	File  string
-	Line  int // from 1
-	Place Place
-	Unset string // a variable of the path that nothing sets
-}
-
-// Entry is a boot entry: the files that its boot loader reads, and the kernel's arguments.
-type Entry struct {
-	File    string
-	Line    int // of the kernel's arguments
-	Kernel  Ref
-	Initrds []Ref
-	Args    kargs.Cmdline
-}
-
-// Menu is everything that the configuration of a boot loader names.
-type Menu struct {
-	Entries  []Entry
-	Searches []Ref // filesystems that GRUB looks for; Place.Path is empty
-	Configs  []Ref // configurations that GRUB goes on with
-}
-
-// ReadMenu reads the configuration of a scheme: grub.cfg, and boot loader entries.
-func ReadMenu(files Files, s Scheme) (*Menu, error) {
-	m := &Menu{}
-	root := ""
-	var known map[string]string
-	if s.grub() {
-		e, err := m.script(files, s.Config)
-		if err != nil {
-			return nil, err
-		}
-		root, known = e.variables["root"], e.variables
-	}
-	if s.Entries == "" {
-		return m, nil
-	}
-	for _, f := range list(files, s.Entries, ".conf") {
-		if err := m.entry(files, f, root, known, s.grub()); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
-}
-
 // ReadConfig reads one GRUB script, such as the one on the EFI system partition that leads to the
 // configuration proper.
 func ReadConfig(files Files, name string) (*Menu, error) {
@@ -71,74 +18,13 @@ func ReadConfig(files Files, name string) (*Menu, error) {
 	return m, err
 }
 
-// entry reads a boot loader entry. Its paths are those of the filesystem that the loader found.
-func (m *Menu) entry(files Files, name, root string, known map[string]string, byGRUB bool) error {
-	text, err := files.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	e := parseEntry(name, string(text))
-	if len(e.find("linux")) == 0 {
-		return nil // boots an EFI program
-	}
-	args, err := entryArgs(e, known, byGRUB)
-	if err != nil {
-		return err
-	}
-	found := Entry{File: name, Line: e.options(byGRUB) + 1, Args: args}
-	place := func(line int, text string) Ref {
-		return Ref{File: name, Line: line + 1, Place: Place{root, text}}
-	}
-	linux := e.find("linux")[0]
-	found.Kernel = place(linux, e.values("linux")[0])
-	for i, line := range e.find("initrd") {
-		for _, word := range strings.Fields(e.values("initrd")[i]) {
-			if !strings.HasPrefix(word, "$") { // a further one, where the image sets the variable
-				found.Initrds = append(found.Initrds, place(line, word))
-			}
-		}
-	}
-	m.Entries = append(m.Entries, found)
-	return nil
-}
-
-// entryArgs are the arguments of an entry, with GRUB's variables in their place.
-func entryArgs(e entry, known map[string]string, byGRUB bool) (args kargs.Cmdline, err error) {
-	raw, err := e.args(byGRUB)
-	if err != nil || !byGRUB {
-		return raw, err
-	}
-	for _, a := range raw {
-		expanded := []string{a}
-		if value, ok := known[variableOf(a)]; ok {
-			if expanded, err = kargs.Split(value); err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", e.file, a, err)
-			}
-		}
-		args = append(args, expanded...)
-	}
-	return args, nil
-}
-
-// variableOf is the name in $NAME or ${NAME}; "" for other text.
-func variableOf(word string) string {
-	name, ok := strings.CutPrefix(word, "$")
-	if !ok {
-		return ""
-	}
-	if inner, ok := strings.CutPrefix(name, "{"); ok && strings.HasSuffix(inner, "}") {
-		return strings.TrimSuffix(inner, "}")
-	}
-	return name
-}
-
 // follower goes through a GRUB script as GRUB would, but takes every branch of a condition: what it
 // collects must hold whichever way a condition goes.
 type follower struct {
 	menu      *Menu
 	file      string
 	text      string
-	variables map[string]string // names of devices are in the form of Place.Device
+	variables // names of devices are in the form of Place.Device
 }
 
 func (m *Menu) script(files Files, name string) (*follower, error) {
@@ -150,8 +36,8 @@ func (m *Menu) script(files Files, name string) (*follower, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	top := &follower{m, name, script.Text, variables(files, name, script)}
-	delete(top.variables, "root")
+	top := &follower{m, name, script.Text, readVariables(files, name, script)}
+	delete(top.values, "root")
 	scopes := map[*grub.Command]*follower{nil: top}
 	// A menu entry runs when the whole script has run.
 	if err := top.follow(script.Commands, func(c *grub.Command) *follower {
@@ -176,7 +62,7 @@ func scope(scopes map[*grub.Command]*follower, entry *grub.Command) *follower {
 		return s
 	}
 	s := *scope(scopes, entry.Entry)
-	s.variables = maps.Clone(s.variables)
+	s.values = maps.Clone(s.values)
 	scopes[entry] = &s
 	return &s
 }
@@ -195,9 +81,9 @@ func (f *follower) follow(commands []*grub.Command, of func(*grub.Command) *foll
 func (f *follower) command(c *grub.Command) error {
 	switch name := c.Name(); {
 	case name == "set" && len(c.Words) > 1:
-		f.set(c.Words[1].Expand(f.variables))
+		f.set(c.Words[1].Expand(f.values))
 	case strings.Contains(name, "=") && len(c.Words) == 1:
-		f.set(c.Words[0].Expand(f.variables))
+		f.set(c.Words[0].Expand(f.values))
 	case name == "search" || strings.HasPrefix(name, "search."):
 		f.search(c)
 	case strings.HasPrefix(name, "linux"):
@@ -215,7 +101,7 @@ func (f *follower) command(c *grub.Command) error {
 func (f *follower) set(assignment string) {
 	name, value, _ := strings.Cut(assignment, "=")
 	if name == "root" || strings.HasPrefix(value, "(") {
-		f.variables[name] = value
+		f.values[name] = value
 	}
 }
 
@@ -232,7 +118,7 @@ func (f *follower) search(c *grub.Command) {
 	kind, wanted, variable := searchKinds[c.Name()], "", ""
 	hint := false
 	for i, w := range c.Words[1:] {
-		text := w.Expand(f.variables)
+		text := w.Expand(f.values)
 		option, value, _ := strings.Cut(text, "=")
 		switch {
 		case hint:
@@ -264,7 +150,7 @@ func (f *follower) search(c *grub.Command) {
 	}
 	f.menu.Searches = append(f.menu.Searches, Ref{File: f.file, Line: c.Line, Place: Place{Device: device}})
 	if variable != "" {
-		f.variables[variable] = device
+		f.values[variable] = device
 	}
 }
 
@@ -272,12 +158,32 @@ func (f *follower) linux(c *grub.Command) error {
 	if len(c.Words) < 2 || strings.Contains(c.Words[1].Value(), "memtest") {
 		return nil
 	}
-	lines, err := configLine(f.file, f.text, c, f.variables)
-	if err != nil {
-		return err
+	e := Entry{File: f.file, Line: c.Line, Recovery: c.Recovery(), Kernel: f.ref(c, c.Words[1])}
+	e.Text = f.text[c.Words[0].Start:c.Words[len(c.Words)-1].End]
+	for _, w := range c.Args() {
+		more, err := f.argument(w, Origin{File: f.file, Line: c.Line})
+		if err != nil {
+			return err
+		}
+		e.Arguments = append(e.Arguments, more...)
 	}
-	f.menu.Entries = append(f.menu.Entries, Entry{File: f.file, Line: c.Line, Kernel: f.ref(c, c.Words[1]), Args: lines.kernelArgs()})
+	if c.Entry != nil && len(c.Entry.Words) > 1 {
+		e.Title = c.Entry.Words[1].Expand(f.values)
+	}
+	f.menu.Entries = append(f.menu.Entries, e)
 	return nil
+}
+
+// argument is what a word of a linux command adds to the kernel's arguments.
+func (v variables) argument(w grub.Word, at Origin) ([]Argument, error) {
+	if w.Literal() {
+		return []Argument{{w.Value(), at}}, nil
+	}
+	if names := w.Variables(); len(names) == 1 && w.Value() == "${"+names[0]+"}" && v.from[names[0]].File != "" {
+		at = v.from[names[0]]
+	}
+	args, err := kargs.Split(w.Expand(v.values))
+	return ArgumentsAt(args, at), err
 }
 
 func (f *follower) initrd(c *grub.Command) {
@@ -295,10 +201,10 @@ func (f *follower) initrd(c *grub.Command) {
 
 // ref is the file that a word of a command names.
 func (f *follower) ref(c *grub.Command, w grub.Word) Ref {
-	text := w.Expand(f.variables)
-	r := Ref{File: f.file, Line: c.Line, Place: Place{f.variables["root"], text}}
+	text := w.Expand(f.values)
+	r := Ref{File: f.file, Line: c.Line, Place: Place{f.values["root"], text}}
 	for _, name := range w.Variables() {
-		if _, set := f.variables[name]; !set && name != "root" {
+		if _, set := f.values[name]; !set && name != "root" {
 			r.Unset = name
 		}
 	}
@@ -307,4 +213,50 @@ func (f *follower) ref(c *grub.Command, w grub.Word) Ref {
 	}
 	r.Place.Path = path.Clean("/" + r.Place.Path)
 	return r
+}
+
+// variables are GRUB's, as its environment block and its configuration set them. Conditions are not
+// evaluated: what comes first holds, as in "if it is not loaded, then set".
+type variables struct {
+	values map[string]string
+	from   map[string]Origin
+}
+
+func readVariables(files Files, config string, script *grub.Script) variables {
+	v := variables{map[string]string{}, map[string]Origin{}}
+	v.load(files, path.Join(path.Dir(config), "grubenv"))
+	for _, c := range script.Find("set", "load_env") {
+		for i, w := range c.Words {
+			value := w.Expand(v.values)
+			if name, text, ok := strings.Cut(value, "="); ok && c.Name() == "set" {
+				v.first(name, text, Origin{config, c.Line, name})
+			}
+			if i > 0 && (c.Words[i-1].Value() == "-f" || c.Words[i-1].Value() == "--file") {
+				v.load(files, value)
+				v.load(files, path.Join("/boot", value)) // as seen from a boot partition
+			}
+		}
+	}
+	return v
+}
+
+// load takes over what an environment block sets.
+func (v variables) load(files Files, name string) {
+	data, err := files.ReadFile(name)
+	if err != nil {
+		return
+	}
+	env, err := grub.ParseEnv(data)
+	if err != nil {
+		return
+	}
+	for key, value := range env.Variables() {
+		v.first(key, value, Origin{name, env.Line(key), key})
+	}
+}
+
+func (v variables) first(key, value string, at Origin) {
+	if _, there := v.values[key]; !there {
+		v.values[key], v.from[key] = value, at
+	}
 }

@@ -36,7 +36,7 @@ func TestMarinerConfig(t *testing.T) {
 	if Verify(files, s, args) == nil {
 		t.Error("arguments are found before they were added")
 	}
-	change, err := Edit(files, s, args)
+	change, err := changeArgs(files, s, args)
 	if err != nil || !slices.Equal(change.Files, []string{"/boot/grub2/grub.cfg"}) || change.Regenerate != nil {
 		t.Fatal(change, err)
 	}
@@ -47,7 +47,7 @@ func TestMarinerConfig(t *testing.T) {
 	if err := Verify(files, s, args); err != nil {
 		t.Error(err)
 	}
-	if change, err := Edit(files, s, args); err != nil || change.Files != nil {
+	if change, err := changeArgs(files, s, args); err != nil || change.Files != nil {
 		t.Errorf("a second run changes %q, %v", change.Files, err)
 	}
 }
@@ -57,7 +57,7 @@ func TestHandWrittenConfig(t *testing.T) {
 	const text = "menuentry 'a' { linux /k root=x ;initrd /i }\nmenuentry 'a (rescue)' {\n  linux /k\n}\nmenuentry b {\n\tlinuxefi /k \\\n\t\tro -- init=1\n}\n\tlinux /k\r\n"
 	files := image(map[string]string{"/boot/grub/grub.cfg": text})
 	s := files.scheme(t)
-	if _, err := Edit(files, s, []string{"x=1"}); err != nil {
+	if _, err := changeArgs(files, s, []string{"x=1"}); err != nil {
 		t.Fatal(err)
 	}
 	want := strings.NewReplacer("root=x", "root=x x=1", "init=1", "init=1 x=1", "linux /k\r\n", "linux /k x=1\r\n").Replace(text)
@@ -80,7 +80,7 @@ func FuzzConfigEdits(f *testing.F) {
 			return
 		}
 		files := image(map[string]string{"/boot/grub/grub.cfg": text})
-		edits, err := configEdits(files, "/boot/grub/grub.cfg", []string{"new=1", "two words"})
+		edits, err := script{Scheme{Kind: Legacy, Config: "/boot/grub/grub.cfg"}}.add(files, []string{"new=1", "two words"})
 		if err != nil {
 			t.Fatal(err)
 		}

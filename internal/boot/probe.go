@@ -9,18 +9,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
-
-	"imagecustomizer/internal/rootfs"
 )
-
-// Files is access to the files of an image by absolute path. Errors satisfy errors.Is with
-// fs.ErrNotExist; WriteFile keeps mode and owner of a file that exists.
-type Files interface {
-	ReadFile(name string) ([]byte, error) // a text file
-	ReadAs(k rootfs.Kind, name string) ([]byte, error)
-	WriteFile(name string, data []byte, mode fs.FileMode) error
-	ReadDir(name string) ([]fs.DirEntry, error)
-}
 
 // Kind is a way to configure the boot loader.
 type Kind string
@@ -156,63 +145,4 @@ func (s *Scheme) withoutGRUB(files Files) {
 		}
 	}
 	s.note("neither unified kernel images nor boot loader entries in %s", strings.Join(espDirs, ", "))
-}
-
-// list returns the paths of a folder's files with a suffix, sorted by name; a folder that is not
-// there has none.
-func list(files Files, dir, suffix string) (paths []string) {
-	entries, _ := files.ReadDir(dir)
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), suffix) {
-			paths = append(paths, path.Join(dir, e.Name()))
-		}
-	}
-	return paths
-}
-
-// Kernel is one installed kernel.
-type Kernel struct {
-	Version   string
-	Image     string // path of vmlinuz
-	Initramfs string // path; empty where there is none
-	Modules   string // folder; empty where there is none
-}
-
-// Kernels lists the kernels in /boot, but not Fedora's copies for rescue.
-func Kernels(files Files) ([]Kernel, error) {
-	entries, err := files.ReadDir("/boot")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]bool{}
-	for _, e := range entries {
-		names[e.Name()] = true
-	}
-	var kernels []Kernel
-	for _, e := range entries {
-		version, ok := strings.CutPrefix(e.Name(), "vmlinuz-")
-		if !ok || strings.HasPrefix(version, "0-rescue") {
-			continue
-		}
-		k := Kernel{Version: version, Image: "/boot/" + e.Name(), Modules: modules(files, version)}
-		for _, n := range []string{"initramfs-" + version + ".img", "initrd.img-" + version, "initrd-" + version} {
-			if names[n] && k.Initramfs == "" {
-				k.Initramfs = "/boot/" + n
-			}
-		}
-		kernels = append(kernels, k)
-	}
-	return kernels, nil
-}
-
-func modules(files Files, version string) string {
-	for _, dir := range []string{"/lib/modules/", "/usr/lib/modules/"} {
-		if entries, err := files.ReadDir(dir + version); err == nil && len(entries) > 0 {
-			return dir + version
-		}
-	}
-	return ""
 }

@@ -35,7 +35,7 @@ func TestDetect(t *testing.T) {
 		if (s.Unsupported() == "") != (c.kind != UKI && c.kind != None) {
 			t.Errorf("%s: unsupported: %q", name, s.Unsupported())
 		}
-		if _, err := Edit(image(c.files), s, nil); s.Unsupported() != "" && (err == nil || err.Error() != s.Unsupported()) {
+		if _, err := changeArgs(image(c.files), s, nil); s.Unsupported() != "" && (err == nil || err.Error() != s.Unsupported()) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

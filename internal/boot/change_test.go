@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var sealed = Replacement{
+var sealed = Change{
 	Root: "/dev/mapper/root", Drop: []string{"roothash", "systemd.verity_root_options"}, Add: []string{"roothash=ab", "systemd.verity_root_data=PARTUUID=1"},
 }
 
@@ -33,7 +33,7 @@ func TestReplace(t *testing.T) {
 	} {
 		files := image(map[string]string{"/boot/grub2/grub.cfg": c.before})
 		for range 2 { // the second changes nothing
-			if err := Replace(files, files.scheme(t), sealed); err != nil {
+			if err := files.scheme(t).Loader().Replace(files, sealed); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			got, _ := files.ReadFile("/boot/grub2/grub.cfg")
@@ -49,7 +49,7 @@ func TestReplaceInEntries(t *testing.T) {
 	files := blsFiles()
 	_ = files.WriteFile("/boot/loader/entries/1.conf", []byte("title F\nlinux /vmlinuz-1\noptions root=UUID=1 ro dyndbg=\"file a; +p\" roothash=00 $tuned_params\n"), 0o644)
 	for range 2 {
-		if err := Replace(files, files.scheme(t), sealed); err != nil {
+		if err := files.scheme(t).Loader().Replace(files, sealed); err != nil {
 			t.Fatal(err)
 		}
 		for name, want := range map[string]string{
@@ -81,7 +81,7 @@ func TestDrop(t *testing.T) {
 	} {
 		files := image(map[string]string{"/boot/grub/grub.cfg": debianConfig, "/usr/sbin/grub-mkconfig": "", "/etc/default/grub": before})
 		for range 2 {
-			if _, err := Edit(files, files.scheme(t), []string{"security=selinux", "selinux=1"}, names...); err != nil {
+			if _, err := changeArgs(files, files.scheme(t), []string{"security=selinux", "selinux=1"}, names...); err != nil {
 				t.Fatal(err)
 			}
 			got, _ := files.ReadFile("/etc/default/grub")
@@ -91,7 +91,7 @@ func TestDrop(t *testing.T) {
 		}
 	}
 	legacy := image(map[string]string{"/boot/grub2/grub.cfg": "linux /v selinux=0 ro\n"})
-	if _, err := Edit(legacy, legacy.scheme(t), []string{"selinux=1"}, names...); err != nil {
+	if _, err := changeArgs(legacy, legacy.scheme(t), []string{"selinux=1"}, names...); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := legacy.ReadFile("/boot/grub2/grub.cfg"); string(got) != "linux /v ro selinux=1\n" {
