@@ -44,7 +44,7 @@ var hostCode = byPlace(map[string][]string{
 	"it names devices in the worker's /dev and /sys": {
 		"internal/sandbox/sys.go:Image.fillSys", "internal/sandbox/sys.go:Image.linkDevice",
 		"internal/disk/loop.go", "internal/disk/btrfs.go", "internal/disk/size.go:FilesystemExtent", "internal/disk/fat.go:deviceSize", "internal/disk/mount.go:SetReadOnly",
-		"internal/image/open.go:Disk.makeNodes", "internal/image/settle.go:Disk.settle", "internal/disk/mount.go:underMountName", "internal/image/create.go:probeDevice",
+		"internal/image/open.go:Disk.makeNodes", "internal/image/close.go:Disk.fresh", "internal/image/settle.go:Disk.settle", "internal/disk/mount.go:underMountName", "internal/image/create.go:probeDevice",
 	},
 	"it reads what the kernel says in /proc": {
 		"internal/disk/mount.go:MountedRoot", "internal/disk/mount.go:users",

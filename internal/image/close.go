@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
@@ -66,9 +69,33 @@ func (d *Disk) check(ctx context.Context, v disk.Volume) error {
 	if c == nil {
 		return nil
 	}
-	words := append(c[1:len(c):len(c)], d.device(v.Number))
-	if err := hostcmd.New(c[0], words...).Reading(d.device(v.Number)).Run(ctx); err != nil {
-		return fmt.Errorf("the filesystem of partition %d has errors: %w", v.Number, err)
+	node, remove, err := d.fresh(v.Number)
+	if err != nil {
+		return err
 	}
-	return nil
+	words := append(c[1:len(c):len(c)], node)
+	if err := hostcmd.New(c[0], words...).Reading(node).Run(ctx); err != nil {
+		return errors.Join(fmt.Errorf("the filesystem of partition %d has errors: %w", v.Number, err), remove())
+	}
+	return remove()
+}
+
+// fresh is a node by which a partition is read as it is in the file: what the kernel remembers of the device that was
+// written through is no proof that it got there. It is that of the device that only reads, which forgets what it has
+// seen before. A new one would have the kernel write the whole file to the host's disk first.
+func (d *Disk) fresh(number int) (node string, remove func() error, err error) {
+	node = d.nodePath(partName(number)) + "-read"
+	if err := unix.Mknod(node, unix.S_IFBLK|0o400, int(d.Nodes[partName(number)])); err != nil {
+		return "", nil, fmt.Errorf("make device node %s: %w", node, err)
+	}
+	remove = func() error { return os.Remove(node) }
+	f, err := os.Open(node)
+	if err != nil {
+		return "", nil, errors.Join(err, remove())
+	}
+	err = unix.IoctlSetInt(int(f.Fd()), unix.BLKFLSBUF, 0)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("forget what was read of %s before: %w", node, err), remove())
+	}
+	return node, remove, nil
 }

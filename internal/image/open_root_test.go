@@ -6,16 +6,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -323,6 +326,31 @@ func TestDevicesOfTheImageDoNotWork(t *testing.T) {
 	must(t, d.Close())
 }
 
+// TestCheckReadsTheFile: what the kernel remembers of a device, as long as somebody has it open, is no proof.
+func TestCheckReadsTheFile(t *testing.T) {
+	l := layouts["plain"]
+	file := build(t, l.label, l.sector, l.parts)
+	d, err := open(t, file)
+	must(t, err)
+	must(t, d.Unmount())
+	must(t, d.Check(t.Context()))
+	part := d.Table.Partitions[1]
+	for _, number := range []uint64{d.Own["vda2"], d.Nodes["vda2"]} { // devices that remember their beginning
+		node := filepath.Join(t.TempDir(), "node")
+		must(t, unix.Mknod(node, unix.S_IFBLK|0o600, int(number)))
+		held, err := os.Open(node)
+		must(t, err)
+		defer held.Close()
+		_, err = io.ReadFull(held, make([]byte, mib))
+		must(t, err)
+	}
+	_, err = file.WriteAt(make([]byte, 64<<10), part.Start)
+	must(t, err)
+	if err := d.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "partition 2 has errors") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCheckFindsDamage(t *testing.T) {
 	l := layouts["plain"]
 	file := build(t, l.label, l.sector, l.parts)
@@ -331,7 +359,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	must(t, d.Unmount())
 	must(t, d.Check(t.Context()))
 	damage(t)
-	if err := d.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "the filesystem of partition 2 has errors: e2fsck -fn /dev/image-vda2: exit status") {
+	if err := d.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "the filesystem of partition 2 has errors: e2fsck -fn /dev/image-vda2-read: exit status") {
 		t.Errorf("got %v", err)
 	}
 	d.Mounts = d.Mounts[1:]
