@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/vm"
 )
 
@@ -35,13 +36,13 @@ func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Write
 		return err
 	}
 	if o.Keep != "" && (o.As == "cd" || o.As == "" && format.Name == "iso") {
-		return &Failure{Code: ExitUsage, Err: errors.New("--keep: a CD is never written; with --as usb the image is a stick, which is")}
+		return &failure.Failure{Code: failure.Usage, Err: errors.New("--keep: a CD is never written; with --as usb the image is a stick, which is")}
 	}
 	if format.Odd {
-		return &Failure{Code: ExitUsage, Err: errors.New("QEMU cannot read a VHDX with sectors of 4096 bytes; convert it to raw and boot that")}
+		return &failure.Failure{Code: failure.Usage, Err: errors.New("QEMU cannot read a VHDX with sectors of 4096 bytes; convert it to raw and boot that")}
 	}
 	if _, err := os.Lstat(o.Keep); o.Keep != "" && err == nil {
-		return &Failure{Code: ExitUsage, Err: fmt.Errorf("--keep %s: this file exists; name a new one", o.Keep)}
+		return &failure.Failure{Code: failure.Usage, Err: fmt.Errorf("--keep %s: this file exists; name a new one", o.Keep)}
 	}
 	m, err := vm.Start(ctx, vm.Options{
 		Drive: vm.Drive(o.As), Keep: o.Keep,
@@ -49,7 +50,7 @@ func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Write
 		MemoryMiB: o.Memory, CPUs: o.CPUs, SSHPort: o.SSHPort, Log: stdout,
 	})
 	if err != nil {
-		return &Failure{Code: ExitHost, Err: err}
+		return &failure.Failure{Code: failure.Host, Err: err}
 	}
 	if o.UntilLogin {
 		err = untilLogin(ctx, m, o.Timeout)
@@ -58,7 +59,7 @@ func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Write
 	}
 	err = errors.Join(err, m.Close())
 	if errors.Is(err, context.Canceled) {
-		return &Failure{Code: ExitInterrupted, Err: errors.New("interrupted")}
+		return &failure.Failure{Code: failure.Interrupted, Err: errors.New("interrupted")}
 	}
 	return err
 }

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 
 	"imagecustomizer/internal/engine"
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
@@ -36,19 +38,19 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	targets := parseTargets(o.OutputFile, o.OutputFormat, o.Outputs, &bad)
 	in := inputs{}
 	in.add("the image", o.ImageFile)
-	for i := range targets {
-		targets[i].checksum, targets[i].keep = o.Checksum, o.NoClobber
+	for _, t := range targets {
+		t.Checksum, t.Keep = o.Checksum, o.NoClobber
 	}
 	checkTargets(targets, in, o.NoClobber, &bad)
 	for _, t := range targets {
-		if t.format.Live {
-			bad.add("--output %s: a live medium is made by \"imagecustomizer customize\", from an image and a config, which may be empty", t.format)
+		if t.Format.Live {
+			bad.add("--output %s: a live medium is made by \"imagecustomizer customize\", from an image and a config, which may be empty", t.Format)
 		}
 	}
 	setLevel(targets, o.COSILevel, 0, &bad)
 	parts, whole := byKind(targets)
 	if len(parts) > 0 && o.BuildDir == "" {
-		bad.add("%s needs a folder for temporary files: give --build-dir", parts[0].format)
+		bad.add("%s needs a folder for temporary files: give --build-dir", parts[0].Format)
 	}
 	if len(targets) == 0 && len(bad) == 0 {
 		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH")
@@ -75,12 +77,12 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 }
 
 // checkDisk looks for outputs that cannot hold the disk.
-func checkDisk(ctx context.Context, path string, format image.Format, targets []target) error {
+func checkDisk(ctx context.Context, path string, format image.Format, targets []*job.Output) error {
 	var bad usage
 	for _, t := range targets {
 		if !format.Odd {
-			bad.check(t.format.AcceptsDisk(ctx, format.QEMU(path), format.Size))
-		} else if err := t.format.Accepts(format.Size, image.BigSector); err != nil {
+			bad.check(t.Format.AcceptsDisk(ctx, format.QEMU(path), format.Size))
+		} else if err := t.Format.Accepts(format.Size, image.BigSector); err != nil {
 			bad.check(err)
 		}
 	}
@@ -89,7 +91,7 @@ func checkDisk(ctx context.Context, path string, format image.Format, targets []
 
 // checkSpace looks whether the outputs fit. The working disk that some are made from is gone before the
 // others are written.
-func (o ConvertOptions) checkSpace(ctx context.Context, format image.Format, parts, whole []target) (shares, error) {
+func (o ConvertOptions) checkSpace(ctx context.Context, format image.Format, parts, whole []*job.Output) (shares, error) {
 	if len(parts) > 0 {
 		if _, err := checkSpace(ctx, o.ImageFile, format, func(data int64) shares {
 			disk := share{"the working disk", o.BuildDir, data}
@@ -105,7 +107,7 @@ func (o ConvertOptions) checkSpace(ctx context.Context, format image.Format, par
 }
 
 // convert writes the outputs.
-func (o ConvertOptions) convert(ctx context.Context, before witness, format image.Format, parts, whole []target, screen *ui.UI) error {
+func (o ConvertOptions) convert(ctx context.Context, before witness, format image.Format, parts, whole []*job.Output, screen *ui.UI) error {
 	if len(parts) > 0 {
 		if err := o.convertParts(ctx, before, format, parts, screen); err != nil {
 			return err
@@ -120,9 +122,9 @@ func (o ConvertOptions) convert(ctx context.Context, before witness, format imag
 }
 
 // byKind parts the outputs into those made of partitions and those of the disk as a whole.
-func byKind(targets []target) (parts, whole []target) {
+func byKind(targets []*job.Output) (parts, whole []*job.Output) {
 	for _, t := range targets {
-		if t.format.InParts() {
+		if t.Format.InParts() {
 			parts = append(parts, t)
 		} else {
 			whole = append(whole, t)
@@ -133,21 +135,23 @@ func byKind(targets []target) (parts, whole []target) {
 
 // convertParts writes the outputs that are made of partitions. A worker looks into the image for what
 // is to be said of it, and works on a copy, whose filesystems it shrinks.
-func (o ConvertOptions) convertParts(ctx context.Context, before witness, format image.Format, targets []target, screen *ui.UI) error {
-	j := &job{Convert: true, Image: abs(o.ImageFile), Format: format, Root: o.Root, Version: Version, Now: buildTime(), Seed: seed.New(""), OnBase: onBase(format, targets)}
-	files, err := openFiles(CustomizeOptions{BuildDir: o.BuildDir}, j, targets)
+func (o ConvertOptions) convertParts(ctx context.Context, before witness, format image.Format, targets []*job.Output, screen *ui.UI) error {
+	j := &job.Job{
+		Kind: job.Convert, Image: job.Image{Path: abs(o.ImageFile), Format: format, Root: o.Root},
+		Outputs: targets, Version: Version, Now: buildTime(), Seed: seed.New(""),
+	}
+	files, err := openFiles(CustomizeOptions{BuildDir: o.BuildDir}, j)
 	if err != nil {
 		return err
 	}
 	defer files.discard()
-	files.assign(j, targets)
-	if _, err := runWorker(ctx, j, files.spec(), screen.Handle); err != nil {
+	if _, err := runWorker(ctx, j, screen.Handle); err != nil {
 		return err
 	}
 	if err := before.unchanged(); err != nil {
 		return err
 	}
-	return files.publish(ctx, targets, screen)
+	return publish(ctx, j.Outputs, screen)
 }
 
 // convert is the worker's part of converting into formats made of partitions.
@@ -159,7 +163,7 @@ func (w *worker) convert(ctx context.Context) (err error) {
 	}
 	w.machine = m
 	for _, p := range append(w.checkOutputs(), w.checkFormats(m.Facts.DiskSize)...) {
-		return &Failure{Code: ExitFailed, Step: p.Step, Err: errors.New(p.Text), Hint: p.Hint}
+		return &failure.Failure{Code: failure.Failed, Step: p.Step, Err: errors.New(p.Text), Hint: p.Hint}
 	}
 	if err := w.inspect(ctx, m); err != nil {
 		return err
@@ -191,31 +195,29 @@ func (w *worker) finish(ctx context.Context) error {
 }
 
 // convertTo writes one output.
-func convertTo(ctx context.Context, before witness, format image.Format, t target, screen *ui.UI) error {
-	p, err := t.create()
-	if err != nil {
+func convertTo(ctx context.Context, before witness, format image.Format, t *job.Output, screen *ui.UI) error {
+	if err := t.Create(); err != nil {
 		return err
 	}
-	defer p.Discard()
-	f := &files{pending: []*output.Pending{p}}
-	if err := engine.Phase(ctx, "convert", "convert to "+t.format.Name, screen.Handle, func(ctx context.Context) error {
+	defer t.Pending.Discard()
+	if err := engine.Phase(ctx, "convert", "convert to "+t.Format.Name, screen.Handle, func(ctx context.Context) error {
 		report := progress("convert", screen.Handle)
 		if format.Odd {
-			return writeOdd(ctx, before.path, format, t, p, report)
+			return writeOdd(ctx, before.path, format, t, report)
 		}
-		return output.WriteFrom(ctx, t.format.As(output.Identity{At: buildTime()}), format.QEMU(before.path), format.Size, p, report)
+		return output.WriteFrom(ctx, t.Format.As(output.Identity{At: buildTime()}), format.QEMU(before.path), format.Size, t.Pending, report)
 	}); err != nil {
 		return err
 	}
 	if err := before.unchanged(); err != nil {
 		return err
 	}
-	return f.publish(ctx, []target{t}, screen)
+	return publish(ctx, []*job.Output{t}, screen)
 }
 
 // writeOdd writes an output from an image that QEMU cannot read, by way of a raw copy in the output's folder.
-func writeOdd(ctx context.Context, path string, format image.Format, t target, p *output.Pending, report func(done, total int64)) error {
-	raw, err := tempfile.Scratch(filepath.Dir(t.path))
+func writeOdd(ctx context.Context, path string, format image.Format, t *job.Output, report func(done, total int64)) error {
+	raw, err := tempfile.Scratch(filepath.Dir(t.Path))
 	if err != nil {
 		return err
 	}
@@ -223,7 +225,7 @@ func writeOdd(ctx context.Context, path string, format image.Format, t target, p
 	if err := image.Convert(ctx, path, format, raw, func(done, total int64) { report(done/2, total) }); err != nil {
 		return err
 	}
-	return output.WriteFrom(ctx, t.format, sandbox.Path(raw), format.Size, p, func(done, total int64) { report(total-(total-done)/2, total) })
+	return output.WriteFrom(ctx, t.Format, sandbox.Path(raw), format.Size, t.Pending, func(done, total int64) { report(total-(total-done)/2, total) })
 }
 
 // progress reports bytes of a long copy.

@@ -15,9 +15,12 @@ import (
 	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/engine"
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/printable"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
@@ -59,72 +62,85 @@ type CustomizeOptions struct {
 // none. Everything that can be checked without root and without the image's content is checked
 // first; then a worker in namespaces of its own does the rest.
 func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io.Writer) error {
-	j, outputs, err := o.prepare(ctx, screen)
+	j, composed, err := o.prepare(screen)
 	if err != nil {
 		return err
 	}
-	files, err := openFiles(o, j, outputs)
+	before, err := witnessOf(j.Image.Path)
+	if err != nil {
+		return err
+	}
+	if err := o.probe(ctx, j); err != nil {
+		return err
+	}
+	files, err := openFiles(o, j)
 	if err != nil {
 		return err
 	}
 	defer files.discard()
-	files.assign(j, outputs)
-	space, err := checkSpace(ctx, j.Image, j.Format, func(data int64) shares { return files.sharesOf(data, o, j, outputs) })
+	space, err := checkSpace(ctx, j.Image.Path, j.Image.Format, func(data int64) shares { return sharesOf(data, o.BuildDir, j) })
 	if err != nil {
 		return err
 	}
-	res, err := runWorker(ctx, j, files.spec(), screen.Handle)
+	res, err := runWorker(ctx, j, screen.Handle)
+	if res != nil && len(res.Problems) > 0 {
+		refuse(res.Failure, composed, res.Problems)
+	}
 	if err != nil {
 		return space.explain(err)
 	}
-	if err := j.base.unchanged(); err != nil {
+	if err := before.unchanged(); err != nil {
 		return err
 	}
 	if o.DryRun {
 		return printPlan(stdout, res.Plan)
 	}
 	files.drop(&files.scratch, &files.base) // publishing may take space
-	return space.explain(files.publish(ctx, files.written(outputs, res.Unwritten), screen))
+	return space.explain(publish(ctx, written(j.Outputs, res.Unwritten), screen))
 }
 
-// prepare checks the command line, the config and the kind of the base image, and writes the job.
-func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job, []target, error) {
-	files := &compose.Files{}
-	cfg, err := loadConfig(o.ConfigFile, files, true, screen)
+// prepare checks the command line and the config, and writes the job.
+func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, error) {
+	var files compose.Files
+	composed, err := loadConfig(o.ConfigFile, &files, true, screen)
 	if err != nil {
 		return nil, nil, err
 	}
 	var bad usage
+	cfg := composed.Config
 	base := o.baseImage(cfg, &bad)
-	outputs := o.targets(cfg, base, &bad)
-	bad.check(checkSources(o.RPMSources, o.DebSources))
-	if err := bad.err(); err != nil {
-		return nil, nil, err
+	j := &job.Job{
+		Kind: job.Customize, Config: cfg, ConfigDir: filepath.Dir(abs(o.ConfigFile)), Outputs: o.targets(cfg, base, &bad),
+		RPMSources:  sources("--rpm-source", o.RPMSources, pkgmgr.AptFile, "a folder of RPM packages or a .repo file", &bad),
+		DebSources:  sources("--deb-source", o.DebSources, pkgmgr.RepoFile, "a folder of .deb packages or a .list or .sources file", &bad),
+		NoBaseRepos: o.NoBaseRepos, DryRun: o.DryRun, Now: buildTime(), Version: Version,
+		Fixed: o.Seed != "" && os.Getenv("SOURCE_DATE_EPOCH") != "", Seed: seed.New(o.Seed),
 	}
-	before, err := witnessOf(base)
-	if err != nil {
-		return nil, nil, err
+	j.Image = job.Image{Path: base, Root: o.Root}
+	j.Show(job.Read, named(cfg)...)
+	for _, s := range slices.Concat(j.RPMSources, j.DebSources) {
+		j.Show(job.Read, s.Path)
 	}
-	format, err := image.Probe(ctx, base, o.AllowBackingFile)
-	if err != nil {
-		return nil, nil, err
-	}
-	remake := format.Name == "iso" && onlyAdds(cfg, outputs)
-	if format.Name == "iso" && !remake {
-		if format.Size, err = liveos.UnpackedSize(ctx, base); err != nil {
-			return nil, nil, err
+	for _, f := range files.List {
+		if dir := filepath.Dir(f.Path); !sandbox.TooMuch(dir) {
+			j.Show(job.Read, dir)
 		}
 	}
-	return &job{
-		base:    before,
-		named:   named(cfg),
-		Remake:  remake,
-		NewDisk: len(cfg.Storage.Disks) > 0,
-		OnBase:  len(cfg.Storage.Disks) == 0 && onBase(format, outputs),
-		Config:  files.List, ConfigFile: abs(o.ConfigFile), Image: base, Format: format, Root: o.Root,
-		RPMSources: absolute(o.RPMSources), DebSources: absolute(o.DebSources), NoBaseRepo: o.NoBaseRepos, DryRun: o.DryRun,
-		Now: buildTime(), Fixed: o.Seed != "" && os.Getenv("SOURCE_DATE_EPOCH") != "", Version: Version, Seed: seed.New(o.Seed), Installs: cfg.OS.Packages.Adds(),
-	}, outputs, nil
+	return j, composed, bad.err()
+}
+
+// probe finds out the kind of the base image, which decides what the job is.
+func (o CustomizeOptions) probe(ctx context.Context, j *job.Job) (err error) {
+	j.Image.Format, err = image.Probe(ctx, j.Image.Path, o.AllowBackingFile)
+	if err != nil || j.Image.Format.Name != "iso" {
+		return err
+	}
+	if onlyAdds(j.Config, j.Outputs) {
+		j.Kind = job.Remake
+		return nil
+	}
+	j.Image.Format.Size, err = liveos.UnpackedSize(ctx, j.Image.Path)
+	return err
 }
 
 // named lists the files and folders of the build host that a config names.
@@ -145,87 +161,104 @@ func buildTime() time.Time {
 
 // loadConfig reads and validates a config of either schema, with all files that it is made of. Warnings are
 // shown; errors are the returned failure.
-func loadConfig(file string, files *compose.Files, checkFiles bool, screen *ui.UI) (*step.Config, error) {
+func loadConfig(file string, files *compose.Files, checkFiles bool, screen *ui.UI) (*compose.Result, error) {
 	r, err := compose.Load(file, files, compose.Options{CheckFiles: checkFiles})
 	if err != nil {
-		return nil, &Failure{Code: ExitConfig, Err: err}
+		return nil, &failure.Failure{Code: failure.Config, Err: err}
 	}
-	report := r.Report
-	ui.Redact(report.Secrets()...)
-	if len(report.Problems()) > 0 {
-		screen.Problems(report.Render)
+	ui.Redact(r.Report.Secrets()...)
+	if len(r.Report.Problems()) > 0 {
+		screen.Problems(r.Report.Render)
 	}
-	if report.Failed() {
-		return nil, &Shown{Failure{Code: ExitConfig, Err: report.Err()}}
+	if err := r.Report.Err(); err != nil {
+		return nil, &failure.Failure{Shown: true, Code: failure.Config, Err: err}
 	}
-	return r.Config, nil
+	return r, nil
 }
 
-// files are what a run writes: none of them has a name until it is complete.
+// files are what a run has open besides its outputs. None of them has a name.
 type files struct {
-	disk    *os.File // working disk
+	disk    *os.File // working disk; nil where an output is
 	base    *os.File // disk of the base image, where the working disk is a new one
 	scratch *os.File // backing of the worker's scratch filesystem
-	pending []*output.Pending
-	cache   string
+	outputs []*job.Output
 }
 
-func openFiles(o CustomizeOptions, j *job, targets []target) (*files, error) {
-	f := &files{}
-	if err := f.open(o, j, targets); err != nil {
+// openFiles makes the files that a job writes and hands them to it.
+func openFiles(o CustomizeOptions, j *job.Job) (*files, error) {
+	f := &files{outputs: j.Outputs}
+	if err := f.open(o, j); err != nil {
 		f.discard()
 		return nil, err
 	}
 	return f, nil
 }
 
-func (f *files) open(o CustomizeOptions, j *job, targets []target) (err error) {
+func (f *files) open(o CustomizeOptions, j *job.Job) (err error) {
 	if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the build folder: %w", err)
 	}
-	if f.cache, err = cacheFolder(o.PackageCache); err != nil {
+	cache, err := cacheFolder(o.PackageCache)
+	if err != nil {
 		return err
 	}
+	j.Show(job.Read, j.Image.Path)
+	j.Show(job.Cache, cache)
 	if f.scratch, err = tempfile.Scratch(o.BuildDir); err != nil {
 		return err
 	}
-	if j.NewDisk {
+	j.Hand(job.Scratch, f.scratch, "ext4")
+	if j.NewDisk() {
 		if f.base, err = tempfile.Scratch(o.BuildDir); err != nil {
 			return err
 		}
+		j.Hand(job.Former, f.base, "raw")
 	}
-	if o.DryRun {
-		targets = nil
+	return f.openOutputs(o, j)
+}
+
+// openOutputs makes the outputs, one of which the working disk becomes if that is possible, and the working disk.
+func (f *files) openOutputs(o CustomizeOptions, j *job.Job) (err error) {
+	if !j.DryRun {
+		for _, t := range j.Outputs {
+			if err := t.Create(); err != nil {
+				return err
+			}
+		}
 	}
-	for _, t := range targets {
-		p, err := t.create()
-		if err != nil {
+	inPlace := diskOf(j.Outputs)
+	if inPlace != nil {
+		inPlace.Resource = j.Hand(job.Disk, inPlace.Pending.File(), "raw")
+	} else {
+		if f.disk, err = tempfile.Scratch(o.BuildDir); err != nil {
 			return err
 		}
-		f.pending = append(f.pending, p)
+		role := job.Disk
+		if !j.NewDisk() && onBase(j.Image.Format, j.Outputs) {
+			role = job.Changes
+		}
+		j.Hand(role, f.disk, "raw")
 	}
-	if f.disk = f.diskOf(targets); f.disk == nil {
-		f.disk, err = tempfile.Scratch(o.BuildDir)
+	for _, t := range j.Outputs {
+		if t.Pending != nil && t != inPlace {
+			t.Resource = j.Hand(job.Written, t.Pending.File(), t.String())
+		}
 	}
-	return err
+	return nil
 }
 
 // diskOf is the output that the working disk becomes when everything else is written, a raw one before
 // others; nil where no output can be made so.
-func (f *files) diskOf(targets []target) *os.File {
-	if slices.ContainsFunc(targets, func(t target) bool { return t.shrunk }) {
-		return nil
-	}
-	i := slices.IndexFunc(targets, func(t target) bool { return t.format.IsRaw() })
-	for n := 0; i < 0 && n < len(targets); n++ {
-		if targets[n].format.InPlace(f.pending[n].File()) {
-			i = n
+func diskOf(list []*job.Output) (found *job.Output) {
+	for _, t := range list {
+		switch {
+		case t.Shrunk || t.Pending == nil:
+			return nil
+		case t.Format.IsRaw() && (found == nil || !found.Format.IsRaw()), found == nil && t.Format.InPlace(t.Pending.File()):
+			found = t
 		}
 	}
-	if i < 0 {
-		return nil
-	}
-	return f.pending[i].File()
+	return found
 }
 
 // cacheFolder is where package downloads are kept between runs.
@@ -240,59 +273,32 @@ func cacheFolder(named string) (string, error) {
 	return named, os.MkdirAll(named, 0o755)
 }
 
-// assign tells the job which file is for which output.
-func (f *files) assign(j *job, targets []target) {
-	for i, t := range targets {
-		n := fileFirstOutput + i
-		if i < len(f.pending) && f.pending[i].File() == f.disk { // a dry run has no files
-			n = fileDisk
-		}
-		j.Outputs = append(j.Outputs, jobOutput{
-			Format: t.format.Name, File: n, Path: t.path, Level: t.level, Split: t.split, Partition: t.partition, Shrunk: t.shrunk,
-		})
-	}
-	if f.base != nil {
-		j.Base = fileFirstOutput + len(f.pending)
-	}
-}
-
-func (f *files) spec() sandbox.Spec {
-	s := sandbox.Spec{Files: []*os.File{f.disk, f.scratch}, Writable: map[string]string{"cache": f.cache}}
-	for _, p := range f.pending {
-		s.Files = append(s.Files, p.File())
-	}
-	if f.base != nil {
-		s.Files = append(s.Files, f.base)
-	}
-	return s
-}
-
-// written forgets the files that the worker had nothing to write into, and returns the targets of the
-// others.
-func (f *files) written(targets []target, unwritten []int) (list []target) {
-	var kept []*output.Pending
-	for i, p := range f.pending {
-		if slices.Contains(unwritten, i) {
-			p.Discard()
+// written forgets the outputs that the worker had nothing to write into, and returns the others.
+func written(outputs []*job.Output, unwritten []string) (list []*job.Output) {
+	for _, o := range outputs {
+		if slices.Contains(unwritten, o.Resource) {
+			o.Pending.Discard()
 			continue
 		}
-		kept, list = append(kept, p), append(list, targets[i])
+		list = append(list, o)
 	}
-	f.pending = kept
 	return list
 }
 
 // publish gives every output its name, now that all are complete.
-func (f *files) publish(ctx context.Context, targets []target, screen *ui.UI) error {
-	all := f.pending
-	for i, p := range f.pending {
-		if !targets[i].checksum || targets[i].format.Folder {
+func publish(ctx context.Context, outputs []*job.Output, screen *ui.UI) error {
+	var all []*output.Pending
+	for _, o := range outputs {
+		all = append(all, o.Pending)
+	}
+	for _, o := range outputs {
+		if !o.Checksum || o.Format.Folder {
 			continue
 		}
 		var sum *output.Pending
-		what := "compute the checksum of " + filepath.Base(targets[i].path)
+		what := "compute the checksum of " + filepath.Base(o.Path)
 		if err := engine.Phase(ctx, "checksum", what, screen.Handle, func(ctx context.Context) (err error) {
-			sum, err = output.Checksum(ctx, p, progress("checksum", screen.Handle))
+			sum, err = output.Checksum(ctx, o.Pending, progress("checksum", screen.Handle))
 			return err
 		}); err != nil {
 			return err
@@ -303,19 +309,21 @@ func (f *files) publish(ctx context.Context, targets []target, screen *ui.UI) er
 	if err := output.Publish(all...); err != nil {
 		return err
 	}
-	for i, t := range targets {
+	for _, o := range outputs {
 		older := ""
-		if f.pending[i].Replaces() {
+		if o.Pending.Replaces() {
 			older = ", in place of an older file"
 		}
-		screen.Note("wrote %s (%s)%s", t.path, t, older)
+		screen.Note("wrote %s (%s)%s", o.Path, o, older)
 	}
 	return nil
 }
 
 func (f *files) discard() {
-	for _, p := range f.pending {
-		p.Discard()
+	for _, o := range f.outputs {
+		if o.Pending != nil {
+			o.Pending.Discard()
+		}
 	}
 	f.drop(&f.disk, &f.scratch, &f.base)
 }
@@ -330,7 +338,7 @@ func (f *files) drop(list ...**os.File) {
 	}
 }
 
-func printPlan(w io.Writer, lines []planLine) error {
+func printPlan(w io.Writer, lines []job.Line) error {
 	for i, l := range lines {
 		if _, err := fmt.Fprintf(w, "%3d. %-26s %s\n", i+1, l.Name, printable.Line(l.Text)); err != nil {
 			return err

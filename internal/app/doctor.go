@@ -10,7 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/vm"
 )
 
@@ -49,7 +51,7 @@ func fsNeed(feature, fs, optional string) need {
 const bootFeature = "the boot command"
 
 // needs lists what the features ask of a host, in the order in which people meet them.
-func needs(ctx context.Context, h abilities) []need {
+func needs(ctx context.Context, h job.Abilities) []need {
 	capabilities := missingCapabilities(ownConfinement().fields()["CapEff"])
 	return []need{
 		{feature: "every run", what: "root", ok: func() bool { return os.Geteuid() == 0 }, mend: "run it with sudo"},
@@ -142,7 +144,7 @@ func Doctor(ctx context.Context, asJSON bool, w io.Writer) error {
 		said[f.What] = true
 	}
 	if len(lacking) > 0 {
-		return &Failure{Code: ExitHost, Err: fmt.Errorf("this host lacks: %s", strings.Join(lacking, ", "))}
+		return &failure.Failure{Code: failure.Host, Err: fmt.Errorf("this host lacks: %s", strings.Join(lacking, ", "))}
 	}
 	if asJSON {
 		return nil

@@ -19,8 +19,8 @@ import (
 func (w *worker) extendDisk(ctx context.Context, m *machine.Machine, l *disk.Layout) error {
 	old := w.file
 	if err := w.reopen(ctx, m, func(ctx context.Context) error {
-		w.file = sandbox.File(fileDisk)
-		if err := image.CopyDisk(ctx, w.file, old, progress("storage.disk", w.event)); err != nil {
+		w.file = w.Working()
+		if err := image.CopyDisk(ctx, w.file, old, progress("storage.disk", w.send.Event)); err != nil {
 			return err
 		}
 		return image.Extend(ctx, w.file, l)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,30 +11,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/ui"
 )
 
-// abilities are what a worker can do on this host. Each is empty, or the reason why not.
-type abilities struct {
-	Worker     string // have namespaces, mounts and a root folder of its own
-	Loop       string // attach loop devices
-	Partitions string // use devices of their partitions
-}
-
 // tryWorker has a worker try what every run needs.
-func tryWorker(ctx context.Context) abilities {
-	res, err := runWorker(ctx, &job{Examine: true}, sandbox.Spec{}, func(ui.Event) {})
+func tryWorker(ctx context.Context) job.Abilities {
+	res, err := runWorker(ctx, &job.Job{Kind: job.Examine}, func(ui.Event) {})
 	if err != nil {
 		reason := strings.TrimPrefix(err.Error(), sandbox.SetUpFailed+" ")
-		return abilities{Worker: reason, Loop: "not tried without a worker", Partitions: "not tried without a worker"}
+		return job.Abilities{Worker: reason, Loop: "not tried without a worker", Partitions: "not tried without a worker"}
 	}
 	return *res.Host
 }
 
 // examine is the worker's part of tryWorker.
-func examine() *abilities {
-	h := &abilities{}
+func examine() *job.Abilities {
+	h := &job.Abilities{}
 	const size = 4 << 20
 	file, err := os.CreateTemp(sandbox.Work+"/tmp", "examine-")
 	if err == nil {
@@ -137,6 +133,18 @@ func (c confinement) advice() (list []string) {
 		list = append(list, "a system call filter is in force; that of Docker and Podman denies pivot_root: --security-opt seccomp=unconfined")
 	}
 	return list
+}
+
+// runWorker has a worker on this host do the job. It returns when everything the worker started has ended.
+func runWorker(ctx context.Context, j *job.Job, report func(ui.Event)) (*job.Result, error) {
+	if os.Geteuid() != 0 {
+		return nil, &failure.Failure{Code: failure.Host, Err: errors.New("root is needed for mounts and loop devices"), Hint: hostHint()}
+	}
+	res, err := job.Run(ctx, job.Pipe{}, j, report)
+	if res == nil && err != nil && failure.Of(err).Code == failure.Host {
+		err = &failure.Failure{Hint: hostHint(), Err: err}
+	}
+	return res, err
 }
 
 // hostHint is what to do where a worker cannot start.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"imagecustomizer/internal/job"
 	"os"
 	"slices"
 	"strings"
@@ -52,7 +53,7 @@ func TestRecipesHaveEveryProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 		installed, count := strings.FieldsFunc(string(text), func(r rune) bool { return unicode.IsSpace(r) || r == ',' }), 0
-		for _, n := range needs(t.Context(), abilities{}) {
+		for _, n := range needs(t.Context(), job.Abilities{}) {
 			pkg, ok := strings.CutPrefix(n.mend, "apt-get install ")
 			if !ok || n.feature == bootFeature && recipe == "Dockerfile" {
 				continue

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/step"
 )
 
@@ -61,10 +62,10 @@ func (o CustomizeOptions) inputs(c *step.Config, base string) inputs {
 
 // checkTargets refuses outputs that would destroy an input, each other or a directory, and, where the
 // user wants it so, any file.
-func checkTargets(list []target, in inputs, keep bool, bad *usage) {
+func checkTargets(list []*job.Output, in inputs, keep bool, bad *usage) {
 	names, files := map[string]bool{}, map[fileID]string{}
 	for _, t := range list {
-		for _, path := range t.paths() {
+		for _, path := range paths(t) {
 			name := unaliased(path)
 			if names[name] {
 				bad.add("two outputs have the same path %s", path)
@@ -77,14 +78,14 @@ func checkTargets(list []target, in inputs, keep bool, bad *usage) {
 }
 
 // paths are the files that an output consists of.
-func (t target) paths() []string {
-	if t.checksum && !t.format.Folder {
-		return []string{t.path, t.path + ".sha256"}
+func paths(t *job.Output) []string {
+	if t.Checksum && !t.Format.Folder {
+		return []string{t.Path, t.Path + ".sha256"}
 	}
-	return []string{t.path}
+	return []string{t.Path}
 }
 
-func checkTarget(t target, path string, in inputs, files map[fileID]string, keep bool, bad *usage) {
+func checkTarget(t *job.Output, path string, in inputs, files map[fileID]string, keep bool, bad *usage) {
 	fi, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
@@ -95,7 +96,7 @@ func checkTarget(t target, path string, in inputs, files map[fileID]string, keep
 	}
 	id, _ := in.identify(path)
 	switch {
-	case fi.IsDir() && !t.format.Folder:
+	case fi.IsDir() && !t.Format.Folder:
 		bad.add("output %s is a directory; name the file to write", path)
 	case !fi.Mode().IsRegular() && !fi.IsDir():
 		bad.add("output %s is not a regular file; write to a file, then copy it there", path)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/step"
 )
@@ -45,7 +46,7 @@ func TestNoOutputTakesThePlaceOfAnInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			var bad usage
-			checkTargets([]target{{format: output.Format{Name: "raw"}, path: to}}, in, false, &bad)
+			checkTargets([]*job.Output{{Format: output.Format{Name: "raw"}, Path: to}}, in, false, &bad)
 			if len(bad) != 1 || !strings.Contains(bad[0], "never modified") {
 				t.Errorf("%s by its %s: %q", name, kind, bad)
 			}
@@ -57,11 +58,11 @@ func TestNoOutputTakesThePlaceOfAnInput(t *testing.T) {
 		}
 	}
 	var bad usage
-	checkTargets([]target{{path: touch("older.raw")}}, in, false, &bad)
+	checkTargets([]*job.Output{{Path: touch("older.raw")}}, in, false, &bad)
 	if len(bad) != 0 {
 		t.Errorf("an older output: %q", bad)
 	}
-	checkTargets([]target{{path: dir + "/older.raw"}, {path: dir + "/new.raw"}}, in, true, &bad)
+	checkTargets([]*job.Output{{Path: dir + "/older.raw"}, {Path: dir + "/new.raw"}}, in, true, &bad)
 	if len(bad) != 1 || !strings.Contains(bad[0], "--no-clobber keeps it") {
 		t.Errorf("--no-clobber: %q", bad)
 	}
@@ -76,11 +77,11 @@ func TestOutputsAreTwoFiles(t *testing.T) {
 	if err := os.Link(dir+"/a", dir+"/b"); err != nil {
 		t.Fatal(err)
 	}
-	for name, list := range map[string][]target{
-		"hard links":               {{path: dir + "/a"}, {path: dir + "/b"}},
-		"one path":                 {{path: dir + "/c"}, {path: dir + "/c"}},
-		"a checksum file's path":   {{path: dir + "/c", checksum: true}, {path: dir + "/c.sha256"}},
-		"one path, otherwise told": {{path: dir + "/c"}, {path: dir + "/./x/../c"}},
+	for name, list := range map[string][]*job.Output{
+		"hard links":               {{Path: dir + "/a"}, {Path: dir + "/b"}},
+		"one path":                 {{Path: dir + "/c"}, {Path: dir + "/c"}},
+		"a checksum file's path":   {{Path: dir + "/c", Checksum: true}, {Path: dir + "/c.sha256"}},
+		"one path, otherwise told": {{Path: dir + "/c"}, {Path: dir + "/./x/../c"}},
 	} {
 		var bad usage
 		checkTargets(list, inputs{}, false, &bad)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/sandbox"
@@ -11,10 +12,10 @@ import (
 // live writes the live media that are prepared.
 func (w *worker) live(ctx context.Context) error {
 	for _, o := range w.Outputs {
-		if !o.live() {
+		if !o.Format.Live {
 			continue
 		}
-		if err := w.phase(ctx, "output."+o.Format, "write "+o.Format, func(ctx context.Context) error { return w.medium(ctx, o) }); err != nil {
+		if err := w.phase(ctx, o.Step(), "write "+o.Format.Name, func(ctx context.Context) error { return w.medium(ctx, o) }); err != nil {
 			return err
 		}
 	}
@@ -22,14 +23,11 @@ func (w *worker) live(ctx context.Context) error {
 }
 
 // medium writes one live medium and checks it.
-func (w *worker) medium(ctx context.Context, o jobOutput) error {
-	format, err := output.Parse(o.Format)
-	if err != nil {
-		return err
-	}
-	file := sandbox.Path(sandbox.File(o.File))
+func (w *worker) medium(ctx context.Context, o *job.Output) error {
+	format := o.Format
+	file := sandbox.Path(w.File(o.Resource))
 	return output.WriteLive(ctx, format, file, func(ctx context.Context) error {
-		if err := w.maker.Write(ctx, o.Format, file, !format.Folder); err != nil || format.Network {
+		if err := w.maker.Write(ctx, format.Name, file, !format.Folder); err != nil || format.Network {
 			return err
 		}
 		return liveos.Check(ctx, file)
@@ -40,8 +38,8 @@ func (w *worker) medium(ctx context.Context, o jobOutput) error {
 func (w *worker) liveMaker() *liveos.Maker {
 	mk := &liveos.Maker{Now: w.Now}
 	for _, o := range w.Outputs {
-		if o.Format == "iso" && !w.DryRun {
-			mk.Place = sandbox.Path(sandbox.File(o.File))
+		if o.Format.Name == "iso" && !w.DryRun {
+			mk.Place = sandbox.Path(w.File(o.Resource))
 			break
 		}
 	}

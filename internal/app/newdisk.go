@@ -27,7 +27,7 @@ func (w *worker) newDisk(ctx context.Context, m *machine.Machine, l *disk.Layout
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	d, err := image.Create(ctx, sandbox.File(fileDisk), l, dir)
+	d, err := image.Create(ctx, w.Working(), l, dir)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (w *worker) newDisk(ctx context.Context, m *machine.Machine, l *disk.Layout
 	if err := d.Cover(slices.DeleteFunc(slices.Clone(old.Covered), l.Mounted)); err != nil {
 		return err
 	}
-	if err := w.enter(m, d, sandbox.File(fileDisk)); err != nil {
+	if err := w.enter(m, d, w.Working()); err != nil {
 		return errors.Join(err, later.Undo())
 	}
 	w.undo = append(w.undo, later...)
@@ -61,7 +61,7 @@ func (w *worker) copyTree(ctx context.Context, old, d *image.Disk) error {
 	if err != nil {
 		return err
 	}
-	report := progress("storage.disk", w.event)
+	report := progress("storage.disk", w.send.Event)
 	o.Progress = func(done int64) { report(done, total) }
 	o.Parted = func(rel string) {
 		slog.Warn("a hard link cannot lead from one filesystem to another: the file is copied", "file", "/"+rel)

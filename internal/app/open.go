@@ -12,6 +12,7 @@ import (
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/step"
@@ -23,7 +24,7 @@ func (w *worker) open(ctx context.Context, file *os.File, open opener) (*machine
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, err
 	}
-	d, err := open(ctx, file, root, w.Root)
+	d, err := open(ctx, file, root, w.Image.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ type opener func(context.Context, *os.File, string, ...image.Choice) (*image.Dis
 
 // opener is how the disk that the result lies on is opened.
 func (w *worker) opener() opener {
-	if w.cfg != nil && w.cfg.Storage.ReinitializeVerity == step.ReinitializeAll {
+	if w.Config != nil && w.Config.Storage.ReinitializeVerity == step.ReinitializeAll {
 		return image.OpenToReseal
 	}
 	return image.Open
@@ -132,7 +133,7 @@ const scratchSize = 64 << 30
 // openScratch makes a filesystem for large temporary files in the unnamed file that the supervisor
 // opened in the build folder, so that they go with the worker.
 func (w *worker) openScratch(ctx context.Context) (string, error) {
-	file := sandbox.File(fileScratch)
+	file := w.Of(job.Scratch)
 	if err := file.Truncate(scratchSize); err != nil {
 		return "", err
 	}

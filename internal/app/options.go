@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/step"
@@ -18,41 +19,6 @@ import (
 
 // RootChoice names the root of an image in which more than one filesystem could be it.
 type RootChoice = image.Choice
-
-// target is one output file that the user asked for.
-type target struct {
-	format   output.Format
-	path     string // absolute
-	checksum bool
-	level    int // of compression; 0 means the format's own
-
-	split     output.Split // not empty: the file is for this partition alone, if the disk will have it
-	partition int
-	shrunk    bool // of the disk with its filesystems shrunk
-	keep      bool // an older file of that name is never replaced
-}
-
-// String names the kind of output.
-func (t target) String() string {
-	if t.split != "" {
-		return fmt.Sprintf("%s, partition %d", t.split, t.partition)
-	}
-	return t.format.Name
-}
-
-// create makes the output, without a name as yet.
-func (t target) create() (*output.Pending, error) {
-	if t.format.Folder {
-		return output.CreateFolder(t.path)
-	}
-	return output.Create(t.path, t.keep)
-}
-
-// Shown is a failure whose text the user has seen already.
-type Shown struct{ Failure }
-
-// Unwrap returns the failure itself.
-func (s *Shown) Unwrap() error { return &s.Failure }
 
 // baseImage is the base image's absolute path.
 func (o CustomizeOptions) baseImage(c *step.Config, bad *usage) string {
@@ -90,7 +56,7 @@ func regularFile(what, path string) error {
 }
 
 // targets lists the outputs: the one of the flags or the config, then those of --output.
-func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []target {
+func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []*job.Output {
 	path, format := o.OutputFile, o.OutputFormat
 	if path == "" {
 		path = c.Output.Image.Path.Resolved
@@ -108,8 +74,8 @@ func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []tar
 	if len(list) == 0 && len(*bad) == 0 && !o.DryRun {
 		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH, or output.image in the config")
 	}
-	for i := range list {
-		list[i].checksum, list[i].keep = o.Checksum, o.NoClobber
+	for _, t := range list {
+		t.Checksum, t.Keep = o.Checksum, o.NoClobber
 	}
 	checkTargets(list, o.inputs(c, base), o.NoClobber, bad)
 	return list
@@ -117,7 +83,7 @@ func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []tar
 
 // splitTargets lists a file for every partition that the disk can have: how many it will have, only
 // the run knows.
-func (o CustomizeOptions) splitTargets(path, format string, bad *usage) (list []target) {
+func (o CustomizeOptions) splitTargets(path, format string, bad *usage) (list []*job.Output) {
 	if o.ShrinkFilesystems && o.SplitFormat == "" {
 		bad.add("--shrink-filesystems is for split partitions: give --output-split-partitions-format too")
 	}
@@ -136,18 +102,18 @@ func (o CustomizeOptions) splitTargets(path, format string, bad *usage) (list []
 		return nil
 	}
 	for n := range output.MaxSplit {
-		list = append(list, target{split: split, path: abs(split.Path(path, n+1)), partition: n + 1, shrunk: o.ShrinkFilesystems})
+		list = append(list, &job.Output{Split: split, Path: abs(split.Path(path, n+1)), Partition: n + 1, Shrunk: o.ShrinkFilesystems})
 	}
 	return list
 }
 
 // setLevel sets the level of compression of those outputs that have one. The flag wins over the config.
-func setLevel(list []target, flag, config int, bad *usage) {
+func setLevel(list []*job.Output, flag, config int, bad *usage) {
 	level := cmp.Or(flag, config)
 	used := false
-	for i, t := range list {
-		if t.format.InParts() {
-			list[i].level, used = level, true
+	for _, t := range list {
+		if t.Format.InParts() {
+			t.Level, used = level, true
 		}
 	}
 	bad.check(checkLevel(flag, used))
@@ -167,7 +133,7 @@ func checkLevel(flag int, used bool) error {
 const maxLevel = 22
 
 // parseTargets turns the flags that name outputs into targets.
-func parseTargets(path, format string, more []string, bad *usage) (list []target) {
+func parseTargets(path, format string, more []string, bad *usage) (list []*job.Output) {
 	switch {
 	case path != "" && format != "":
 		list = appendTarget(list, format, path, bad)
@@ -190,7 +156,7 @@ func parseTargets(path, format string, more []string, bad *usage) (list []target
 	return list
 }
 
-func appendTarget(list []target, format, path string, bad *usage) []target {
+func appendTarget(list []*job.Output, format, path string, bad *usage) []*job.Output {
 	f, err := output.Parse(format)
 	if err != nil {
 		bad.check(err)
@@ -199,7 +165,7 @@ func appendTarget(list []target, format, path string, bad *usage) []target {
 	if other, contradicts := f.Contradicts(path); contradicts {
 		slog.Warn("the name of an output looks like another format than the one it gets", "file", path, "format", f, "looks like", other)
 	}
-	return append(list, target{format: f, path: abs(path), shrunk: f.InParts()})
+	return append(list, &job.Output{Format: f, Path: abs(path), Shrunk: f.InParts()})
 }
 
 // unaliased is a path without symbolic links in its folder, as far as that is there.
@@ -211,29 +177,16 @@ func unaliased(path string) string {
 	return filepath.Join(dir, filepath.Base(path))
 }
 
-// checkSources checks the paths of --rpm-source and --deb-source.
-func checkSources(rpm, deb []string) error {
-	var errs []error
-	for _, p := range rpm {
-		s, err := pkgmgr.CheckSource(p)
-		if err == nil && s.Kind == pkgmgr.AptFile {
-			err = fmt.Errorf("--rpm-source %s: want a folder of RPM packages or a .repo file", p)
-		}
-		errs = append(errs, err)
-	}
-	for _, p := range deb {
-		s, err := pkgmgr.CheckSource(p)
-		if err == nil && s.Kind == pkgmgr.RepoFile {
-			err = fmt.Errorf("--deb-source %s: want a folder of .deb packages or a .list or .sources file", p)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-func absolute(paths []string) (list []string) {
+// sources are the package sources of a flag, which takes folders and files of all kinds but one.
+func sources(flag string, paths []string, but pkgmgr.SourceKind, want string, bad *usage) (list []pkgmgr.Source) {
 	for _, p := range paths {
-		list = append(list, abs(p))
+		s, err := pkgmgr.CheckSource(p)
+		if err == nil && s.Kind == but {
+			err = fmt.Errorf("%s %s: want %s", flag, p, want)
+		}
+		bad.check(err)
+		s.Path = abs(p)
+		list = append(list, s)
 	}
 	return list
 }

@@ -11,6 +11,7 @@ import (
 
 	"imagecustomizer/internal/cow"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/sandbox"
 )
@@ -21,7 +22,7 @@ func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os
 	overlay, err := w.overlay()
 	if err != nil {
 		slog.Debug("the base image is copied", "because", err)
-		return w.load(ctx, sandbox.File(fileDisk), read, open)
+		return w.load(ctx, w.Working(), read, open)
 	}
 	w.where = overlay.Where
 	err = w.phase(ctx, "open", "open the image", func(ctx context.Context) error {
@@ -33,23 +34,23 @@ func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os
 
 // onBase tells whether a run can work on the base image where it is. That pays where the outputs are made from
 // the disk's data alone, read once, and a copy would take time and space.
-func onBase(format image.Format, targets []target) bool {
-	whole := func(t target) bool { return t.split == "" && !t.format.InParts() }
+func onBase(format image.Format, targets []*job.Output) bool {
+	whole := func(t *job.Output) bool { return t.Split == "" && !t.Format.InParts() }
 	_, err := os.Stat("/dev/fuse")
 	return err == nil && format.Name == "raw" && len(targets) > 0 && !slices.ContainsFunc(targets, whole)
 }
 
 // overlay shows the base image as the working disk.
 func (w *worker) overlay() (*cow.Disk, error) {
-	if !w.OnBase {
+	if !w.Has(job.Changes) {
 		return nil, errors.New("the run needs a disk of its own, or there is no /dev/fuse")
 	}
-	base, err := os.Open(w.Image) // stays open as long as the worker
+	base, err := os.Open(w.Image.Path) // stays open as long as the worker
 	if err != nil {
 		return nil, err
 	}
-	if unix.IoctlFileClone(int(sandbox.File(fileDisk).Fd()), int(base.Fd())) == nil {
+	if unix.IoctlFileClone(int(w.Working().Fd()), int(base.Fd())) == nil {
 		return nil, errors.Join(errors.New("a copy costs nothing"), base.Close())
 	}
-	return cow.Open(base, sandbox.File(fileDisk), sandbox.Work)
+	return cow.Open(base, w.Working(), sandbox.Work)
 }

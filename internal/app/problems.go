@@ -1,16 +1,16 @@
 package app
 
 import (
-	"errors"
 	"strings"
 
 	"imagecustomizer/internal/compose"
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/plan"
 )
 
-// refusal is the failure that shows why a config cannot be carried out on this image: all reasons at
-// once, each at its place in the config where it has one.
-func refusal(c *compose.Result, code int, problems []plan.Problem) *Failure {
+// refuse says in a failure why a config cannot be carried out on this image: all reasons at once, each at its
+// place in the config where it has one.
+func refuse(f *failure.Failure, c *compose.Result, problems []plan.Problem) {
 	c.Report.Forget()
 	var plain []string
 	for _, p := range problems {
@@ -34,5 +34,9 @@ func refusal(c *compose.Result, code int, problems []plan.Problem) *Failure {
 	if len(plain) > 0 {
 		text += "\n" + strings.Join(plain, "\n")
 	}
-	return &Failure{Code: code, Err: errors.New(text)}
+	for _, cause := range failure.Causes(f.Err) {
+		if cause.Kind == failure.Refused {
+			cause.Text = text
+		}
+	}
 }

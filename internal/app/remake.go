@@ -7,6 +7,8 @@ import (
 	"os"
 	"reflect"
 
+	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
@@ -16,9 +18,9 @@ import (
 
 // onlyAdds tells whether a medium can be made from another as it is, with kernel arguments and files
 // added: nothing of the system changes, and no other format is written.
-func onlyAdds(c *step.Config, outputs []target) bool {
+func onlyAdds(c *step.Config, outputs []*job.Output) bool {
 	for _, t := range outputs {
-		if t.format.Name != "iso" {
+		if t.Format.Name != "iso" {
 			return false
 		}
 	}
@@ -37,44 +39,41 @@ func (w *worker) unpack(ctx context.Context, file *os.File) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	saved, err := liveos.Unpack(ctx, w.Image, file, dir, w.Seed.UUID)
+	saved, err := liveos.Unpack(ctx, w.Image.Path, file, dir, w.Seed.UUID)
 	w.mediumArgs, w.mediumFiles = saved.KernelArgs, saved.Files
-	w.cfg.ISO.Keep(saved)
+	w.Config.ISO.Keep(saved)
 	return err
 }
 
 // verifyMedium looks whether an ISO image is whole.
 func verifyMedium(ctx context.Context, file string, stdout io.Writer) error {
 	if err := liveos.Check(ctx, file); err != nil {
-		return &Failure{Code: ExitFailed, Err: err}
+		return &failure.Failure{Code: failure.Failed, Err: err}
 	}
 	_, err := fmt.Fprintf(stdout, "%s: nothing wrong was found\n", file)
 	return err
 }
 
 // remake writes ISO images from one.
-func (w *worker) remake(ctx context.Context) ([]planLine, error) {
-	spec := step.Media(w.cfg, &machine.Facts{}, step.Inputs{Outputs: []string{"iso"}})[0]
-	what := "write " + w.Image + " anew, with what the section iso adds"
+func (w *worker) remake(ctx context.Context) error {
+	spec := step.Media(w.Config, &machine.Facts{}, step.Inputs{Outputs: []string{"iso"}})[0]
+	what := "write " + w.Image.Path + " anew, with what the section iso adds"
 	if w.DryRun {
-		return []planLine{{"output.iso", what}}, nil
-	}
-	format, err := output.Parse("iso")
-	if err != nil {
-		return nil, err
+		w.result.Plan = []job.Line{{Name: "output.iso", Text: what}}
+		return nil
 	}
 	for _, o := range w.Outputs {
-		file := sandbox.Path(sandbox.File(o.File))
+		file := sandbox.Path(w.File(o.Resource))
 		if err := w.phase(ctx, "output.iso", what, func(ctx context.Context) error {
-			return output.WriteLive(ctx, format, file, func(ctx context.Context) error {
-				if err := liveos.Remake(ctx, w.Image, file, spec, sandbox.Work+"/tmp", w.Now); err != nil {
+			return output.WriteLive(ctx, o.Format, file, func(ctx context.Context) error {
+				if err := liveos.Remake(ctx, w.Image.Path, file, spec, sandbox.Work+"/tmp", w.Now); err != nil {
 					return err
 				}
 				return liveos.Check(ctx, file)
 			})
 		}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return nil, nil
+	return nil
 }

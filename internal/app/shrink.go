@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/verify"
 )
@@ -15,17 +16,17 @@ import (
 // shrinksEarly tells whether the disk may be shrunk before it is sealed: the config asks for it, or no
 // output is of the disk as it is.
 func (w *worker) shrinksEarly() bool {
-	return w.shrinksDisk() || !slices.ContainsFunc(w.Outputs, func(o jobOutput) bool { return !o.Shrunk })
+	return w.shrinksDisk() || !slices.ContainsFunc(w.Outputs, func(o *job.Output) bool { return !o.Shrunk })
 }
 
 // shrinksDisk tells whether the disk as a whole is to be as small as its content.
-func (w *worker) shrinksDisk() bool { return w.cfg != nil && w.cfg.Storage.Shrink != nil }
+func (w *worker) shrinksDisk() bool { return w.Config != nil && w.Config.Storage.Shrink != nil }
 
 // shrink shrinks the filesystems of the unmounted disk.
 func (w *worker) shrink(ctx context.Context) error {
 	headroom := int64(0)
 	if w.shrinksDisk() {
-		headroom = int64(w.cfg.Storage.Shrink.Headroom)
+		headroom = int64(w.Config.Storage.Shrink.Headroom)
 	}
 	return w.disk.Shrink(ctx, w.file, headroom, w.unshrinkable())
 }

@@ -8,11 +8,12 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/pkgmgr"
 )
 
 // share is what one part of a run needs of a filesystem of the host.
@@ -34,52 +35,56 @@ const (
 	packageCache   = 16 << 20 // downloads kept for other runs
 )
 
-func (f *files) sharesOf(data int64, o CustomizeOptions, j *job, targets []target) shares {
+// sharesOf is what a run needs where the disk of the base image has that much data.
+func sharesOf(data int64, buildDir string, j *job.Job) shares {
 	more := int64(changes)
-	if j.Installs {
+	if j.Installs() {
 		more += packageChanges
 	}
 	grown := data + more
-	if !j.NewDisk { // whose size is not known here
-		grown = min(grown, j.Format.Size)
+	if !j.NewDisk() { // whose size is not known here
+		grown = min(grown, j.Image.Format.Size)
 	}
-	disk := share{"the working disk", o.BuildDir, grown}
-	if j.OnBase {
+	disk := share{"the working disk", buildDir, grown}
+	if j.Has(job.Changes) {
 		disk.bytes = min(more, grown)
 	}
 	list := shares{}
-	if j.NewDisk && j.Format.Name != "raw" { // which is opened where it is
-		list = append(list, share{"the base image's disk", o.BuildDir, data})
+	if j.NewDisk() && j.Image.Format.Name != "raw" { // which is opened where it is
+		list = append(list, share{"the base image's disk", buildDir, data})
 	}
-	if j.Installs {
-		list = append(list, share{"packages while they are installed", o.BuildDir, packageWork})
+	if j.Installs() {
+		list = append(list, share{"packages while they are installed", buildDir, packageWork})
 	}
-	if j.downloads() {
-		list = append(list, share{"the package cache", f.cache, packageCache})
+	if downloads(j) {
+		list = append(list, share{"the package cache", j.Path(job.Cache), packageCache})
 	}
-	var others []target
-	for i, p := range f.pending {
-		if p.File() == f.disk {
-			disk.dir = filepath.Dir(targets[i].path)
-			continue
+	var others []*job.Output
+	for _, o := range j.Outputs {
+		switch {
+		case j.DryRun:
+		case o.InPlace():
+			disk.dir = filepath.Dir(o.Path)
+		default:
+			others = append(others, o)
 		}
-		others = append(others, targets[i])
 	}
-	return append(append(append(shares{disk}, list...), liveShares(targets, o.BuildDir, grown)...), outputShares(others, grown)...)
+	return slices.Concat(shares{disk}, list, liveShares(j.Outputs, buildDir, grown), outputShares(others, grown))
 }
 
 // downloads tells whether packages may come from servers; those of folders are never kept.
-func (j *job) downloads() bool {
-	return j.Installs && (!j.NoBaseRepo || slices.ContainsFunc(slices.Concat(j.RPMSources, j.DebSources), hostfs.IsFile))
+func downloads(j *job.Job) bool {
+	isFile := func(s pkgmgr.Source) bool { return hostfs.IsFile(s.Path) }
+	return j.Installs() && (!j.NoBaseRepos || slices.ContainsFunc(slices.Concat(j.RPMSources, j.DebSources), isFile))
 }
 
 // liveShares is what live media need besides themselves. The system is packed in its place on an ISO image;
 // what is booted over the network gets a copy.
-func liveShares(targets []target, dir string, data int64) shares {
+func liveShares(targets []*job.Output, dir string, data int64) shares {
 	formats := map[bool]int{}
 	for _, t := range targets {
-		if t.format.Live {
-			formats[t.format.Network]++
+		if t.Format.Live {
+			formats[t.Format.Network]++
 		}
 	}
 	if formats[true] == 0 || formats[false] > 0 {
@@ -92,16 +97,16 @@ func liveShares(targets []target, dir string, data int64) shares {
 const packedLess = 4
 
 // outputShares is what outputs of that much data need. Those of partitions share it.
-func outputShares(targets []target, data int64) (list shares) {
+func outputShares(targets []*job.Output, data int64) (list shares) {
 	for _, t := range targets {
-		need := share{"the " + t.format.Name + " output", filepath.Dir(t.path), data}
-		if t.split != "" {
+		need := share{"the " + t.Format.Name + " output", filepath.Dir(t.Path), data}
+		if t.Split != "" {
 			need.what = "the partitions' files"
 		}
 		switch {
-		case t.partition > 1: // counted with the first
+		case t.Partition > 1: // counted with the first
 			continue
-		case t.split == output.SplitZstd || t.split == "" && t.format.Compressed():
+		case t.Split == output.SplitZstd || t.Split == "" && t.Format.Compressed():
 			need.bytes /= packedLess
 		}
 		list = append(list, need)
@@ -185,7 +190,7 @@ func checkSpace(ctx context.Context, file string, format image.Format, shares fu
 	if texts, err = need.short(); err != nil || len(texts) == 0 {
 		return need, err
 	}
-	return need, &Failure{Code: ExitHost, Hint: spaceHint, Err: fmt.Errorf("not enough disk space: %s", strings.Join(texts, "; "))}
+	return need, &failure.Failure{Code: failure.Host, Hint: spaceHint, Err: fmt.Errorf("not enough disk space: %s", strings.Join(texts, "; "))}
 }
 
 // nearlyNothing is so little free space that it has run out: a write that did not fit may have been
@@ -207,19 +212,15 @@ func (s shares) explain(err error) error {
 		}
 		others = append(others, d.String())
 	}
-	// Our own words for system calls; programs of the image speak of its filesystems, with a capital letter.
-	switch text := err.Error(); {
+	switch {
 	case len(full) > 0:
-	case strings.Contains(text, unix.ENOSPC.Error()):
+	case failure.Has(err, failure.NoSpace):
 		full = append(full, "a filesystem was full for a while; by now "+strings.Join(others, "; "))
-	case strings.Contains(text, unix.EIO.Error()):
+	case failure.Has(err, failure.IO):
 		full = append(full, "a disk is at fault, or a filesystem was full for a while; by now "+strings.Join(others, "; "))
 	}
 	if len(full) == 0 {
 		return err
 	}
-	failure := *AsFailure(err)
-	failure.Hint = spaceHint
-	failure.Err = fmt.Errorf("%s: %w", strings.Join(full, "; "), failure.Err)
-	return &failure
+	return &failure.Failure{Hint: spaceHint, Err: fmt.Errorf("%s: %w", strings.Join(full, "; "), err)}
 }

@@ -13,7 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/step"
 )
 
 func TestOutputShares(t *testing.T) {
@@ -26,13 +29,13 @@ func TestOutputShares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	targets := []target{
-		{path: "/a/x.raw", format: raw},
-		{path: "/b/x.cosi", format: cosi},
-		{path: "/c/x_1.raw", split: output.SplitRaw, partition: 1},
-		{path: "/c/x_2.raw", split: output.SplitRaw, partition: 2},
-		{path: "/d/x_1.raw.zst", split: output.SplitZstd, partition: 1},
-		{path: "/d/x_2.raw.zst", split: output.SplitZstd, partition: 2},
+	targets := []*job.Output{
+		{Path: "/a/x.raw", Format: raw},
+		{Path: "/b/x.cosi", Format: cosi},
+		{Path: "/c/x_1.raw", Split: output.SplitRaw, Partition: 1},
+		{Path: "/c/x_2.raw", Split: output.SplitRaw, Partition: 2},
+		{Path: "/d/x_1.raw.zst", Split: output.SplitZstd, Partition: 1},
+		{Path: "/d/x_2.raw.zst", Split: output.SplitZstd, Partition: 2},
 	}
 	need := map[string]int64{}
 	for _, s := range outputShares(targets, 4000) {
@@ -49,18 +52,20 @@ func TestOutputShares(t *testing.T) {
 func TestShareOfTheWorkingDisk(t *testing.T) {
 	t.Parallel()
 	const data = 4 << 30
+	installs := &step.Config{OS: step.OS{Packages: step.Packages{UpdateExisting: true}}}
+	onBase := []job.Resource{{Role: job.Changes}}
 	for _, c := range []struct {
-		job  job
+		job  job.Job
 		want int64
 	}{
-		{job{}, data + changes},
-		{job{Installs: true}, data + changes + packageChanges},
-		{job{OnBase: true}, changes},
-		{job{OnBase: true, Installs: true}, changes + packageChanges},
-		{job{OnBase: true, Format: image.Format{Size: changes / 2}}, changes / 2},
+		{job.Job{}, data + changes},
+		{job.Job{Config: installs}, data + changes + packageChanges},
+		{job.Job{Resources: onBase}, changes},
+		{job.Job{Resources: onBase, Config: installs}, changes + packageChanges},
+		{job.Job{Resources: onBase, Image: job.Image{Format: image.Format{Size: changes / 2}}}, changes / 2},
 	} {
-		c.job.Format.Size = cmp.Or(c.job.Format.Size, 2*data)
-		if disk := (&files{}).sharesOf(data, CustomizeOptions{}, &c.job, nil)[0]; disk.bytes != c.want {
+		c.job.Image.Format.Size = cmp.Or(c.job.Image.Format.Size, 2*data)
+		if disk := sharesOf(data, "", &c.job)[0]; disk.bytes != c.want {
 			t.Errorf("%+v: %d bytes, want %d", c.job, disk.bytes, c.want)
 		}
 	}
@@ -74,16 +79,18 @@ func TestCacheSpaceIsAskedForWhatIsCached(t *testing.T) {
 	if err := os.WriteFile(list, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	installs := &step.Config{OS: step.OS{Packages: step.Packages{UpdateExisting: true}}}
+	folder, file := []pkgmgr.Source{{Path: dir}}, []pkgmgr.Source{{Path: dir}, {Path: list}}
 	for _, c := range []struct {
-		job  job
+		job  job.Job
 		want bool
 	}{
-		{job{}, false},
-		{job{Installs: true}, true},
-		{job{Installs: true, NoBaseRepo: true, DebSources: []string{dir}, RPMSources: []string{dir}}, false},
-		{job{Installs: true, NoBaseRepo: true, DebSources: []string{dir, list}}, true},
+		{job.Job{}, false},
+		{job.Job{Config: installs}, true},
+		{job.Job{Config: installs, NoBaseRepos: true, DebSources: folder, RPMSources: folder}, false},
+		{job.Job{Config: installs, NoBaseRepos: true, DebSources: file}, true},
 	} {
-		asked := slices.ContainsFunc((&files{}).sharesOf(1, CustomizeOptions{}, &c.job, nil), func(s share) bool { return s.what == "the package cache" })
+		asked := slices.ContainsFunc(sharesOf(1, "", &c.job), func(s share) bool { return s.what == "the package cache" })
 		if asked != c.want {
 			t.Errorf("%+v: %v", c.job, asked)
 		}
@@ -94,13 +101,13 @@ func TestCacheSpaceIsAskedForWhatIsCached(t *testing.T) {
 func TestLiveShares(t *testing.T) {
 	t.Parallel()
 	for names, want := range map[string]int64{"raw": 0, "iso": 0, "pxe-tar": 1000, "pxe-dir pxe-tar": 1000, "pxe-dir iso": 0} {
-		var targets []target
+		var targets []*job.Output
 		for _, n := range strings.Fields(names) {
 			f, err := output.Parse(n)
 			if err != nil {
 				t.Fatal(err)
 			}
-			targets = append(targets, target{format: f})
+			targets = append(targets, &job.Output{Format: f})
 		}
 		got := int64(0)
 		for _, s := range liveShares(targets, "/x", 4000) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"imagecustomizer/internal/compose"
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/ui"
 )
 
@@ -21,7 +22,7 @@ type ValidateOptions struct {
 func Validate(o ValidateOptions, screen *ui.UI, stdout io.Writer) error {
 	oci := slices.Contains(o.Resources, "oci") || slices.Contains(o.Resources, "all")
 	if oci && o.BuildDir == "" {
-		return &Failure{Code: ExitUsage, Err: fmt.Errorf("--validate-resources oci and all need --build-dir")}
+		return &failure.Failure{Code: failure.Usage, Err: fmt.Errorf("--validate-resources oci and all need --build-dir")}
 	}
 	files := slices.Contains(o.Resources, "files") || slices.Contains(o.Resources, "all")
 	if _, err := loadConfig(o.ConfigFile, &compose.Files{}, files, screen); err != nil {

@@ -11,8 +11,9 @@ import (
 	"slices"
 	"strings"
 
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/image"
-	"imagecustomizer/internal/sandbox"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/step"
 	"imagecustomizer/internal/tempfile"
 	"imagecustomizer/internal/ui"
@@ -49,9 +50,11 @@ func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Write
 		return err
 	}
 	defer disk.Close()
-	j := &job{Image: abs(o.ImageFile), Format: format, Root: o.Root, Verify: true, Version: Version, Now: buildTime()}
-	res, err := runWorker(ctx, j, sandbox.Spec{Files: []*os.File{disk}}, screen.Handle)
-	if err != nil && o.Format == "json" && AsFailure(err).Code == ExitFailed {
+	j := &job.Job{Kind: job.Verify, Image: job.Image{Path: abs(o.ImageFile), Format: format, Root: o.Root}, Version: Version, Now: buildTime()}
+	j.Show(job.Read, j.Image.Path)
+	j.Hand(job.Disk, disk, "raw")
+	res, err := runWorker(ctx, j, screen.Handle)
+	if err != nil && o.Format == "json" && failure.Of(err).Code == failure.Failed {
 		err = errors.Join(err, printFindings(o.Format, []verify.Finding{{Check: "open", Text: err.Error()}}, stdout))
 	}
 	if err != nil {
@@ -67,7 +70,7 @@ func report(o VerifyOptions, findings []verify.Finding, stdout io.Writer) error 
 		return err
 	}
 	if len(errs) > 0 {
-		return &Shown{Failure{Code: ExitFailed, Err: fmt.Errorf("%d findings", len(errs))}}
+		return &failure.Failure{Shown: true, Code: failure.Failed, Err: fmt.Errorf("%d findings", len(errs))}
 	}
 	if o.Format == "json" {
 		return nil
@@ -101,7 +104,7 @@ func printFindings(format string, findings []verify.Finding, stdout io.Writer) e
 // verifyImage is the worker's part of the verify command.
 func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err error) {
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	if _, err := w.load(ctx, sandbox.File(fileDisk), w.copyDisk, image.Open); err != nil {
+	if _, err := w.load(ctx, w.Working(), w.copyDisk, image.Open); err != nil {
 		return nil, err
 	}
 	found = w.before
@@ -165,8 +168,8 @@ func (w *worker) fit(found []verify.Finding) error {
 			hints = append(hints, f.Hint)
 		}
 	}
-	return &Failure{
-		Code: ExitFailed, Hint: strings.Join(hints, "; "),
+	return &failure.Failure{
+		Code: failure.Failed, Hint: strings.Join(hints, "; "),
 		Err: errors.New("the image is not fit to be published:\n  " + strings.Join(lines, "\n  ")),
 	}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"imagecustomizer/internal/failure"
 	"log/slog"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +28,7 @@ func witnessOf(path string) (w witness, err error) {
 func (w witness) unchanged() error {
 	now, err := witnessOf(w.path)
 	if err != nil {
-		return &Failure{Code: ExitFailed, Err: fmt.Errorf("the base image went away while it was read: %w", err)}
+		return &failure.Failure{Code: failure.Failed, Err: fmt.Errorf("the base image went away while it was read: %w", err)}
 	}
 	a, b := w.st, now.st
 	switch {
@@ -44,8 +45,8 @@ func (w witness) unchanged() error {
 }
 
 func (w witness) failure(how string) error {
-	return &Failure{
-		Code: ExitFailed, Err: fmt.Errorf("the base image %s changed while it was read: %s", w.path, how),
+	return &failure.Failure{
+		Code: failure.Failed, Err: fmt.Errorf("the base image %s changed while it was read: %s", w.path, how),
 		Hint: "run again when nobody writes to it; no output was written",
 	}
 }

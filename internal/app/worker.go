@@ -2,87 +2,70 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
-	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/step"
 	"imagecustomizer/internal/verify"
 )
 
-// Worker is the privileged half of the program: it reads one job, does it, and sends the result. An
-// end of its input, before a job or later, means that nobody wants it any more.
+// Worker is the privileged half of the program: it reads one job, does it, and sends the result.
 func Worker(in, out *os.File) int {
-	dec := json.NewDecoder(in)
-	var j job
-	if err := dec.Decode(&j); err != nil {
-		return 0
-	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	go func() {
-		_, _ = io.Copy(io.Discard, in)
-		cancel(errCancelled)
-	}()
-	send := newSender(out)
+	job.Serve(in, out, work)
+	return 0
+}
+
+// work does a job.
+func work(ctx context.Context, j *job.Job, send *job.Sender, res *job.Result) (err error) {
 	slog.SetDefault(slog.New(send))
 	tmp := sandbox.Work + "/tmp" // the host's is read-only here
 	hostcmd.HostEnv = []string{"TMPDIR=" + tmp}
-	if j.Examine { // before a filter is installed that it would find
-		send.send(message{Result: &result{OK: true, Host: examine()}})
-		return 0
+	if j.Kind == job.Examine { // before a filter is installed that it would find
+		res.Host = examine()
+		return nil
 	}
 	if err := errors.Join(os.Setenv("TMPDIR", tmp), sandbox.IgnoreSyncs()); err != nil {
-		send.send(message{Result: resultOf(err)})
-		return 1
+		return err
 	}
-	w := &worker{job: &j, sender: send, began: time.Now()}
+	w := &worker{Job: j, send: send, result: res, began: time.Now()}
 	if j.Fixed {
 		if err := w.fix(); err != nil {
-			send.send(message{Result: resultOf(err)})
-			return 1
+			return err
 		}
 	}
-	var p []planLine
-	var found []verify.Finding
-	var err error
-	switch {
-	case j.Verify:
-		found, err = w.verifyImage(ctx)
-	case j.Convert:
+	switch j.Kind {
+	case job.Verify:
+		res.Findings, err = w.verifyImage(ctx)
+	case job.Convert:
 		err = w.convert(ctx)
+	case job.Remake:
+		err = w.remake(ctx)
 	default:
-		p, err = w.customize(ctx)
+		err = w.customize(ctx)
 	}
-	res := resultOf(err)
-	res.Plan, res.Findings, res.Unwritten = p, found, w.unwritten
-	send.send(message{Result: res})
-	return 0
+	return err
 }
 
 // worker is the state of one job.
 type worker struct {
-	*job
-	*sender
-	config *compose.Result
-	cfg    *step.Config
+	*job.Job
+	send   *job.Sender
+	result *job.Result
 	disk   *image.Disk
 	file   *os.File                              // that the disk lies in
 	where  func(at, end int64) (*os.File, int64) // the bytes of file really are; nil if in it
@@ -95,10 +78,9 @@ type worker struct {
 
 	began time.Time // when the run began, of whose files a run with Fixed sets the times
 
-	system    output.System // what a COSI says of the image
-	unwritten []int         // outputs there was nothing to write into
-	machine   *machine.Machine
-	maker     *liveos.Maker
+	system  output.System // what a COSI says of the image
+	machine *machine.Machine
+	maker   *liveos.Maker
 
 	mediumArgs  []string      // kernel arguments that the base image, an ISO image, had for itself
 	mediumFiles []liveos.File // and files
@@ -106,55 +88,54 @@ type worker struct {
 
 // customize does the job: it fills the working disk, opens it, plans, carries the plan out, closes
 // the disk, checks it and writes the outputs.
-func (w *worker) customize(ctx context.Context) (shown []planLine, err error) {
-	if err := w.parse(); err != nil {
-		return nil, err
-	}
-	if w.Remake {
-		return w.remake(ctx)
-	}
+func (w *worker) customize(ctx context.Context) (err error) {
 	read := w.copyDisk
-	if w.Format.Name == "iso" {
+	if w.Image.Format.Name == "iso" {
 		read = w.unpack
 	}
 	defer func() { err = errors.Join(err, w.undo.Undo()) }()
 	m, err := w.loadBase(ctx, read)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w.machine = m
 	p, err := w.plan(ctx, m)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if w.DryRun {
-		return planLines(p), nil
+		w.show(p)
+		return nil
 	}
 	if w.Fixed {
 		p = w.committed(p)
 	}
-	if err := engine.Run(ctx, p, m, w.event); err != nil {
-		if u, ok := errors.AsType[*plan.Unmet](err); ok {
-			return nil, refusal(w.config, ExitConfig, u.Problems)
-		}
-		return nil, err
+	if err := engine.Run(ctx, p, m, w.send.Event); err != nil {
+		return err
 	}
 	if err := w.inspect(ctx, m); err != nil {
-		return nil, err
+		return err
 	}
 	if err := w.seal(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return nil, w.write(ctx, w.file)
+	return w.write(ctx, w.file)
+}
+
+// show makes a plan part of the result.
+func (w *worker) show(p plan.Plan) {
+	for _, s := range p {
+		w.result.Plan = append(w.result.Plan, job.Line{Name: s.Name(), Text: s.String()})
+	}
 }
 
 // loadBase opens the base image, of which there is to be a copy in the working file. The working file of a
 // new disk is filled later: a raw base image is opened where it is then, for reading only, if possible.
 func (w *worker) loadBase(ctx context.Context, read func(context.Context, *os.File) error) (*machine.Machine, error) {
-	if !w.NewDisk {
+	if !w.NewDisk() {
 		return w.loadWorking(ctx, read, w.opener())
 	}
-	if w.Format.Name == "raw" {
+	if w.Image.Format.Name == "raw" {
 		m, err := w.lookAtBase(ctx)
 		if err == nil {
 			return m, nil
@@ -164,12 +145,12 @@ func (w *worker) loadBase(ctx context.Context, read func(context.Context, *os.Fi
 			return nil, err
 		}
 	}
-	return w.load(ctx, sandbox.File(w.Base), read, image.OpenOld)
+	return w.load(ctx, w.Of(job.Former), read, image.OpenOld)
 }
 
 // lookAtBase opens the file of the base image. That it cannot is no failure of the phase.
 func (w *worker) lookAtBase(ctx context.Context) (m *machine.Machine, err error) {
-	file, err := os.Open(w.Image) // stays open as long as the worker, which has it as its disk
+	file, err := os.Open(w.Image.Path) // stays open as long as the worker, which has it as its disk
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +168,7 @@ func (w *worker) load(ctx context.Context, file *os.File, read func(context.Cont
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	if err := w.phase(ctx, "input", "read "+w.Image, func(ctx context.Context) error { return read(ctx, file) }); err != nil {
+	if err := w.phase(ctx, "input", "read "+w.Image.Path, func(ctx context.Context) error { return read(ctx, file) }); err != nil {
 		return nil, err
 	}
 	err = w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
@@ -200,48 +181,32 @@ func (w *worker) load(ctx context.Context, file *os.File, read func(context.Cont
 // copyDisk fills a file with the disk of the base image. One that becomes an output is written while the
 // image is customized; any other need never be.
 func (w *worker) copyDisk(ctx context.Context, file *os.File) error {
-	err := image.Convert(ctx, w.Image, w.Format, file, progress("input", w.event))
-	if err == nil && slices.ContainsFunc(w.Outputs, func(o jobOutput) bool { return o.File == fileDisk }) {
+	err := image.Convert(ctx, w.Image.Path, w.Image.Format, file, progress("input", w.send.Event))
+	if err == nil && slices.ContainsFunc(w.Outputs, (*job.Output).InPlace) {
 		go image.WriteBehind(file, 0, 0)
 	}
 	return err
 }
 
 func (w *worker) phase(ctx context.Context, name, what string, f func(context.Context) error) error {
-	return engine.Phase(ctx, name, what, w.event, f)
-}
-
-// parse reads the config, which the supervisor found valid.
-func (w *worker) parse() error {
-	r, err := compose.Load(w.ConfigFile, &compose.Files{List: w.Config, Sealed: true}, compose.Options{CheckFiles: true})
-	if err != nil {
-		return err
-	}
-	w.config, w.cfg = r, r.Config
-	if err := r.Report.Err(); err != nil {
-		return &Failure{Code: ExitConfig, Err: err}
-	}
-	return nil
+	return engine.Phase(ctx, name, what, w.send.Event, f)
 }
 
 // plan makes the plan and looks for every reason why it would fail, before anything is changed.
 func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error) {
-	in := step.Inputs{ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed, NoBaseRepos: w.NoBaseRepo, ConfigDir: filepath.Dir(w.ConfigFile), Named: named(w.cfg)}
+	in := step.Inputs{
+		ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed,
+		RPMSources: w.RPMSources, DebSources: w.DebSources, NoBaseRepos: w.NoBaseRepos,
+		ConfigDir: w.ConfigDir, Named: named(w.Config),
+	}
 	for _, o := range w.Outputs {
-		in.Outputs = append(in.Outputs, o.Format)
+		in.Outputs = append(in.Outputs, o.Format.Name)
 	}
 	w.maker = w.liveMaker()
 	in.Live, in.MediumArgs, in.MediumFiles = w.maker, w.mediumArgs, w.mediumFiles
-	var err error
-	if in.RPMSources, err = sources(w.RPMSources); err != nil {
-		return nil, err
-	}
-	if in.DebSources, err = sources(w.DebSources); err != nil {
-		return nil, err
-	}
-	p, problems := step.Plan(w.cfg, m.Facts, in)
+	p, problems := step.Plan(w.Config, m.Facts, in)
 	problems = append(problems, p.Preflight(ctx, m)...)
-	if len(w.cfg.Storage.Disks) == 0 {
+	if !w.NewDisk() {
 		problems = append(problems, w.checkOutputs()...)
 	}
 	problems = append(problems, w.checkFormats(step.FinalSize(p, m.Facts))...)
@@ -252,16 +217,5 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	if len(problems) == 0 {
 		return p, nil
 	}
-	return nil, refusal(w.config, ExitConfig, problems)
-}
-
-func sources(paths []string) (found []pkgmgr.Source, err error) {
-	for _, p := range paths {
-		s, err := pkgmgr.CheckSource(p)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, s)
-	}
-	return found, nil
+	return nil, &plan.Unmet{Problems: problems}
 }

@@ -10,24 +10,13 @@ import (
 	"sync"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/step"
 )
-
-// inParts tells whether the output is a COSI of some kind.
-func (o jobOutput) inParts() bool {
-	f, err := output.Parse(o.Format)
-	return err == nil && f.InParts()
-}
-
-// live tells whether the output is a live medium, which is made from the mounted tree.
-func (o jobOutput) live() bool {
-	f, err := output.Parse(o.Format)
-	return err == nil && f.Live
-}
 
 // checkOutputs looks for outputs that the image's partition table does not allow.
 func (w *worker) checkOutputs() (problems []plan.Problem) {
@@ -40,7 +29,7 @@ func (w *worker) checkOutputs() (problems []plan.Problem) {
 	for _, o := range w.Outputs {
 		if o.Shrunk && w.disk.Table.Kind != "gpt" {
 			problems = append(problems, plan.Problem{
-				Step: "output." + cmp.Or(o.Format, string(o.Split)), Text: "partitions can be shrunk, and described in a COSI, on a disk with a GPT only, but the image has an MBR",
+				Step: "output." + cmp.Or(o.Format.Name, string(o.Split)), Text: "partitions can be shrunk, and described in a COSI, on a disk with a GPT only, but the image has an MBR",
 				Hint: "write another format, or give the image a new disk with storage.disks",
 			})
 			break // one of many partitions
@@ -55,15 +44,15 @@ func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
 		size = (size + 1<<20 - 1) >> 20 << 20 // at most, and whole MiB then
 	}
 	for _, o := range w.Outputs {
-		f, err := output.Parse(o.Format)
-		if err == nil && (f.Live || f.InParts()) && w.machine.Facts.Foreign {
-			problems = append(problems, plan.Problem{Step: "output." + o.Format, Text: "the format takes programs of the image: " + w.machine.Facts.WhyForeign()})
+		f := o.Format
+		if (f.Live || f.InParts()) && w.machine.Facts.Foreign {
+			problems = append(problems, plan.Problem{Step: o.Step(), Text: "the format takes programs of the image: " + w.machine.Facts.WhyForeign()})
 		}
-		if err != nil || f.Live || f.InParts() {
+		if o.Split != "" || f.Live || f.InParts() {
 			continue
 		}
 		if err := f.Accepts(size, w.disk.Table.SectorSize); err != nil {
-			problems = append(problems, plan.Problem{Step: "output." + o.Format, Text: err.Error()})
+			problems = append(problems, plan.Problem{Step: o.Step(), Text: err.Error()})
 		}
 	}
 	return problems
@@ -71,18 +60,21 @@ func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
 
 // inspect collects what a COSI says of the system, while it is mounted.
 func (w *worker) inspect(ctx context.Context, m *machine.Machine) error {
-	if !slices.ContainsFunc(w.Outputs, jobOutput.inParts) {
+	if !slices.ContainsFunc(w.Outputs, inParts) {
 		return nil
 	}
 	return w.phase(ctx, "describe", "list packages and boot entries for the output", func(ctx context.Context) (err error) {
 		id := w.Seed.UUID("image")
-		if w.Convert {
+		if w.Kind == job.Convert {
 			id = cmp.Or(step.ReleaseUUID(m.Root), id)
 		}
 		w.system, err = output.Inspect(ctx, m, w.disk.Mounts, id)
 		return err
 	})
 }
+
+// inParts tells whether the output is a COSI of some kind.
+func inParts(o *job.Output) bool { return o.Format.InParts() }
 
 // write writes the outputs side by side; those that shrink the filesystems of the disk come after
 // those of the disk as it is.
@@ -94,7 +86,7 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 	if err := w.writeAll(ctx, parts, false); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(w.Outputs, func(o jobOutput) bool { return o.Shrunk }) && !w.shrinksEarly() {
+	if slices.ContainsFunc(w.Outputs, func(o *job.Output) bool { return o.Shrunk }) && !w.shrinksEarly() {
 		if parts, err = w.shrinkLate(ctx, file); err != nil {
 			return err
 		}
@@ -102,31 +94,29 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 	if err := w.writeAll(ctx, parts, true); err != nil {
 		return err
 	}
-	if err := errors.Join(disk.CheckWritten(file), disk.CheckWritten(sandbox.File(fileDisk))); err != nil { // of which the outputs are copies
+	if err := errors.Join(disk.CheckWritten(file), disk.CheckWritten(w.Working())); err != nil { // of which the outputs are copies
 		return err
 	}
 	return w.become(ctx, file, parts.Size)
 }
 
 // format is that of an output, which gets identifiers of the seed and the time of the run.
-func (w *worker) format(o jobOutput) (output.Format, error) {
-	f, err := output.Parse(o.Format)
-	return f.As(output.Identity{At: w.Now, UUID: w.Seed.UUID}), err
+func (w *worker) format(o *job.Output) output.Format {
+	return o.Format.As(output.Identity{At: w.Now, UUID: w.Seed.UUID})
 }
 
 // become turns the working disk into the output that was not copied from it, if there is one.
 func (w *worker) become(ctx context.Context, file *os.File, size int64) error {
-	i := slices.IndexFunc(w.Outputs, func(o jobOutput) bool { return o.File == fileDisk })
+	i := slices.IndexFunc(w.Outputs, (*job.Output).InPlace)
 	if i < 0 {
 		return nil
 	}
-	format, err := w.format(w.Outputs[i])
-	if err != nil || format.IsRaw() {
-		return err
+	format, name := w.format(w.Outputs[i]), w.Outputs[i].Step()
+	if format.IsRaw() {
+		return nil
 	}
-	name := "output." + format.Name
-	err = w.phase(ctx, name, "write "+format.Name, func(ctx context.Context) error {
-		return output.Become(ctx, format, file, size, progress(name, w.event))
+	err := w.phase(ctx, name, "write "+format.Name, func(ctx context.Context) error {
+		return output.Become(ctx, format, file, size, progress(name, w.send.Event))
 	})
 	return errors.Join(err, disk.CheckWritten(file))
 }
@@ -140,7 +130,7 @@ func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool)
 	var wg sync.WaitGroup
 	errs := make([]error, len(w.Outputs))
 	for i, o := range w.Outputs {
-		if o.File == fileDisk || o.live() || o.Split != "" || o.Shrunk != shrunk {
+		if o.InPlace() || o.Format.Live || o.Split != "" || o.Shrunk != shrunk {
 			continue
 		}
 		wg.Go(func() { errs[i] = w.writeOne(ctx, o, parts) })
@@ -151,14 +141,10 @@ func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool)
 }
 
 // writeOne writes an output of the whole disk.
-func (w *worker) writeOne(ctx context.Context, o jobOutput, parts *output.Parts) error {
-	format, err := w.format(o)
-	if err != nil {
-		return err
-	}
-	name := "output." + o.Format
-	return w.phase(ctx, name, "write "+o.Format, func(ctx context.Context) error {
-		report, to := progress(name, w.event), sandbox.File(o.File)
+func (w *worker) writeOne(ctx context.Context, o *job.Output, parts *output.Parts) error {
+	format, name := w.format(o), o.Step()
+	return w.phase(ctx, name, "write "+format.Name, func(ctx context.Context) error {
+		report, to := progress(name, w.send.Event), w.File(o.Resource)
 		if format.InParts() {
 			return format.COSI(o.Path, o.Level, w.Now).Write(ctx, parts, to, report)
 		}
@@ -168,18 +154,18 @@ func (w *worker) writeOne(ctx context.Context, o jobOutput, parts *output.Parts)
 
 // writeSplit writes the partitions one after the other, each with all processors.
 func (w *worker) writeSplit(ctx context.Context, parts *output.Parts, shrunk bool) error {
-	for i, o := range w.Outputs {
+	for _, o := range w.Outputs {
 		if o.Split == "" || o.Shrunk != shrunk {
 			continue
 		}
 		n := slices.IndexFunc(parts.Table.Partitions, func(p disk.Partition) bool { return p.Number == o.Partition })
 		if n < 0 {
-			w.unwritten = append(w.unwritten, i)
+			w.result.Unwritten = append(w.result.Unwritten, o.Resource)
 			continue
 		}
-		name := fmt.Sprintf("output.partition-%d", o.Partition)
+		name := o.Step()
 		err := w.phase(ctx, name, fmt.Sprintf("write partition %d as %s", o.Partition, o.Split), func(ctx context.Context) error {
-			return o.Split.Write(ctx, parts.Source, parts.Table.Partitions[n], sandbox.File(o.File), progress(name, w.event))
+			return o.Split.Write(ctx, parts.Source, parts.Table.Partitions[n], w.File(o.Resource), progress(name, w.send.Event))
 		})
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ var layers = []layer{
 	{names: []string{"cmd/imagecustomizer", "cmd/docs"}},
 	{names: []string{"internal/cli", "internal/docgen"}, peers: true},
 	{names: []string{"internal/app"}},
-	{names: []string{"internal/compose"}},
+	{names: []string{"internal/compose", "internal/job"}},
 	{names: []string{"internal/legacy"}},
 	{names: []string{"internal/step", "internal/engine"}},
 	{names: []string{"internal/plan", "internal/output", "internal/verify"}},
@@ -30,6 +30,7 @@ var layers = []layer{
 	{names: []string{"internal/disk", "internal/boot", "internal/vm", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
 	{names: []string{"internal/distro", "internal/cow", "internal/kargs", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree"}},
+	{names: []string{"internal/failure"}},
 	{names: []string{"internal/rootfs", "internal/hostcmd", "internal/grub", "internal/efi", "internal/seed", "internal/tempfile", "internal/printable"}},
 	{names: []string{"internal/confine"}},
 }

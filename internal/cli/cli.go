@@ -17,6 +17,7 @@ import (
 
 	"imagecustomizer/internal/app"
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/printable"
 	"imagecustomizer/internal/ui"
@@ -59,7 +60,7 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 	parser, err := newParser(&c, stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
-		return app.ExitUsage
+		return failure.Usage
 	}
 	exited := -1
 	parser.Exit = func(code int) { exited = code; panic(exitNow{}) }
@@ -69,20 +70,20 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 		return exited
 	case err != nil:
 		fmt.Fprintf(stderr, "imagecustomizer: %s\n", misused(parser, args, err))
-		return app.ExitUsage
+		return failure.Usage
 	}
 	if err := oneConfig(parsed); err != nil {
 		fmt.Fprintln(stderr, "imagecustomizer:", err)
-		return app.ExitUsage
+		return failure.Usage
 	}
 	if err := logApart(c.Logging.LogFile, args); err != nil {
 		fmt.Fprintln(stderr, "imagecustomizer:", err)
-		return app.ExitUsage
+		return failure.Usage
 	}
 	screen, err := ui.New(c.Logging.options(parsed.Command(), stderr))
 	if err != nil {
 		fmt.Fprintln(stderr, "imagecustomizer:", err)
-		return app.ExitUsage
+		return failure.Usage
 	}
 	defer screen.Close()
 	slog.SetDefault(screen.Logger())
@@ -191,7 +192,7 @@ func Parser() (*kong.Kong, error) { return newParser(&commandLine{}, io.Discard,
 func Description() string {
 	var b strings.Builder
 	b.WriteString("Changes an existing Linux disk image offline, without booting it, as one config file says.\n\nExit status:\n")
-	for _, e := range app.ExitCodes {
+	for _, e := range failure.Codes {
 		fmt.Fprintf(&b, "\n    %3d: %s", e.Code, e.Meaning)
 	}
 	return b.String()
@@ -200,11 +201,10 @@ func Description() string {
 // finish prints a failure and returns the exit status.
 func finish(err error, screen *ui.UI) int {
 	if err == nil {
-		return app.ExitOK
+		return failure.OK
 	}
-	f := app.AsFailure(err)
-	var shown *app.Shown
-	if !errors.As(err, &shown) {
+	f := failure.Of(err)
+	if !f.Shown {
 		screen.Failure(f.Err, f.Step, f.Hint)
 	}
 	return f.Code

@@ -12,9 +12,9 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"imagecustomizer/internal/app"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/docgen"
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/legacy"
 	"imagecustomizer/internal/step"
 )
@@ -137,10 +137,10 @@ func write(t *testing.T, text string) string {
 
 func TestHelpAndVersion(t *testing.T) {
 	status, out, _ := runCLI(t, "--help")
-	if status != app.ExitOK || !strings.Contains(out, "130: interrupted") || !strings.Contains(out, "validate-config") {
+	if status != failure.OK || !strings.Contains(out, "130: interrupted") || !strings.Contains(out, "validate-config") {
 		t.Errorf("exit %d:\n%s", status, out)
 	}
-	if status, out, _ := runCLI(t, "--version"); status != app.ExitOK || !strings.HasPrefix(out, "imagecustomizer ") {
+	if status, out, _ := runCLI(t, "--version"); status != failure.OK || !strings.HasPrefix(out, "imagecustomizer ") {
 		t.Errorf("exit %d: %s", status, out)
 	}
 }
@@ -176,23 +176,23 @@ func TestUsageErrors(t *testing.T) {
 		"oci without build":     {[]string{"validate-config", "--config-file", good, "--validate-resources", "oci"}, "--build-dir"},
 	} {
 		status, _, stderr := runCLI(t, c.args...)
-		if status != app.ExitUsage || !strings.Contains(stderr, c.want) {
-			t.Errorf("%s: exit %d, want %d and %q:\n%s", name, status, app.ExitUsage, c.want, stderr)
+		if status != failure.Usage || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: exit %d, want %d and %q:\n%s", name, status, failure.Usage, c.want, stderr)
 		}
 	}
 }
 
 func TestValidateConfig(t *testing.T) {
 	status, out, _ := runCLI(t, "validate-config", "--config-file", write(t, "os:\n  hostname: a\n"))
-	if status != app.ExitOK || !strings.Contains(out, "is valid") {
+	if status != failure.OK || !strings.Contains(out, "is valid") {
 		t.Errorf("exit %d: %s", status, out)
 	}
 	status, _, stderr := runCLI(t, "validate-config", "--config-file", write(t, "os:\n  hostname: a_b\n  additionalFiles:\n  - {source: none, destination: /x}\n"))
-	if status != app.ExitConfig || !strings.Contains(stderr, ":2:13: error: hostname:") || strings.Contains(stderr, "cannot read none") {
+	if status != failure.Config || !strings.Contains(stderr, ":2:13: error: hostname:") || strings.Contains(stderr, "cannot read none") {
 		t.Errorf("exit %d: %s", status, stderr)
 	}
 	status, _, stderr = runCLI(t, "validate-config", "--validate-resources", "files", "--config-file", write(t, "os:\n  additionalFiles:\n  - {source: none, destination: /x}\n"))
-	if status != app.ExitConfig || !strings.Contains(stderr, "cannot read none") {
+	if status != failure.Config || !strings.Contains(stderr, "cannot read none") {
 		t.Errorf("exit %d: %s", status, stderr)
 	}
 }
@@ -222,7 +222,7 @@ pxe: {initramfsType: full-os, bootstrapBaseUrl: "http://a"}
 func TestAllMistakesAtOnce(t *testing.T) {
 	start := time.Now()
 	status, _, stderr := runCLI(t, "validate-config", "--config-file", write(t, manyMistakes))
-	if took := time.Since(start); status != app.ExitConfig || took > time.Second {
+	if took := time.Since(start); status != failure.Config || took > time.Second {
 		t.Errorf("exit %d after %v", status, took)
 	}
 	for place, want := range map[string][]string{
@@ -249,7 +249,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 
 func TestProgressAsJSON(t *testing.T) {
 	status, _, stderr := runCLI(t, "--progress", "json", "validate-config", "--config-file", write(t, "os: {x: 1}\n"))
-	if status != app.ExitConfig {
+	if status != failure.Config {
 		t.Errorf("exit %d", status)
 	}
 	for line := range strings.Lines(stderr) {

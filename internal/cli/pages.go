@@ -7,9 +7,9 @@ import (
 	"reflect"
 	"slices"
 
-	"imagecustomizer/internal/app"
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/docgen"
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/legacy"
 	"imagecustomizer/internal/step"
 )
@@ -50,7 +50,7 @@ says wins over what the config says.
 `)
 	docgen.CLI(&b, parser)
 	b.WriteString("## Exit status\n\n| Status | Meaning |\n|---|---|\n")
-	for _, e := range app.ExitCodes {
+	for _, e := range failure.Codes {
 		fmt.Fprintf(&b, "| %d | %s |\n", e.Code, e.Meaning)
 	}
 	b.WriteString(progressText)

@@ -286,33 +286,6 @@ func bomb() string {
 	return b.String()
 }
 
-// TestTheWorkerComposesTheSame: it reads no file, and gets the same config whatever has become of them.
-func TestTheWorkerComposesTheSame(t *testing.T) {
-	t.Parallel()
-	dir := tree(t, three("os: {hostname: a}", "os: {groups: [{name: b}]}", "os: {groups: [{name: c}]}"))
-	files := &Files{}
-	first, err := Load(dir+"/top.yaml", files, Options{})
-	if err != nil || first.Report.Failed() {
-		t.Fatal(err, first.Report.Err())
-	}
-	if err := os.WriteFile(dir+"/a.yaml", []byte("os: {hostname: changed}"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(dir + "/b.yaml"); err != nil {
-		t.Fatal(err)
-	}
-	second, err := Load(dir+"/top.yaml", &Files{List: files.List, Sealed: true}, Options{})
-	if err != nil || second.Report.Failed() {
-		t.Fatal(err, second.Report.Err())
-	}
-	if second.Config.OS.Hostname != "a" || len(second.Config.OS.Groups) != 2 {
-		t.Errorf("%+v", second.Config.OS)
-	}
-	if _, err := (&Files{List: files.List, Sealed: true}).Further(dir + "/other.yaml"); err == nil {
-		t.Error("a sealed list reads on")
-	}
-}
-
 func TestProblemsOfThePlanAreAtTheirPlace(t *testing.T) {
 	t.Parallel()
 	dir := tree(t, three("os: {users: [{name: a}], services: {enable: [x]}}", "os:\n  users:\n  - name: b\n", "os:\n  users:\n  - name: c\n  services:\n    enable: [y, z]"))

@@ -9,12 +9,9 @@ import (
 	"imagecustomizer/internal/hostfs"
 )
 
-// Files are the config files of a run. Each is read once: whoever composes them again, in the worker too, gets the
-// same texts, whatever has become of the files.
-type Files struct {
-	List   []File
-	Sealed bool // no other file is read
-}
+// Files are the config files of a run. Each is read once: whoever composes them again gets the same
+// texts, whatever has become of the files.
+type Files struct{ List []File }
 
 // File is one config file.
 type File struct {
@@ -53,8 +50,6 @@ func (f *Files) file(name string, read func(string) ([]byte, error)) (File, erro
 		total += len(have.Text)
 	}
 	switch {
-	case f.Sealed:
-		return File{}, fmt.Errorf("%s was not there when the config was checked", path)
 	case len(f.List) >= maxFiles:
 		return File{}, fmt.Errorf("the config is made of more than %d files", maxFiles)
 	case total > maxTotal:

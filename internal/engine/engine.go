@@ -7,24 +7,13 @@ import (
 	"fmt"
 	"time"
 
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/ui"
 )
 
-// StepError is a step that failed.
-type StepError struct {
-	Step string // the step's name
-	What string // what it was to do
-	Err  error
-}
-
-func (e *StepError) Error() string { return fmt.Sprintf("%s: %v", e.What, e.Err) }
-
-// Unwrap returns the cause.
-func (e *StepError) Unwrap() error { return e.Err }
-
-// Run carries the plan out on the machine. The error is a *StepError.
+// Run carries the plan out on the machine. An error names the step that failed.
 func Run(ctx context.Context, p plan.Plan, m *machine.Machine, report func(ui.Event)) error {
 	for _, s := range p {
 		err := Phase(ctx, s.Name(), s.String(), report, func(ctx context.Context) error { return s.Run(ctx, m) })
@@ -38,10 +27,10 @@ func Run(ctx context.Context, p plan.Plan, m *machine.Machine, report func(ui.Ev
 	return nil
 }
 
-// Phase runs f as a reported and timed part of a run. The error is a *StepError.
+// Phase runs f as a reported and timed part of a run. An error names the step that failed.
 func Phase(ctx context.Context, name, what string, report func(ui.Event), f func(context.Context) error) error {
 	if err := context.Cause(ctx); err != nil {
-		return &StepError{Step: name, What: what, Err: err}
+		return failed(name, what, err)
 	}
 	start := time.Now()
 	report(ui.Event{Time: start, Kind: ui.Start, Step: name, Title: what})
@@ -49,8 +38,12 @@ func Phase(ctx context.Context, name, what string, report func(ui.Event), f func
 	end := ui.Event{Time: time.Now(), Kind: ui.Done, Step: name, Title: what, Elapsed: time.Since(start)}
 	if err != nil {
 		end.Kind = ui.Fail
-		err = &StepError{Step: name, What: what, Err: err}
+		err = failed(name, what, err)
 	}
 	report(end)
 	return err
+}
+
+func failed(step, what string, err error) error {
+	return &failure.Failure{Step: step, Err: fmt.Errorf("%s: %w", what, err)}
 }

@@ -108,6 +108,17 @@ func Names() []string {
 // String is the format's name.
 func (f Format) String() string { return f.Name }
 
+// MarshalText writes the format's name.
+func (f Format) MarshalText() ([]byte, error) { return []byte(f.Name), nil }
+
+// UnmarshalText reads a name of a format, or none.
+func (f *Format) UnmarshalText(name []byte) (err error) {
+	if *f = (Format{}); len(name) > 0 {
+		*f, err = Parse(string(name))
+	}
+	return err
+}
+
 // Compressed tells whether the content is compressed.
 func (f Format) Compressed() bool { return f.compressed || f.driver == "" }
 

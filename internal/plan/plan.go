@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/machine"
 )
 
@@ -117,8 +118,12 @@ func (p Plan) Preflight(ctx context.Context, m *machine.Machine) []Problem {
 	return all
 }
 
-// Unmet is the error of a run in which something that packages were to bring is still missing.
+// Unmet is the error of a run that cannot be carried out on the image, found before anything is changed or, where
+// packages were to bring something, behind them.
 type Unmet struct{ Problems []Problem }
+
+// FailureKind tells what kind of failure it is.
+func (*Unmet) FailureKind() failure.Kind { return failure.Refused }
 
 func (e *Unmet) Error() string {
 	var b strings.Builder

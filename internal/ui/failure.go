@@ -1,30 +1,32 @@
 package ui
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 
-	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/printable"
 )
 
 // Describe is an error as people should read it. Where a command failed, its words and its last
 // lines come after the message instead of in the middle of it.
 func Describe(err error) string {
-	c, ok := errors.AsType[*hostcmd.Error](err)
-	if !ok {
-		return err.Error()
-	}
 	var b strings.Builder
-	b.WriteString(strings.Replace(err.Error(), c.Error(), c.Err.Error(), 1))
-	b.WriteString("\ncommand: " + c.Command)
-	if len(c.Tail) > 0 {
-		b.WriteString("\nits last lines:")
-	}
-	for _, l := range c.Tail {
-		b.WriteString("\n    " + l)
+	for i, c := range failure.Causes(err) {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString(c.Text)
+		if c.Command != "" {
+			b.WriteString("\ncommand: " + c.Command)
+		}
+		if len(c.Tail) > 0 {
+			b.WriteString("\nits last lines:")
+		}
+		for _, l := range c.Tail {
+			b.WriteString("\n    " + l)
+		}
 	}
 	return b.String()
 }
