@@ -14,6 +14,7 @@ import (
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr/probe"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/step"
 )
@@ -71,7 +72,7 @@ func (w *worker) enter(m *machine.Machine, d *image.Disk, file *os.File) error {
 		return err
 	}
 	w.undo.Push(i.Leave)
-	facts, err := machine.Probe(d.Root, filesystems(d))
+	facts, err := machine.Probe(d.Root, filesystems(d), probe.Manager(d.Root))
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ type Distro struct {
 	// that have added it to theirs.
 	LiveSELinux []Version
 
+	// GenericKernel is what the function of that name returns.
+	GenericKernel string
+
 	// Unsupported maps a config path, such as "os.packages", to the reason why this distribution
 	// lacks it.
 	Unsupported map[string]string
@@ -78,6 +81,17 @@ func Match(osRelease map[string]string) *Distro {
 		name = strings.TrimSpace(id + " " + version)
 	}
 	return &Distro{Name: name, ID: id, Versions: []string{version}, Unknown: true, Filesystems: oldest}
+}
+
+// GenericKernel is the package with the kernel for any machine, where a distribution, in whatever version, does not
+// name it as its family does.
+func GenericKernel(osRelease map[string]string) string {
+	for _, d := range All() {
+		if d.ID == osRelease["ID"] && d.GenericKernel != "" {
+			return d.GenericKernel
+		}
+	}
+	return ""
 }
 
 // ParseOSRelease reads the variable assignments of an os-release(5) file. Quotes and the backslash

@@ -8,4 +8,6 @@ var ubuntu = &Distro{
 
 	GRUB:        debianGRUB("ubuntu"),
 	Filesystems: oldest,
+
+	GenericKernel: "linux-image-generic",
 }

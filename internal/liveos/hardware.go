@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/pkgmgr/probe"
 )
 
 // reach is hardware by which a live system gets to what it is made of: it takes one of the drivers.
@@ -41,7 +43,7 @@ func (c *lackCheck) hardware(kernels []boot.Kernel, s Spec) {
 			drives = true
 			continue
 		}
-		l := Lack{What: "the kernel " + k.Version + " has no drivers for " + strings.Join(lacks, ", "), Package: c.genericKernel()}
+		l := Lack{What: "the kernel " + k.Version + " has no drivers for " + strings.Join(lacks, ", "), Package: probe.PackageFor(c.m.Facts, pkgmgr.AnyKernel)}
 		l.Hint = "add the package " + l.Package + " to os.packages.install"
 		none = append(none, l)
 	}
@@ -66,16 +68,4 @@ func undriven(m boot.Modules, needed []reach) (lacks []string) {
 		}
 	}
 	return lacks
-}
-
-// genericKernel is the package with the kernel for any machine.
-func (c *lackCheck) genericKernel() string {
-	deb := map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[c.m.Facts.Arch]
-	switch {
-	case c.m.Facts.PackageManager != "apt":
-		return "kernel"
-	case c.m.Facts.OSRelease["ID"] == "ubuntu":
-		return "linux-image-generic"
-	}
-	return "linux-image-" + deb
 }

@@ -17,6 +17,8 @@ import (
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/pkgmgr/probe"
 	"imagecustomizer/internal/rootfs"
 )
 
@@ -172,7 +174,7 @@ func (b builder) makeBIOS(ctx context.Context) error {
 	}
 	args := append([]string{"-O", "i386-pc-eltorito", "-d", f.bios, "-p", grubDir(b.m)}, biosCore...)
 	if f.hostBIOS {
-		b.m.Log.Warn("the image has no GRUB for BIOS; that of this host is used", "package", packages["GRUB for BIOS"])
+		b.m.Log.Warn("the image has no GRUB for BIOS; that of this host is used", "package", probe.PackageFor(b.m.Facts, pkgmgr.GRUBForBIOS))
 		return hostcmd.New("grub-mkimage", append(args, "-o", filepath.Join(b.dir, biosImage))...).Writing(b.dir).Run(ctx)
 	}
 	if err := b.m.Run(ctx, hostcmd.New(mkimage(b.m), append(args, "-o", path.Join(b.inside, biosImage))...)); err != nil {

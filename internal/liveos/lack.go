@@ -8,6 +8,8 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/pkgmgr/probe"
 )
 
 // Lack is something that a medium needs and the image or the host does not have.
@@ -15,24 +17,6 @@ type Lack struct {
 	What    string
 	Package string // of the image, that brings it; empty where none does
 	Hint    string
-}
-
-// packages maps what may be missing to the packages that bring it, of Debian and of distributions
-// with RPM.
-var packages = map[string][2]string{
-	"the program dracut":                        {"dracut", "dracut"},
-	"dracut's module dmsquash-live":             {"dracut-live", "dracut-live"},
-	"dracut's module livenet":                   {"dracut-network", "dracut-network"},
-	"live-boot":                                 {"live-boot", ""},
-	"the program dmsetup":                       {"dmsetup", "device-mapper"},
-	"the program tar":                           {"tar", "tar"},
-	"the program busybox":                       {"busybox", ""},
-	"the program curl":                          {"curl", "curl"},
-	"the program sfdisk":                        {"fdisk", "util-linux"},
-	"the program mkfs.ext4":                     {"e2fsprogs", "e2fsprogs"},
-	"the EFI programs of shim and GRUB":         {"shim-signed and grub-efi-amd64-signed", "shim and grub2-efi-binary (shim-x64 and grub2-efi-x64 on Fedora)"},
-	"GRUB for BIOS":                             {"grub-pc-bin", "grub2-pc"},
-	"a kernel with its modules in /lib/modules": {"linux-image-amd64", "kernel"},
 }
 
 // Lacks lists what is missing for a medium, all at once.
@@ -52,15 +36,12 @@ type lackCheck struct {
 	found []Lack
 }
 
-func (c *lackCheck) need(ok bool, what string) {
+func (c *lackCheck) need(ok bool, what pkgmgr.Need) {
 	if ok {
 		return
 	}
-	p := packages[what][1]
-	if c.m.Facts.PackageManager == "apt" {
-		p = packages[what][0]
-	}
-	l := Lack{What: "the image has no " + strings.TrimPrefix(strings.TrimPrefix(what, "the "), "a "), Package: p}
+	p := probe.PackageFor(c.m.Facts, what)
+	l := Lack{What: "the image has no " + strings.TrimPrefix(strings.TrimPrefix(string(what), "the "), "a "), Package: p}
 	if p != "" {
 		l.Hint = "add the package " + p + " to os.packages.install"
 	}
@@ -69,7 +50,7 @@ func (c *lackCheck) need(ok bool, what string) {
 
 func (c *lackCheck) programs(names ...string) {
 	for _, n := range names {
-		c.need(c.m.Has(n), "the program "+n)
+		c.need(c.m.Has(n), pkgmgr.Need("the program "+n))
 	}
 }
 
@@ -80,13 +61,13 @@ func (c *lackCheck) builder(s Spec) {
 		return
 	}
 	c.programs("dracut", "dmsetup", "tar")
-	c.need(moduleFolder(c.m, "dmsquash-live") != "", "dracut's module dmsquash-live")
+	c.need(moduleFolder(c.m, "dmsquash-live") != "", pkgmgr.DracutLive)
 	if s.Filesystem.Type == "erofs" && !readsEROFS(c.m) {
 		c.found = append(c.found, Lack{What: "dracut of the image starts live systems from squashfs only", Hint: "remove iso.rootFilesystem.type"})
 	}
 	if s.Network {
 		c.programs("curl")
-		c.need(moduleFolder(c.m, "livenet") != "", "dracut's module livenet")
+		c.need(moduleFolder(c.m, "livenet") != "", pkgmgr.DracutNetwork)
 	}
 	if s.Persistence != "" {
 		c.programs("sfdisk", "mkfs.ext4")
@@ -102,7 +83,7 @@ func readsEROFS(m *machine.Machine) bool {
 // kernels checks that every kernel can run a live system.
 func (c *lackCheck) kernels(s Spec) {
 	found, _ := kernels(c.m, s.FullOS)
-	c.need(len(found) > 0, "a kernel with its modules in /lib/modules")
+	c.need(len(found) > 0, pkgmgr.Kernel)
 	if s.FullOS {
 		return
 	}
@@ -128,7 +109,7 @@ func (c *lackCheck) firmware(s Spec) {
 	case scheme.Config == "":
 		c.found = append(c.found, Lack{What: "the image is not booted by GRUB, which a live medium needs"})
 	case f.shim == "" && (hasEFI || s.Network || f.bios == ""):
-		c.need(false, "the EFI programs of shim and GRUB")
+		c.need(false, pkgmgr.SignedEFI)
 	}
 }
 

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
-	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/pkgmgr/probe"
 )
 
 // selinuxArgs are the names of SELinux's kernel arguments.
@@ -21,13 +21,16 @@ func SELinuxLack(ctx context.Context, m *machine.Machine, s Spec) *Lack {
 	case s.FullOS:
 		return &Lack{What: "a system in the initramfs (initramfsType: full-os) cannot have SELinux: its files have no labels", Hint: "set os.selinux.mode to disabled"}
 	}
+	if len(m.Facts.Distro.LiveSELinux) == 0 {
+		return nil
+	}
+	installed, _ := probe.Installed(ctx, m) // what cannot be seen is not there
 	for _, p := range m.Facts.Distro.LiveSELinux {
-		have, err := m.Output(ctx, hostcmd.New("rpm", "-q", "--qf", "%{VERSION}-%{RELEASE}", p.Package))
-		have = strings.TrimSpace(have)
-		if err != nil {
-			have = "none"
+		have := "none"
+		if i := slices.IndexFunc(installed, func(q pkgmgr.Package) bool { return q.Name == p.Package }); i >= 0 {
+			have = installed[i].Version + "-" + installed[i].Release
 		}
-		if err != nil || compareVersions(have, p.Least) < 0 {
+		if have == "none" || compareVersions(have, p.Least) < 0 {
 			return &Lack{
 				What: fmt.Sprintf("a live system with SELinux needs %s %s or newer, and the image has %s", p.Package, p.Least, have), Package: p.Package,
 				Hint: "update the package " + p.Package + ", or set os.selinux.mode to disabled",

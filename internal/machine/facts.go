@@ -17,7 +17,7 @@ type Facts struct {
 	OSRelease      map[string]string // /etc/os-release
 	Arch           string            // of the image's programs, as uname -m says it
 	Foreign        bool              // the image's programs cannot run on this host
-	PackageManager string            // tdnf, dnf, apt, or empty
+	PackageManager string            // its name; empty where none is known
 	Boot           boot.Scheme       // how the boot loader is configured
 	Kernels        []boot.Kernel     // installed kernels
 	Initramfs      string            // dracut, initramfs-tools, mkinitrd, or empty

@@ -77,15 +77,17 @@ func (m *Machine) foreign() bool { return m.Facts != nil && m.Facts.Foreign }
 
 // Has tells whether the image has the program in its usual folders, and it can run.
 func (m *Machine) Has(program string) bool {
-	if m.foreign() {
-		return false
-	}
+	return !m.foreign() && FindProgram(m.Root, program) != ""
+}
+
+// FindProgram is the path of a program in the usual folders of an image; empty where it has none that can run.
+func FindProgram(root *rootfs.Root, program string) string {
 	for _, d := range []string{"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"} {
-		if fi, err := m.Root.Stat(d + program); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
-			return true
+		if fi, err := root.Stat(d + program); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return d + program
 		}
 	}
-	return false
+	return ""
 }
 
 // WithBind shows src, a folder or file of the worker, at path in the image while f runs. A path the

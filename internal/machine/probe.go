@@ -19,9 +19,9 @@ import (
 )
 
 // Probe reads the facts of the image mounted at root. mounts are its mount points, root first, with
-// their filesystem types.
-func Probe(root *rootfs.Root, mounts []Filesystem) (*Facts, error) {
-	f := &Facts{Filesystems: mounts}
+// their filesystem types; manager is the name of its package manager.
+func Probe(root *rootfs.Root, mounts []Filesystem, manager string) (*Facts, error) {
+	f := &Facts{Filesystems: mounts, PackageManager: manager}
 	text, err := root.ReadFile("/etc/os-release")
 	if err != nil {
 		if text, err = root.ReadFile("/usr/lib/os-release"); err != nil {
@@ -34,7 +34,6 @@ func Probe(root *rootfs.Root, mounts []Filesystem) (*Facts, error) {
 	if f.Arch, f.Foreign, err = arch(root); err != nil {
 		return nil, err
 	}
-	f.PackageManager = m.packageManager()
 	f.Initramfs = m.firstProgram(map[string]string{"mkinitrd": "mkinitrd", "dracut": "dracut", "update-initramfs": "initramfs-tools"}, "update-initramfs", "mkinitrd", "dracut")
 	if f.Boot, err = boot.Detect(root); err != nil {
 		return nil, err

@@ -9,9 +9,9 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/boot"
-	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr/probe"
 )
 
 // System is what a COSI says of the system on the disk. It is collected while the image is mounted.
@@ -91,31 +91,14 @@ func Inspect(ctx context.Context, m *machine.Machine, mounts []image.Mounted, id
 	return s, err
 }
 
-// packages asks the image's package database. An image whose package manager was removed has none.
+// packages lists what is installed, as a COSI does.
 func packages(ctx context.Context, m *machine.Machine) ([]Package, error) {
 	list := []Package{}
-	query := hostcmd.New("rpm", "-qa", "--queryformat", `%{NAME}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\n`)
-	switch {
-	case m.Root.Exists("/var/lib/dpkg/status"):
-		query = hostcmd.New("dpkg-query", "-W", "-f", `${Package}\t${Version}\t\t${Architecture}\t${db:Status-Abbrev}\n`)
-	case !m.Has("rpm"):
-		m.Log.Warn("the image has neither dpkg nor rpm: its list of packages is empty")
-		return list, nil
+	installed, err := probe.Installed(ctx, m)
+	for _, p := range installed {
+		list = append(list, Package{p.Name, p.Version, p.Release, p.Arch})
 	}
-	query.Quiet = true
-	text, err := m.Output(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(text) {
-		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
-		if len(f) < 4 || f[0] == "gpg-pubkey" || len(f) > 4 && !strings.HasPrefix(f[4], "ii") {
-			continue // a key, or a Debian package of which only the configuration is left
-		}
-		list = append(list, Package{f[0], f[1], f[2], f[3]})
-	}
-	slices.SortFunc(list, func(a, b Package) int { return strings.Compare(a.Name+" "+a.Arch, b.Name+" "+b.Arch) })
-	return list, nil
+	return list, err
 }
 
 // bootloader tells what boots the system, by its configuration rather than by packages, of which an

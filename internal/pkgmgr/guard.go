@@ -22,8 +22,8 @@ type guard struct {
 	hadID     bool
 	hadSeed   bool
 	logs      map[string]int64 // size of each log; absent ones are not in it
-	// owned tells whether a package brought the file itself, which then stays; never nil.
-	owned func(ctx context.Context, path string) bool
+	m         *machine.Machine
+	db        Database
 }
 
 const (
@@ -38,8 +38,8 @@ var logDirs = []string{"/var/log", "/var/log/apt"}
 // logPrefixes begin the names of their logs.
 var logPrefixes = []string{"dpkg.log", "alternatives.log", "term.log", "history.log", "eipp.log", "dnf", "hawkey.log", "tdnf"}
 
-func newGuard(m *machine.Machine) (*guard, error) {
-	g := &guard{root: m.Root, keys: map[string]bool{}, logs: map[string]int64{}, owned: func(context.Context, string) bool { return false }}
+func newGuard(m *machine.Machine, db Database) (*guard, error) {
+	g := &guard{root: m.Root, m: m, db: db, keys: map[string]bool{}, logs: map[string]int64{}}
 	for _, k := range g.hostKeys() {
 		g.keys[k] = true
 	}
@@ -54,6 +54,12 @@ func newGuard(m *machine.Machine) (*guard, error) {
 		}
 	}
 	return g, nil
+}
+
+// owned tells whether a package brought the file itself, which then stays.
+func (g *guard) owned(ctx context.Context, path string) bool {
+	owner, err := g.db.Owner(ctx, g.m, path)
+	return err == nil && owner != ""
 }
 
 func (g *guard) hostKeys() (keys []string) {

@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// silence is how long a server may say nothing.
-var silence = 30 * time.Second
+// Silence is how long a server may say nothing.
+var Silence = 30 * time.Second
 
-// httpStatus is an answer other than 200.
-type httpStatus int
+// HTTPStatus is an answer other than 200.
+type HTTPStatus int
 
-func (s httpStatus) Error() string {
+func (s HTTPStatus) Error() string {
 	return fmt.Sprintf("the server answered %d %s", int(s), http.StatusText(int(s)))
 }
 
-// newClient returns a client that waits for a server only as long as that says something.
-func newClient() *http.Client {
+// NewClient returns a client that waits for a server only as long as that says something.
+func NewClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -31,23 +31,23 @@ func newClient() *http.Client {
 			}
 			return impatient{c}, nil
 		},
-		TLSHandshakeTimeout: silence, ResponseHeaderTimeout: silence, MaxResponseHeaderBytes: 1 << 20,
+		TLSHandshakeTimeout: Silence, ResponseHeaderTimeout: Silence, MaxResponseHeaderBytes: 1 << 20,
 		DisableCompression: true, MaxIdleConnsPerHost: 4,
 	}}
 }
 
-// impatient is a connection on which nothing may take longer than silence.
+// impatient is a connection on which nothing may take longer than Silence.
 type impatient struct{ net.Conn }
 
 func (c impatient) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(Silence)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
 }
 
-// get asks for a file. The caller closes it.
-func get(ctx context.Context, c *http.Client, address string) (io.ReadCloser, http.Header, error) {
+// Get asks for a file. The caller closes it.
+func Get(ctx context.Context, c *http.Client, address string) (io.ReadCloser, http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, nil, err
@@ -58,13 +58,13 @@ func get(ctx context.Context, c *http.Client, address string) (io.ReadCloser, ht
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		return nil, nil, fmt.Errorf("%s: %w", shownURL(address), httpStatus(resp.StatusCode))
+		return nil, nil, fmt.Errorf("%s: %w", ShownURL(address), HTTPStatus(resp.StatusCode))
 	}
 	return resp.Body, resp.Header, nil
 }
 
-// shownURL is an address as it may be shown: without a password.
-func shownURL(address string) string {
+// ShownURL is an address as it may be shown: without a password.
+func ShownURL(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "(an address that cannot be read)"

@@ -12,15 +12,21 @@ import (
 	"time"
 
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/machine"
 )
 
-// stall is how long a package manager may get nowhere: nothing received, nothing said, nothing computed.
+// Stall is how long a package manager may get nowhere: nothing received, nothing said, nothing computed.
 // tdnf waits for a silent server for ever, and its own limit would be one for the whole download.
-var stall = 5 * time.Minute
+var Stall = 5 * time.Minute
 
-// watch runs a command of the image, of which line gets every line, until it ends or gets nowhere. Questions go
-// through it, too: the image may answer them with a program that never ends.
-func (s *Session) watch(ctx context.Context, c *hostcmd.Cmd, line func(string)) error {
+// Watch is the function of that name, with the session's folder.
+func (s *Session) Watch(ctx context.Context, c *hostcmd.Cmd, line func(string)) error {
+	return Watch(ctx, s.Machine, c, s.Dir, line)
+}
+
+// Watch runs a command of the image, of which line gets every line, until it ends or gets nowhere. What comes into dir
+// counts, too. Questions go through it as well: the image may answer them with a program that never ends.
+func Watch(ctx context.Context, m *machine.Machine, c *hostcmd.Cmd, dir string, line func(string)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var lines atomic.Int64
@@ -28,10 +34,10 @@ func (s *Session) watch(ctx context.Context, c *hostcmd.Cmd, line func(string)) 
 		lines.Add(1)
 		line(text)
 	}
-	go untilStalled(ctx, stall, func() (int64, time.Duration) { return lines.Load() + sizeOf(s.dir), computed() }, func() {
-		cancel(fmt.Errorf("nothing has happened for %s: a server may be silent, or a script may wait for ever", stall))
+	go untilStalled(ctx, Stall, func() (int64, time.Duration) { return lines.Load() + sizeOf(dir), computed() }, func() {
+		cancel(fmt.Errorf("nothing has happened for %s: a server may be silent, or a script may wait for ever", Stall))
 	})
-	return s.m.Run(ctx, c)
+	return m.Run(ctx, c)
 }
 
 // untilStalled calls stalled when, for some time, the count has not changed and not even a hundredth of the

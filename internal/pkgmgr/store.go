@@ -16,25 +16,25 @@ import (
 	"imagecustomizer/internal/tempfile"
 )
 
-// digest is the SHA-256 of a file.
-type digest [sha256.Size]byte
+// Digest is the SHA-256 of a file.
+type Digest [sha256.Size]byte
 
-func parseDigest(text string) (d digest, ok bool) {
+func ParseDigest(text string) (d Digest, ok bool) {
 	n, err := hex.Decode(d[:], []byte(text[:min(len(text), 2*len(d))]))
 	return d, err == nil && n == len(d) && len(text) == 2*len(d)
 }
 
-func (d digest) String() string { return hex.EncodeToString(d[:]) }
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// store is a folder of files, each under the SHA-256 of its content. It is what runs share, and nothing
+// Store is a folder of files, each under the SHA-256 of its content. It is what runs share, and nothing
 // of an image ever sees it: files are copied into it, and out of it, and what is copied is compared on
 // the way. So a file can be wanted by another run for nothing but its content, whoever put it there.
-type store struct{ dir *os.File }
+type Store struct{ dir *os.File }
 
-// errDamaged is a file of the store that is not what its name says.
-var errDamaged = errors.New("a file of the package cache is damaged; it was removed")
+// ErrDamaged is a file of the store that is not what its name says.
+var ErrDamaged = errors.New("a file of the package cache is damaged; it was removed")
 
-func openStore(cache string) (*store, error) {
+func OpenStore(cache string) (*Store, error) {
 	path := filepath.Join(cache, "sha256")
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
@@ -43,10 +43,10 @@ func openStore(cache string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &store{f}, nil
+	return &Store{f}, nil
 }
 
-func (s *store) close() error { return s.dir.Close() }
+func (s *Store) Close() error { return s.dir.Close() }
 
 // regular opens a file for reading that is no link, and refuses what is not a plain file.
 func regular(dir *os.File, name string) (*os.File, error) {
@@ -61,15 +61,15 @@ func regular(dir *os.File, name string) (*os.File, error) {
 	return f, nil
 }
 
-// has tells whether there is such a file, be it damaged or not.
-func (s *store) has(d digest) bool {
+// Has tells whether there is such a file, be it damaged or not.
+func (s *Store) Has(d Digest) bool {
 	var st unix.Stat_t
 	err := unix.Fstatat(int(s.dir.Fd()), d.String(), &st, unix.AT_SYMLINK_NOFOLLOW)
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
-// empty tells whether there is nothing to have from it.
-func (s *store) empty() bool {
+// Empty tells whether there is nothing to have from it.
+func (s *Store) Empty() bool {
 	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", s.dir.Fd()))
 	if err != nil {
 		return true
@@ -79,9 +79,9 @@ func (s *store) empty() bool {
 	return len(names) == 0
 }
 
-// read gives use a file. What it made of that counts only where read returns nil: a file that proves
+// Read gives use a file. What it made of that counts only where Read returns nil: a file that proves
 // damaged is removed, so that it can be had again.
-func (s *store) read(d digest, use func(io.Reader) error) error {
+func (s *Store) Read(d Digest, use func(io.Reader) error) error {
 	f, err := regular(s.dir, d.String())
 	if err != nil {
 		return err
@@ -95,22 +95,22 @@ func (s *store) read(d digest, use func(io.Reader) error) error {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return err
 	}
-	if digest(h.Sum(nil)) == d {
+	if Digest(h.Sum(nil)) == d {
 		return nil
 	}
 	if err := unix.Unlinkat(int(s.dir.Fd()), d.String(), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return errDamaged
+	return ErrDamaged
 }
 
-// copyTo makes a new file below a root of a file of the store; it is gone again if that proves damaged.
-func (s *store) copyTo(d digest, root *rootfs.Root, name string) error {
+// CopyTo makes a new file below a root of a file of the store; it is gone again if that proves damaged.
+func (s *Store) CopyTo(d Digest, root *rootfs.Root, name string) error {
 	out, err := root.Create(name, 0o644)
 	if err != nil {
 		return err
 	}
-	err = s.read(d, func(r io.Reader) error {
+	err = s.Read(d, func(r io.Reader) error {
 		_, err := io.Copy(out, r)
 		return err
 	})
@@ -120,8 +120,8 @@ func (s *store) copyTo(d digest, root *rootfs.Root, name string) error {
 	return nil
 }
 
-// add takes what r yields in, if it is what d says. One that is there already is not replaced.
-func (s *store) add(d digest, r io.Reader) error {
+// Add takes what r yields in, if it is what d says. One that is there already is not replaced.
+func (s *Store) Add(d Digest, r io.Reader) error {
 	out, err := tempfile.Create(s.dir)
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (s *store) add(d digest, r io.Reader) error {
 	if _, err := io.Copy(io.MultiWriter(out, h), r); err != nil {
 		return err
 	}
-	if got := digest(h.Sum(nil)); got != d {
+	if got := Digest(h.Sum(nil)); got != d {
 		return fmt.Errorf("its SHA-256 is %s, not %s", got, d)
 	}
 	if err := out.PublishNew(d.String()); !errors.Is(err, fs.ErrExist) {

@@ -11,35 +11,39 @@ import (
 	"testing"
 
 	"imagecustomizer/internal/rootfs"
+
+	"golang.org/x/sys/unix"
 )
 
-func testStore(t *testing.T) (*store, string) {
+func testStore(t *testing.T) (*Store, string) {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := openStore(dir)
+	s, err := OpenStore(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.close() })
+	t.Cleanup(func() { s.Close() })
 	return s, filepath.Join(dir, "sha256")
 }
 
-func sumOf(text string) digest { return sha256.Sum256([]byte(text)) }
+func mkfifo(path string) error { return unix.Mkfifo(path, 0o644) }
+
+func sumOf(text string) Digest { return sha256.Sum256([]byte(text)) }
 
 func TestStoreTakesNothingUnderAnotherName(t *testing.T) {
 	t.Parallel()
 	s, dir := testStore(t)
-	if err := s.add(sumOf("good"), strings.NewReader("evil")); err == nil {
+	if err := s.Add(sumOf("good"), strings.NewReader("evil")); err == nil {
 		t.Error("a file was taken in under the hash of another")
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
 		t.Errorf("left in the store: %v", entries)
 	}
-	if err := s.add(sumOf("good"), strings.NewReader("good")); err != nil || !s.has(sumOf("good")) {
+	if err := s.Add(sumOf("good"), strings.NewReader("good")); err != nil || !s.Has(sumOf("good")) {
 		t.Fatal(err)
 	}
 	before, _ := os.Stat(filepath.Join(dir, sumOf("good").String()))
-	if err := s.add(sumOf("good"), strings.NewReader("good")); err != nil {
+	if err := s.Add(sumOf("good"), strings.NewReader("good")); err != nil {
 		t.Error(err)
 	}
 	if after, _ := os.Stat(filepath.Join(dir, sumOf("good").String())); !os.SameFile(before, after) {
@@ -65,7 +69,7 @@ func TestDamageIsFoundAtEachUse(t *testing.T) {
 		"pipe":      func(path string) error { return errors.Join(os.Remove(path), mkfifo(path)) },
 	} {
 		s, dir := testStore(t)
-		if err := s.add(sumOf("good"), strings.NewReader("good")); err != nil {
+		if err := s.Add(sumOf("good"), strings.NewReader("good")); err != nil {
 			t.Fatal(err)
 		}
 		if err := damage(filepath.Join(dir, sumOf("good").String())); err != nil && name != "hard link" {
@@ -76,7 +80,7 @@ func TestDamageIsFoundAtEachUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.copyTo(sumOf("good"), root, "/copy"); err == nil {
+		if err := s.CopyTo(sumOf("good"), root, "/copy"); err == nil {
 			t.Errorf("%s: the file was used", name)
 		}
 		if _, err := os.Stat(out + "/copy"); !errors.Is(err, fs.ErrNotExist) {
@@ -84,10 +88,10 @@ func TestDamageIsFoundAtEachUse(t *testing.T) {
 		}
 		root.Close()
 		if name == "changed" || name == "cut" || name == "longer" { // it can be had again
-			if err := s.add(sumOf("good"), strings.NewReader("good")); err != nil {
+			if err := s.Add(sumOf("good"), strings.NewReader("good")); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			if err := s.read(sumOf("good"), func(io.Reader) error { return nil }); err != nil {
+			if err := s.Read(sumOf("good"), func(io.Reader) error { return nil }); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -97,7 +101,7 @@ func TestDamageIsFoundAtEachUse(t *testing.T) {
 func TestCopyReplacesNothing(t *testing.T) {
 	t.Parallel()
 	s, _ := testStore(t)
-	if err := s.add(sumOf("good"), strings.NewReader("good")); err != nil {
+	if err := s.Add(sumOf("good"), strings.NewReader("good")); err != nil {
 		t.Fatal(err)
 	}
 	out, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
@@ -109,7 +113,7 @@ func TestCopyReplacesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if err := s.copyTo(sumOf("good"), root, "/copy"); !errors.Is(err, fs.ErrExist) {
+	if err := s.CopyTo(sumOf("good"), root, "/copy"); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("copied over a link: %v", err)
 	}
 	if text, _ := os.ReadFile(victim); string(text) != "mine" {

@@ -11,6 +11,7 @@ import (
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/pkgmgr/probe"
 	"imagecustomizer/internal/plan"
 )
 
@@ -134,23 +135,26 @@ func (p Packages) check(f *machine.Facts, in Inputs) (sources []pkgmgr.Source, p
 	problem := func(text, hint string) {
 		problems = append(problems, plan.Problem{Step: ChangePackages{}.Name(), Text: text, Hint: hint})
 	}
-	if f.PackageManager == "" {
+	manager := probe.Of(f)
+	if manager == nil {
 		if !p.empty() {
-			problem("the image has no package manager that this program knows (tdnf, dnf, apt)", "")
+			problem("the image has no package manager that this program knows ("+strings.Join(probe.Names(), ", ")+")", "")
 		}
 		return nil, problems
 	}
-	sources, own, flag, others := in.RPMSources, "--rpm-source", "--deb-source", in.DebSources
-	if f.PackageManager == "apt" {
-		sources, own, flag, others = in.DebSources, flag, own, in.RPMSources
-	} else if len(p.Debconf) > 0 {
-		problem("debconfSelections are for images with apt; this one has "+f.PackageManager, "remove them")
+	flag := func(format pkgmgr.Format) string { return "--" + string(format) + "-source" }
+	for format, given := range map[pkgmgr.Format][]pkgmgr.Source{pkgmgr.RPM: in.RPMSources, pkgmgr.Deb: in.DebSources} {
+		if format == manager.Format() {
+			sources = given
+		} else if len(given) > 0 {
+			problem(flag(format)+" is of no use for an image with "+manager.Name(), "leave it out")
+		}
 	}
-	if len(others) > 0 {
-		problem(flag+" is of no use for an image with "+f.PackageManager, "leave it out")
+	if manager.Format() != pkgmgr.Deb && len(p.Debconf) > 0 {
+		problem("debconfSelections are for images with apt; this one has "+manager.Name(), "remove them")
 	}
 	if p.needSources() && in.NoBaseRepos && len(sources) == 0 {
-		problem("packages are to be installed or updated, but there is no source of packages", "leave out --disable-base-image-rpm-repos, or give "+own)
+		problem("packages are to be installed or updated, but there is no source of packages", "leave out --disable-base-image-rpm-repos, or give "+flag(manager.Format()))
 	}
 	return sources, problems
 }
@@ -230,7 +234,7 @@ func (s ChangePackages) Brings() bool { return s.UpdateAll || len(s.Install)+len
 
 // Check looks for what is wrong with the sources of packages.
 func (s ChangePackages) Check(ctx context.Context, m *machine.Machine) (problems []plan.Problem) {
-	for _, f := range pkgmgr.Check(ctx, m, s.Options, s.Install, s.Update, s.Remove) {
+	for _, f := range probe.Of(m.Facts).Check(ctx, m, s.Options, s.Install, s.Update, s.Remove) {
 		problems = append(problems, plan.Problem{Path: s.place(f.Package), Text: f.String(), Hint: f.Hint})
 	}
 	return problems
@@ -283,7 +287,7 @@ func (s ChangePackages) transactions(ctx context.Context, m *machine.Machine) er
 
 // inSession does transactions in one session and returns those that were not done.
 func (s ChangePackages) inSession(ctx context.Context, m *machine.Machine, list []transaction) (rest []transaction, err error) {
-	session, err := pkgmgr.Open(ctx, m, s.Options)
+	session, err := pkgmgr.Open(ctx, m, probe.Of(m.Facts), s.Options)
 	if err != nil {
 		return nil, err
 	}

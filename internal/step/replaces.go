@@ -8,7 +8,7 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/initramfs"
 	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/pkgmgr/probe"
 	"imagecustomizer/internal/plan"
 )
 
@@ -161,10 +161,10 @@ func (RebuildInitramfs) Replaces(m *machine.Machine) []plan.Replaced {
 
 // Replaces lists the package manager's records, and what the packages that are removed have brought.
 func (s ChangePackages) Replaces(m *machine.Machine) []plan.Replaced {
-	list := replaced("os.packages", present(m, "/var/lib/dpkg/status", "/var/lib/dpkg/info", "/var/lib/rpm", "/usr/lib/sysimage/rpm")...)
+	list := replaced("os.packages", present(m, probe.Records()...)...)
 	for _, name := range s.Remove {
 		at := s.place(name, "remove")
-		list = append(list, replaced(at, present(m, pkgmgr.FilesOf(m, strings.TrimSpace(name))...)...)...)
+		list = append(list, replaced(at, present(m, probe.Files(m, strings.TrimSpace(name))...)...)...)
 	}
 	return list
 }

@@ -13,6 +13,8 @@ import (
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/pkgmgr/probe"
 	"imagecustomizer/internal/plan"
 )
 
@@ -120,10 +122,7 @@ func (s SetSELinux) policy(m *machine.Machine) error {
 }
 
 func policyPackages(m *machine.Machine) string {
-	if m.Facts.PackageManager == "apt" {
-		return "selinux-basics and selinux-policy-default"
-	}
-	return "selinux-policy and policycoreutils"
+	return probe.PackageFor(m.Facts, pkgmgr.SELinuxPolicy)
 }
 
 func fileContexts(kind string) string {

@@ -9,6 +9,8 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/pkgmgr/probe"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/verity"
@@ -70,19 +72,16 @@ type lack struct{ what, hint string }
 // initramfs, where dracut puts it.
 func verityNeeds(m *machine.Machine, inline bool) (missing []lack) {
 	const service = "/usr/lib/systemd/systemd-veritysetup"
-	packages := map[string]string{"dracut": "dracut", "dmsetup": "device-mapper", service: "systemd-udev or cryptsetup"}
-	if m.Facts.PackageManager == "apt" {
-		packages = map[string]string{"dracut": "dracut", "dmsetup": "dmsetup", service: "systemd (systemd-cryptsetup since Debian 13)"}
-	}
 	need := func(ok bool, what, pkg string) {
 		if !ok {
 			missing = append(missing, lack{what, "install " + pkg})
 		}
 	}
-	need(m.Has("dracut"), "dm-verity is set up by systemd in the initramfs, which dracut must make; the image has no dracut", packages["dracut"])
-	need(m.Has("dmsetup"), "the image has no dmsetup, which dracut needs for dm-verity", packages["dmsetup"])
+	brings := func(n pkgmgr.Need) string { return probe.PackageFor(m.Facts, n) }
+	need(m.Has("dracut"), "dm-verity is set up by systemd in the initramfs, which dracut must make; the image has no dracut", brings(pkgmgr.Dracut))
+	need(m.Has("dmsetup"), "the image has no dmsetup, which dracut needs for dm-verity", brings(pkgmgr.Dmsetup))
 	program, err := m.Root.ReadAs(rootfs.Program, service)
-	need(err == nil, "the image has no "+service, packages[service])
+	need(err == nil, "the image has no "+service, brings(pkgmgr.Veritysetup))
 	if m.Has("dracut") {
 		need(hasDracutModule(m, "systemd-veritysetup"), "the image's dracut has no module systemd-veritysetup", "a newer dracut (053 has it)")
 	}
