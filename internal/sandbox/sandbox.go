@@ -205,6 +205,15 @@ func inherited() []*os.File {
 	return files
 }
 
+// takeName gives the worker's namespace a name that is not the host's: programs of an image write it into keys,
+// certificates and settings. This one is looked up in every image.
+func takeName() error {
+	if err := unix.Sethostname([]byte("localhost")); err != nil {
+		return fmt.Errorf("set the host's name in the worker: %w", err)
+	}
+	return unix.Setdomainname(nil)
+}
+
 func workerMain(worker func(in, out *os.File) int) int {
 	spec := readSpec()
 	for fd := fdIn; fd < fdFirst+spec.Count; fd++ {
@@ -213,7 +222,7 @@ func workerMain(worker func(in, out *os.File) int) int {
 			handedOver = append(handedOver, os.NewFile(uintptr(fd), fmt.Sprintf("file %d", fd-fdFirst)))
 		}
 	}
-	if err := enterPrivateRoot(spec, fdOwn); err != nil {
+	if err := errors.Join(takeName(), enterPrivateRoot(spec, fdOwn)); err != nil {
 		fmt.Fprintln(os.Stderr, SetUpFailed, err)
 		return 1
 	}

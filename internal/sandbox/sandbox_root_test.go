@@ -256,6 +256,7 @@ func TestProgramsInImageAreConfined(t *testing.T) {
 		"mknod /dev/evil b 7 0":                              "Read-only",
 		"echo PID $$; sync; readlink /dev/disk/by-uuid/abcd": "../../null",
 		"hostname changed 2>&1; hostname":                    "must be root",
+		"uname -n; cat /proc/sys/kernel/domainname":          "localhost\n\n",
 		"echo $HOME $PATH":                                   "/root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 	} {
 		if got := ask(t, sandbox.Spec{}, "image "+emptyImage(t)+" "+script); !strings.Contains(got, want) {
