@@ -80,6 +80,34 @@ func TestExamplesInDocumentsAreValid(t *testing.T) {
 	}
 }
 
+// TestExampleFilesStandInTheGuide holds that what a page of the guide shows is the file it names, and that no
+// file is shown nowhere.
+func TestExampleFilesStandInTheGuide(t *testing.T) {
+	t.Parallel()
+	files, _ := filepath.Glob(repository + "/examples/*.yaml")
+	pages, _ := filepath.Glob(repository + "/docs/guide/*.md")
+	var guide strings.Builder
+	for _, p := range pages {
+		text, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guide.Write(text)
+	}
+	if len(files) < 4 {
+		t.Fatalf("found only %d examples", len(files))
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(guide.String(), "```yaml\n"+string(text)+"```") {
+			t.Errorf("no page of the guide shows %s as it is", f)
+		}
+	}
+}
+
 func compileSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	text, err := os.ReadFile(repository + "/schema.json")
