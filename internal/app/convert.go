@@ -34,6 +34,7 @@ type ConvertOptions struct {
 // partitions it needs no root: nothing is mounted, and programs end with this process.
 func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	var bad usage
+	bad.check(checkBuildTime())
 	bad.check(regularFile("image", o.ImageFile))
 	targets := parseTargets(o.OutputFile, o.OutputFormat, o.Outputs, &bad)
 	in := inputs{}

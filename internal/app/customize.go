@@ -108,6 +108,7 @@ func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, err
 	}
 	var bad usage
 	cfg := composed.Config
+	bad.check(checkBuildTime())
 	base := o.baseImage(cfg, &bad)
 	j := &job.Job{
 		Kind: job.Customize, Config: cfg, ConfigDir: filepath.Dir(abs(o.ConfigFile)), Outputs: o.targets(cfg, base, &bad),
@@ -150,6 +151,18 @@ func named(cfg *step.Config) (list []string) {
 	}
 	return list
 }
+
+// checkBuildTime refuses a SOURCE_DATE_EPOCH that would not count.
+func checkBuildTime() error {
+	text := os.Getenv("SOURCE_DATE_EPOCH")
+	if s, err := strconv.ParseInt(text, 10, 64); text != "" && (err != nil || s < 0 || s > lastSecond) {
+		return fmt.Errorf("SOURCE_DATE_EPOCH is %q: write the seconds since 1970 in digits, such as 1700000000, or unset it", text)
+	}
+	return nil
+}
+
+// lastSecond is the last that every format and filesystem can write: FAT ends in 2107.
+const lastSecond = 4354819199
 
 // buildTime is now, or what SOURCE_DATE_EPOCH says (reproducible-builds.org), in UTC.
 func buildTime() time.Time {

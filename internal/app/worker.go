@@ -205,7 +205,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	w.maker = w.liveMaker()
 	in.Live, in.MediumArgs, in.MediumFiles = w.maker, w.mediumArgs, w.mediumFiles
 	p, problems := step.Plan(w.Config, m.Facts, in)
-	problems = append(problems, p.Preflight(ctx, m)...)
+	problems = append(append(problems, p.Preflight(ctx, m)...), w.wrongArgs()...)
 	if !w.NewDisk() {
 		problems = append(problems, w.checkOutputs()...)
 	}

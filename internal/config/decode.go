@@ -231,6 +231,9 @@ func (d *decoder) items(at *At, n *yaml.Node, v reflect.Value) {
 		}
 		d.value(item, v.Index(i))
 	}
+	if !at.doc.opts.FormOnly {
+		d.checks = append(d.checks, func() { doubles(at, n, v) })
+	}
 }
 
 func (d *decoder) entries(at *At, n *yaml.Node, v reflect.Value) {

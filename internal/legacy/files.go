@@ -2,6 +2,7 @@ package legacy
 
 import (
 	"reflect"
+	"slices"
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/step"
@@ -70,6 +71,9 @@ func (f *AdditionalFiles) add(source config.Path, n *config.Node) {
 	}
 	if d.Path != "" {
 		step.CheckKept(string(d.Path), n.At())
+	}
+	if slices.ContainsFunc(f.list, func(o step.AdditionalFile) bool { return o.Destination == d.Path && d.Path != "" }) {
+		n.At().Warnf("%s is the destination of two files: this one overwrites the other", d.Path).Hint("remove one of them, or choose another destination")
 	}
 	f.list = append(f.list, step.AdditionalFile{Source: source, Destination: d.Path, Permissions: d.Permissions})
 }

@@ -95,6 +95,7 @@ func (s *SystemConfig) Validate(at *config.At) {
 		}
 		return strconv.Itoa(*u.UID)
 	})
+	step.CheckPackages(at.Field("PackagesRemove"), at.Field("PackagesInstall"), at.Field("PackagesUpdate"), s.PackagesRemove, s.PackagesInstall, s.PackagesUpdate)
 	modules := at.Field("Modules")
 	step.Unique(modules.Field("Load"), "Name", s.Modules.Load, Module.String)
 	step.Unique(modules.Field("Disable"), "Name", s.Modules.Disable, Module.String)

@@ -27,6 +27,7 @@ type ISO struct {
 
 // Validate checks what excludes each other.
 func (i *ISO) Validate(at *config.At) {
+	OneSource(at, i.AdditionalFiles)
 	if i.InitramfsType != "full-os" {
 		return
 	}

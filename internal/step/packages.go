@@ -31,6 +31,23 @@ type Packages struct {
 // Adds tells whether packages are downloaded.
 func (p *Packages) Adds() bool { return p.UpdateExisting || len(p.allInstall())+len(p.allUpdate()) > 0 }
 
+// Validate finds packages that are in several of the lists.
+func (p *Packages) Validate(at *config.At) {
+	CheckPackages(at.Field("remove"), at.Field("install"), at.Field("update"), p.Remove, p.Install, p.Update)
+}
+
+// CheckPackages finds packages that are to be removed, and installed or updated too. Packages are removed first.
+func CheckPackages(removeAt, installAt, updateAt *config.At, remove, install, update []PackageName) {
+	config.Contradicts(removeAt, installAt, remove, install, func(item *config.At, name PackageName) {
+		item.Warnf("%s is to be removed and installed: it is removed first, and is there at the end", name).Hint("remove it from one of the lists")
+	})
+	config.Contradicts(updateAt, removeAt, update, remove, func(item *config.At, name PackageName) {
+		if !slices.Contains(install, name) {
+			item.Errorf("%s is to be removed and updated", name).Hint("remove it from one of the lists")
+		}
+	})
+}
+
 // PackageName names a package, possibly with a version, as the package manager takes it.
 type PackageName string
 

@@ -42,6 +42,7 @@ func (u *BootURL) Validate(at *config.At) {
 
 // Validate checks what belongs together.
 func (p *PXE) Validate(at *config.At) {
+	OneSource(at, p.AdditionalFiles)
 	base, file := at.Has("bootstrapBaseUrl"), at.Has("bootstrapFileUrl")
 	switch {
 	case base && file:

@@ -36,13 +36,9 @@ func (n *UnitName) Validate(at *config.At) {
 
 // Validate finds a service in both lists.
 func (s *Services) Validate(at *config.At) {
-	for i, d := range s.Disable {
-		for j, e := range s.Enable {
-			if d == e && at.Field("disable").Index(i).Layer() == at.Field("enable").Index(j).Layer() {
-				at.Field("disable").Index(i).Errorf("%s is to be enabled and disabled", d).Hint("remove it from one of the lists")
-			}
-		}
-	}
+	config.Contradicts(at.Field("disable"), at.Field("enable"), s.Disable, s.Enable, func(item *config.At, name UnitName) {
+		item.Errorf("%s is to be enabled and disabled", name).Hint("remove it from one of the lists")
+	})
 }
 
 func planServices(c *Config) (p plan.Plan) {

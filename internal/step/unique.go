@@ -1,6 +1,7 @@
 package step
 
 import (
+	"path"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ func (o *OS) Validate(at *config.At) {
 	Unique(at.Field("users"), "name", o.Users, func(u User) string { return string(u.Name) })
 	Unique(at.Field("groups"), "gid", o.Groups, func(g Group) string { return number(g.GID) })
 	Unique(at.Field("users"), "uid", o.Users, func(u User) string { return number(u.UID) })
+	OneSource(at, o.AdditionalFiles)
 	Unique(at.Field("modules"), "name", o.Modules, func(m Module) string { return moduleKey(string(m.Name)) })
 }
 
@@ -41,5 +43,18 @@ func Unique[T any](at *config.At, key string, items []T, name func(T) string) {
 			continue
 		}
 		first[n] = place
+	}
+}
+
+// OneSource warns of files that overwrite each other, of which the last stays.
+func OneSource(at *config.At, files []AdditionalFile) {
+	list, first := at.Field("additionalFiles"), map[string]int{}
+	for i, f := range files {
+		to := path.Clean(string(f.Destination))
+		if before, twice := first[to]; twice && f.Destination != "" && list.Index(before).Layer() == list.Index(i).Layer() {
+			list.Index(i).Field("destination").Warnf("%s is the destination of two files, first in line %d: this one overwrites the other", to, list.Index(before).Field("destination").Line()).
+				Hint("remove one of them, or choose another destination")
+		}
+		first[to] = i
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/kargs"
 )
 
 // absentArgs are arguments whose value names something that must be in the image, but for partitions by device: see
@@ -48,7 +49,7 @@ func (s *system) absent(found *list, e boot.Entry) {
 	}
 	seen := map[string]bool{}
 	for _, a := range slices.Backward(e.Args()) {
-		key, value := argKey(a), after(a, "=")
+		key, value := kargs.Name(a), after(a, "=")
 		if value == "" || seen[key] && !slices.Contains(severalArgs, key) {
 			continue
 		}

@@ -74,6 +74,9 @@ func TestAbsentArguments(t *testing.T) {
 			p.edit(cfg, "quiet", c.args)
 			found := Run(p.Image)
 			p.undo[0]()
+			if wrong := WrongArgs(p.Image, strings.Fields(c.args), false); (len(wrong) > 0) != (c.wrong != "") && !strings.HasPrefix(c.args, "fips") {
+				t.Errorf("found when planning: %v", wrong)
+			}
 			switch {
 			case c.wrong == "" && len(found) > 0:
 				t.Errorf("found %v", found)

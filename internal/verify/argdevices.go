@@ -6,6 +6,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/kargs"
 )
 
 // partArgs are arguments of which a part names a device that the boot waits for: dracut.cmdline(7), kernel-command-line(7),
@@ -84,7 +85,7 @@ func (s *system) unmappable(e boot.Entry, source string) bool {
 		return false
 	}
 	for _, a := range e.Args() {
-		key := argKey(a)
+		key := kargs.Name(a)
 		if strings.HasPrefix(key, "dm_mod.create") || strings.Contains(key, "verity") || key == "roothash" || key == "root" && strings.Contains(a, "=live:") {
 			return false
 		}
@@ -94,6 +95,3 @@ func (s *system) unmappable(e boot.Entry, source string) bool {
 
 // mapped are contents of which the system makes further devices.
 var mapped = []string{"crypto_LUKS", "LVM2_member", "linux_raid_member", "DM_verity_hash", "isw_raid_member", "ddf_raid_member", "multipath_member"}
-
-// argKey is the name of an argument; hyphens and underscores in it are the same for the kernel and systemd.
-func argKey(arg string) string { return strings.ReplaceAll(before(arg, "="), "-", "_") }

@@ -26,7 +26,7 @@ func arguments(s *system) []Finding {
 	for _, e := range append(boot.Own(s.Root, s.menu.Entries), s.laterKernels(&found)...) {
 		s.absent(&found, e)
 		for _, a := range e.Args() {
-			key, value := argKey(a), after(a, "=")
+			key, value := kargs.Name(a), after(a, "=")
 			if slices.Contains(deviceArgs, key) && value != "" {
 				s.device(&found, e, key, value)
 			}
