@@ -39,7 +39,7 @@ type customizeCmd struct {
 	sourceFlags
 	rootFlags
 
-	PackageCacheDir  string `help:"Folder where package downloads are kept between runs. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
+	PackageCacheDir  string `help:"Folder where package downloads are kept between runs: what was used within 90 days, and 8 GiB at most. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
 	AllowBackingFile bool   `help:"Accept a base image that refers to further files (a backing file or an external data file)."`
 	Checksum         bool   `help:"Write a .sha256 file beside each image."`
 	NoClobber        bool   `help:"Fail where an output exists already. Without it, an older file is replaced when the new one is complete."`

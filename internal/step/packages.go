@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/initramfs"
@@ -302,6 +303,14 @@ func (s ChangePackages) transactions(ctx context.Context, m *machine.Machine) er
 	return errors.New("the packages do not fit, however much the filesystem grows")
 }
 
+// prune bounds the cache of packages, where there is one.
+func prune(m *machine.Machine) error {
+	if m.Cache == "" {
+		return nil
+	}
+	return pkgmgr.Prune(m.Cache, time.Now())
+}
+
 // inSession does transactions in one session and returns those that were not done.
 func (s ChangePackages) inSession(ctx context.Context, m *machine.Machine, list []transaction) (rest []transaction, err error) {
 	session, err := pkgmgr.Open(ctx, m, probe.Of(m.Facts), s.Options)
@@ -311,6 +320,9 @@ func (s ChangePackages) inSession(ctx context.Context, m *machine.Machine, list 
 	defer func() {
 		if closeErr := session.Close(ctx); err == nil {
 			err = closeErr
+		}
+		if pruneErr := prune(m); pruneErr != nil {
+			m.Log.Debug("the package cache was not pruned", "error", pruneErr)
 		}
 	}()
 	for i, t := range list {
