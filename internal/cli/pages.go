@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/docgen"
@@ -65,7 +66,15 @@ With ` + "`--progress json`" + ` every event is a line of JSON on standard error
 
 func configPage() []byte {
 	var b bytes.Buffer
-	b.WriteString(generated + configIntro)
+	b.WriteString(generated + configIntro + "| | What | Why there |\n|---|---|---|\n")
+	for i, p := range step.Order() {
+		what := p.What
+		if !strings.Contains(what, " ") {
+			what = "`" + what + "`"
+		}
+		fmt.Fprintf(&b, "| %d | %s | %s |\n", i+1, what, p.Why)
+	}
+	b.WriteString(keysIntro)
 	docgen.Configuration(&b, step.Root)
 	b.WriteString(legacyIntro)
 	docgen.Configuration(&b, reflect.TypeFor[legacy.Config]())
@@ -118,10 +127,12 @@ scripts:
 
 ## Order of a run
 
-Name servers of the build host; packages (remove, update all, install, update); host name; groups; users;
-folders; files; services; kernel modules; release file and history; kernel arguments; postCustomization
-scripts; the image's own name servers back; finalizeCustomization scripts. Then the filesystems are trimmed,
-unmounted and checked, and the outputs written.
+A run does these things one after the other; of the sections, those that the config has.
+
+`
+
+const keysIntro = `
+Then the filesystems are trimmed, unmounted and checked, and the outputs written.
 
 ## Keys
 

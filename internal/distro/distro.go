@@ -28,9 +28,6 @@ type Distro struct {
 	// GenericKernel is what the function of that name returns.
 	GenericKernel string
 
-	// Unsupported maps a config path, such as "os.packages", to the reason why this distribution
-	// lacks it.
-	Unsupported map[string]string
 	// Unknown is true for an image whose distribution is none of ours but whose mechanisms are.
 	Unknown bool
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/machine"
 )
 
 func TestAccountNames(t *testing.T) {
@@ -102,7 +103,10 @@ func TestAccountsAreCheckedAgainstTheImage(t *testing.T) {
 		cfg := parse(t, "os: "+c.yaml)
 		cfg.OS.AdditionalFiles = files
 		var got []string
-		for _, p := range planAccounts(cfg, Inputs{}).Preflight(context.Background(), m) {
+		given := cfg.given(&machine.Facts{}, Inputs{})
+		groups, _ := cfg.OS.Groups.Plan(given)
+		users, _ := cfg.OS.Users.Plan(given)
+		for _, p := range append(groups, users...).Preflight(context.Background(), m) {
 			got = append(got, p.Path+": "+p.Text+" ("+p.Hint+")")
 		}
 		for i := range max(len(got), len(c.want)) {

@@ -10,32 +10,9 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/grub"
-	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 )
-
-// planBoot plans what the kernel arguments and the boot loader become.
-func planBoot(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
-	if c.OS.Bootloader.ResetType != HardReset {
-		return planKernelArgs(c, f)
-	}
-	s := ResetBoot{Type: c.Storage.BootType, SELinux: c.OS.SELinux.Mode, Packages: c.OS.Packages.allInstall(), UpdateAll: c.OS.Packages.UpdateExisting, Renamed: c.Storage.ResetUUIDs != ""}
-	for _, e := range c.OS.KernelCommandLine.Extra {
-		more, err := kargs.Split(string(e))
-		if err != nil {
-			return nil, []plan.Problem{{Step: s.Name(), Text: err.Error()}}
-		}
-		s.Args = append(s.Args, more...)
-	}
-	if f.Distro.GRUB == nil {
-		return nil, []plan.Problem{{Step: s.Name(), Text: fmt.Sprintf("how the boot loader of %s is set up is not known", f.Distro.Name)}}
-	}
-	if f.Boot.Kind == boot.UKI {
-		return nil, []plan.Problem{{Step: s.Name(), Text: "the image boots unified kernel images, for which there is no boot loader to set up"}}
-	}
-	return plan.Plan{s}, nil
-}
 
 // ResetBoot sets the boot loader up from scratch.
 type ResetBoot struct {

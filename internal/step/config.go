@@ -31,19 +31,22 @@ type Config struct {
 }
 
 // OS is the part of a config that changes the system in the image.
+//
+// A field whose type is a Feature is carried out where order.go says, or else among the others in the order of these
+// fields, for the reason in the tag why.
 type OS struct {
-	Hostname          Hostname          `yaml:"hostname" doc:"Name of the machine: letters, digits, hyphens and dots. Written to /etc/hostname." example:"web-1"`
+	Hostname          Hostname          `yaml:"hostname" doc:"Name of the machine: letters, digits, hyphens and dots. Written to /etc/hostname." why:"scripts may read it" example:"web-1"`
 	Packages          Packages          `yaml:"packages" doc:"Packages to remove, update and install."`
-	Groups            []Group           `yaml:"groups" doc:"Groups that must exist."`
-	Users             []User            `yaml:"users" doc:"Users to add or change."`
-	AdditionalDirs    []AdditionalDir   `yaml:"additionalDirs" doc:"Folders to copy into the image."`
-	AdditionalFiles   []AdditionalFile  `yaml:"additionalFiles" doc:"Files to copy into the image, or to write there."`
-	Services          Services          `yaml:"services" doc:"Services to enable and disable."`
-	Modules           []Module          `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options."`
+	Groups            Groups            `yaml:"groups" doc:"Groups that must exist." why:"users may be in them"`
+	Users             Users             `yaml:"users" doc:"Users to add or change." why:"files may lie in a home directory"`
+	AdditionalDirs    AdditionalDirs    `yaml:"additionalDirs" doc:"Folders to copy into the image." why:"files may replace single ones of a directory"`
+	AdditionalFiles   AdditionalFiles   `yaml:"additionalFiles" doc:"Files to copy into the image, or to write there." why:"services may be units just copied"`
+	Services          Services          `yaml:"services" doc:"Services to enable and disable." why:"packages and files bring units"`
+	Modules           Modules           `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options." why:"packages bring the files that it edits"`
 	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
 	Bootloader        Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
 	SELinux           SELinux           `yaml:"selinux" doc:"The mode of SELinux."`
-	Overlays          []Overlay         `yaml:"overlays" doc:"Overlay filesystems to mount at boot."`
+	Overlays          Overlays          `yaml:"overlays" doc:"Overlay filesystems to mount at boot."`
 	ImageHistory      HistoryMode       `yaml:"imageHistory" default:"\"\"" doc:"Whether the image records how it was made, in /usr/share/image-customizer/history.json."`
 }
 

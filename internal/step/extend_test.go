@@ -50,7 +50,7 @@ os: {bootloader: {resetType: hard-reset}}
 
 func TestGrownLayoutKeepsTheDisk(t *testing.T) {
 	t.Parallel()
-	p, problems := planNewDisk(decoded(t, grownConfig), extendable(), Inputs{Seed: seed.New("x")})
+	p, problems := newDisk{&decoded(t, grownConfig).Storage}.plan(extendable(), Inputs{Seed: seed.New("x")})
 	if len(problems) > 0 || len(p) != 1 {
 		t.Fatal(p, problems)
 	}
@@ -79,9 +79,11 @@ func TestGrownLayoutKeepsTheDisk(t *testing.T) {
 func TestOnlyGrownLayoutNeedsNoInitramfs(t *testing.T) {
 	t.Parallel()
 	c := decoded(t, strings.NewReplacer("    - {id: var, type: var, size: grow}\n", "", "  - {deviceId: var, type: xfs, mountPoint: /var}\n", "").Replace(grownConfig))
-	p, _ := planNewDisk(c, extendable(), Inputs{})
-	if _, ok := p[0].(ExtendDisk); !ok || len(planInitramfs(c, p)) > 0 {
-		t.Errorf("%v, then %v", p, planInitramfs(c, p))
+	g := c.given(extendable(), Inputs{})
+	p, _ := newDisk{&c.Storage}.Plan(g)
+	rebuild, _ := planInitramfs(g)
+	if _, ok := p[0].(ExtendDisk); !ok || len(rebuild) > 0 {
+		t.Errorf("%v, then %v", p, rebuild)
 	}
 }
 

@@ -86,8 +86,33 @@ func (d *AdditionalDir) Validate(at *config.At) {
 	CheckKept(string(d.Destination), at.Field("destination"))
 }
 
-func planDirs(c *Config) (p plan.Plan) {
-	for i, d := range c.OS.AdditionalDirs {
+// AdditionalDirs are directories to merge into the image.
+type AdditionalDirs []AdditionalDir
+
+// Used tells whether there are some.
+func (l AdditionalDirs) Used() bool { return len(l) > 0 }
+
+// Touches are their destinations.
+func (l AdditionalDirs) Touches() (list []Touch) {
+	for i, d := range l {
+		list = append(list, Touch{Path: string(d.Destination), At: fmt.Sprintf("[%d]", i)})
+	}
+	return list
+}
+
+// Plan copies one after the other.
+func (l AdditionalDirs) Plan(*Given) (plan.Plan, []plan.Problem) { return asPlan(l.copies()), nil }
+
+// Record names the files with their hashes.
+func (l AdditionalDirs) Record() (any, error) {
+	return recordEach(l, func(d AdditionalDir) (map[string]any, error) {
+		hashes, err := hashTree(d.Source.Resolved)
+		return map[string]any{"source": d.Source.Text, "destination": d.Destination, "sha256hashmap": hashes}, err
+	})
+}
+
+func (l AdditionalDirs) copies() (list []CopyDir) {
+	for i, d := range l {
 		s := CopyDir{Source: d.Source.Resolved, Destination: path.Join("/", string(d.Destination)), NewDirs: 0o755, Files: 0o755, Path: fmt.Sprintf("os.additionalDirs[%d]", i)}
 		if d.NewDirPermissions.Set {
 			s.NewDirs = d.NewDirPermissions.Mode
@@ -98,17 +123,49 @@ func planDirs(c *Config) (p plan.Plan) {
 		if d.MergedDirPermissions.Set {
 			s.MergedDirs = &d.MergedDirPermissions.Mode
 		}
-		p = append(p, s)
+		list = append(list, s)
 	}
-	return p
+	return list
 }
 
-func planFiles(c *Config) (p plan.Plan) {
-	for i, f := range c.OS.AdditionalFiles {
+// AdditionalFiles are files to put into the image.
+type AdditionalFiles []AdditionalFile
+
+// Used tells whether there are some.
+func (l AdditionalFiles) Used() bool { return len(l) > 0 }
+
+// Touches are their destinations.
+func (l AdditionalFiles) Touches() (list []Touch) {
+	for i, f := range l {
+		list = append(list, Touch{Path: string(f.Destination), At: fmt.Sprintf("[%d]", i)})
+	}
+	return list
+}
+
+// Plan writes one after the other.
+func (l AdditionalFiles) Plan(*Given) (plan.Plan, []plan.Problem) { return asPlan(l.writes()), nil }
+
+// Record names the files with their hash.
+func (l AdditionalFiles) Record() (any, error) {
+	return recordEach(l, func(f AdditionalFile) (map[string]any, error) {
+		d := map[string]any{"destination": f.Destination}
+		return d, recordText(d, "source", f.Source, f.Content)
+	})
+}
+
+func (l AdditionalFiles) writes() (list []WriteFile) {
+	for i, f := range l {
 		s := WriteFile{Path: fmt.Sprintf("os.additionalFiles[%d]", i), Source: f.Source.Resolved, Content: f.Content, Destination: string(f.Destination)}
 		if f.Permissions.Set {
 			s.Mode = &f.Permissions.Mode
 		}
+		list = append(list, s)
+	}
+	return list
+}
+
+func asPlan[S plan.Step](steps []S) (p plan.Plan) {
+	for _, s := range steps {
 		p = append(p, s)
 	}
 	return p

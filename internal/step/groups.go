@@ -48,29 +48,27 @@ func (n *AccountName) Validate(at *config.At) {
 	}
 }
 
-// planAccounts plans the groups and then the users of each file.
-func planAccounts(c *Config, in Inputs) (p plan.Plan) {
-	var made []string
-	for _, l := range c.layers() {
-		p = append(p, planGroups(l)...)
-		for _, g := range l.OS.Groups {
-			made = append(made, string(g.Name))
-		}
-		for i, u := range l.OS.Users {
-			if u.PrimaryGroup == "" {
-				made = append(made, string(u.Name))
-			}
-			p = append(p, planUser(u, l.item("os.users", i), slices.Clone(made), c.supplied(), in))
-		}
+// Groups are those that must exist.
+type Groups []Group
+
+// Used tells whether there are some.
+func (l Groups) Used() bool { return len(l) > 0 }
+
+// Touches is the file that lists them.
+func (Groups) Touches() []Touch { return []Touch{{Path: groupFile}} }
+
+// Plan adds one after the other.
+func (l Groups) Plan(g *Given) (p plan.Plan, _ []plan.Problem) {
+	for i, x := range l {
+		g.Groups = append(g.Groups, string(x.Name))
+		p = append(p, AddGroup{Group: string(x.Name), GID: x.GID, Path: g.Item("os.groups", i)})
 	}
-	return p
+	return p, nil
 }
 
-func planGroups(c *Config) (p plan.Plan) {
-	for i, g := range c.OS.Groups {
-		p = append(p, AddGroup{Group: string(g.Name), GID: g.GID, Path: c.item("os.groups", i)})
-	}
-	return p
+// Record lists names and numbers.
+func (l Groups) Record() (any, error) {
+	return recordEach(l, func(x Group) (map[string]any, error) { return map[string]any{"name": x.Name, "gid": x.GID}, nil })
 }
 
 // AddGroup makes a group where it does not exist.

@@ -9,13 +9,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
@@ -36,16 +35,31 @@ const (
 	historyFile     = historyDir + "/history.json"
 )
 
-func planRecord(c *Config, in Inputs) plan.Plan {
-	stamp := in.Now.UTC().Format("2006-01-02T15:04:05Z")
-	p := plan.Plan{WriteRelease{File: releaseFile, Version: in.ToolVersion, Date: stamp, UUID: in.UUID}}
-	if c.Lowered {
-		p = append(p, WriteRelease{File: releaseFile2023, Version: in.ToolVersion, Date: stamp})
+// Used is always true: the release file is written whatever the mode.
+func (HistoryMode) Used() bool { return true }
+
+// Touches is nothing that must be written: records are left out where they cannot.
+func (HistoryMode) Touches() []Touch { return nil }
+
+// Record is nothing: that there is a history says it.
+func (HistoryMode) Record() (any, error) { return nil, nil }
+
+// Plan writes the records, but for those on filesystems that stay sealed.
+func (h HistoryMode) Plan(g *Given) (p plan.Plan, _ []plan.Problem) {
+	stamp := g.Now.UTC().Format("2006-01-02T15:04:05Z")
+	add := func(file string, s plan.Step) {
+		if !g.kept(file) {
+			p = append(p, s)
+		}
 	}
-	if c.OS.ImageHistory != "none" {
-		p = append(p, WriteHistory{Config: c, Version: in.ToolVersion, Time: in.Now.UTC(), UUID: in.UUID})
+	add(releaseFile, WriteRelease{File: releaseFile, Version: g.ToolVersion, Date: stamp, UUID: g.UUID})
+	if g.Lowered {
+		add(releaseFile2023, WriteRelease{File: releaseFile2023, Version: g.ToolVersion, Date: stamp})
 	}
-	return p
+	if h != "none" {
+		add(historyFile, WriteHistory{Describe: g.Describe, Version: g.ToolVersion, Time: g.Now.UTC(), UUID: g.UUID})
+	}
+	return p, nil
 }
 
 // WriteRelease records which program made the image, when, and under which identifier.
@@ -81,10 +95,10 @@ func ReleaseUUID(root *rootfs.Root) string {
 // WriteHistory appends to the image's record of how it was made. Passwords, keys, environment values
 // and the text of inline files and scripts are left out; files are named with their hash.
 type WriteHistory struct {
-	Config  *Config
-	Version string
-	Time    time.Time
-	UUID    string
+	Describe func() (map[string]any, error) // the config
+	Version  string
+	Time     time.Time
+	UUID     string
 }
 
 // Name identifies the step.
@@ -110,7 +124,7 @@ func (s WriteHistory) Run(_ context.Context, m *machine.Machine) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s cannot be read: %w", historyFile, err)
 	}
-	config, err := DescribeConfig(s.Config)
+	config, err := s.Describe()
 	if err != nil {
 		return err
 	}
@@ -128,149 +142,51 @@ func (s WriteHistory) Run(_ context.Context, m *machine.Machine) error {
 	return m.Root.WriteFile(historyFile, append(text, '\n'), 0o644)
 }
 
-// DescribeConfig is the config with everything left out that could be secret.
-func DescribeConfig(c *Config) (map[string]any, error) {
-	os := map[string]any{}
-	set := func(key string, v any, present bool) {
-		if present {
-			os[key] = v
-		}
+// recordIf is a record, where a section is used.
+func recordIf(used bool, v any) (any, error) {
+	if !used {
+		return nil, nil
 	}
-	p := c.OS.Packages
-	set("packages", map[string]any{"updateExistingPackages": p.UpdateExisting, "install": p.allInstall(), "remove": p.allRemove(), "update": p.allUpdate()}, !p.empty())
-	set("hostname", c.OS.Hostname, c.OS.Hostname != "")
-	set("groups", describeGroups(c.OS.Groups), len(c.OS.Groups) > 0)
-	set("users", describeUsers(c.OS.Users), len(c.OS.Users) > 0)
-	set("services", map[string]any{"enable": c.OS.Services.Enable, "disable": c.OS.Services.Disable}, len(c.OS.Services.Enable)+len(c.OS.Services.Disable) > 0)
-	set("modules", describeModules(c.OS.Modules), len(c.OS.Modules) > 0)
-	set("kernelCommandLine", map[string]any{"extraCommandLine": c.OS.KernelCommandLine.Extra}, len(c.OS.KernelCommandLine.Extra) > 0)
-	files, err := describeFiles(c.OS.AdditionalFiles)
-	if err != nil {
-		return nil, err
-	}
-	set("additionalFiles", files, len(files) > 0)
-	dirs, err := describeDirs(c.OS.AdditionalDirs)
-	if err != nil {
-		return nil, err
-	}
-	set("additionalDirs", dirs, len(dirs) > 0)
-	scripts := map[string]any{}
-	for key, list := range map[string][]Script{"postCustomization": c.Scripts.PostCustomization, "finalizeCustomization": c.Scripts.FinalizeCustomization} {
-		described, err := describeScripts(list)
+	return v, nil
+}
+
+// recordEach lists a record for every item.
+func recordEach[T any](items []T, record func(T) (map[string]any, error)) (any, error) {
+	var list []any
+	for _, i := range items {
+		r, err := record(i)
 		if err != nil {
 			return nil, err
 		}
-		if len(described) > 0 {
-			scripts[key] = described
-		}
+		list = append(list, r)
 	}
-	described := map[string]any{"os": os, "scripts": scripts}
-	if bases := describeBases(c.layers()); len(bases) > 0 {
-		described["baseConfigs"] = bases
-	}
-	return described, nil
+	return recordIf(len(list) > 0, list)
 }
 
-// describeBases names the files that the config builds on.
-func describeBases(layers []*Config) (list []any) {
-	for _, l := range layers[:len(layers)-1] {
-		list = append(list, map[string]any{"path": l.Layer.File, "sha256hash": l.Layer.Hash})
+// recordText records the hash of a text, and under key the file that it is read from, if it is not in the config.
+func recordText(d map[string]any, key string, file config.Path, text *string) (err error) {
+	if file.Text == "" {
+		d["sha256hash"] = hashText(*text)
+		return nil
 	}
-	return list
+	d[key] = file.Text
+	d["sha256hash"], err = hashFile(file.Resolved)
+	return err
 }
 
-func describeGroups(groups []Group) (list []any) {
-	for _, g := range groups {
-		list = append(list, map[string]any{"name": g.Name, "gid": g.GID})
-	}
-	return list
-}
-
-func describeUsers(users []User) (list []any) {
-	for _, u := range users {
-		d := map[string]any{"name": u.Name}
-		if u.UID != nil {
-			d["uid"] = *u.UID
+// hashTree hashes the files below a directory of the build host.
+func hashTree(dir string) (map[string]string, error) {
+	hashes := map[string]string{}
+	return hashes, hostfs.Walk(dir, func(name string, isDir bool) error {
+		if isDir {
+			return nil
 		}
-		if u.Password != nil {
-			d["password"] = map[string]any{"type": u.Password.Type}
+		rel, err := filepath.Rel(dir, name)
+		if err == nil {
+			hashes[rel], err = hashFile(name)
 		}
-		if n := len(u.SSHPublicKeys) + len(u.SSHPublicKeyPaths); n > 0 {
-			d["sshPublicKeys"] = slices.Repeat([]string{"[redacted]"}, n)
-		}
-		if u.PrimaryGroup != "" {
-			d["primaryGroup"] = u.PrimaryGroup
-		}
-		if len(u.SecondaryGroups) > 0 {
-			d["secondaryGroups"] = u.SecondaryGroups
-		}
-		list = append(list, d)
-	}
-	return list
-}
-
-func describeModules(modules []Module) (list []any) {
-	for _, m := range modules {
-		list = append(list, map[string]any{"name": m.Name, "loadMode": m.LoadMode, "options": m.Options})
-	}
-	return list
-}
-
-func describeFiles(files []AdditionalFile) (list []any, err error) {
-	for _, f := range files {
-		d := map[string]any{"destination": f.Destination}
-		if f.Content != nil {
-			d["sha256hash"] = hashText(*f.Content)
-		} else if d["sha256hash"], err = hashFile(f.Source.Resolved); err != nil {
-			return nil, err
-		} else {
-			d["source"] = f.Source.Text
-		}
-		list = append(list, d)
-	}
-	return list, nil
-}
-
-func describeDirs(dirs []AdditionalDir) (list []any, err error) {
-	for _, dir := range dirs {
-		hashes := map[string]string{}
-		err := hostfs.Walk(dir.Source.Resolved, func(name string, isDir bool) error {
-			if isDir {
-				return nil
-			}
-			rel, err := filepath.Rel(dir.Source.Resolved, name)
-			if err == nil {
-				hashes[rel], err = hashFile(name)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, map[string]any{"source": dir.Source.Text, "destination": dir.Destination, "sha256hashmap": hashes})
-	}
-	return list, nil
-}
-
-func describeScripts(scripts []Script) (list []any, err error) {
-	for _, s := range scripts {
-		d := map[string]any{}
-		if s.Label != "" {
-			d["name"] = s.Label
-		}
-		if s.Path.Text == "" {
-			d["sha256hash"] = hashText(s.Content)
-		} else if d["sha256hash"], err = hashFile(s.Path.Resolved); err != nil {
-			return nil, err
-		} else {
-			d["path"] = s.Path.Text
-		}
-		if names := slices.Sorted(maps.Keys(s.EnvironmentVariables)); len(names) > 0 {
-			d["environmentVariables"] = names // values may be secret
-		}
-		list = append(list, d)
-	}
-	return list, nil
+		return err
+	})
 }
 
 func hashText(s string) string {

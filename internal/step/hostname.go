@@ -33,12 +33,19 @@ func (h *Hostname) Validate(at *config.At) {
 	}
 }
 
-func planHostname(c *Config) plan.Plan {
-	if c.OS.Hostname == "" {
-		return nil
-	}
-	return plan.Plan{SetHostname{string(c.OS.Hostname)}}
+// Used tells whether there is a name.
+func (h Hostname) Used() bool { return h != "" }
+
+// Touches are the files that hold it.
+func (Hostname) Touches() []Touch { return []Touch{{Path: hostnameFile}, {Path: hostsFile}} }
+
+// Plan sets the name.
+func (h Hostname) Plan(*Given) (plan.Plan, []plan.Problem) {
+	return plan.Plan{SetHostname{string(h)}}, nil
 }
+
+// Record is the name.
+func (h Hostname) Record() (any, error) { return recordIf(h.Used(), h) }
 
 // The files that name the machine.
 const (

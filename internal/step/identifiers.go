@@ -25,12 +25,26 @@ const ResetAll ResetUUIDs = "reset-all"
 // Values lists the ways.
 func (ResetUUIDs) Values() []string { return []string{"", string(ResetAll)} }
 
-// planIdentifiers draws new identifiers for the disk of the image and for all that lies on it.
-func planIdentifiers(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
-	if c.Storage.ResetUUIDs == "" {
-		return nil, nil
-	}
-	s := ResetIdentifiers{New: disk.Identifiers{Disk: in.Seed.UUID("reset disk"), Partitions: map[int]disk.Identifier{}}, renamed: map[string]string{}}
+// identifiers are those of a disk that a config has made anew.
+type identifiers struct{ *Storage }
+
+// Used tells whether they are.
+func (i identifiers) Used() bool { return i.ResetUUIDs != "" }
+
+// Touches is nothing that cannot be written: a sealed filesystem is refused.
+func (identifiers) Touches() []Touch { return nil }
+
+// Record is nothing: the history of the reference has no storage.
+func (identifiers) Record() (any, error) { return nil, nil }
+
+// Plan draws new identifiers for the disk of the image and for all that lies on it.
+func (identifiers) Plan(g *Given) (plan.Plan, []plan.Problem) {
+	g.NeedInitramfs("the new identifiers")
+	return planIdentifiers(g.Facts, g.Seed)
+}
+
+func planIdentifiers(f *machine.Facts, from seed.Seed) (plan.Plan, []plan.Problem) {
+	s := ResetIdentifiers{New: disk.Identifiers{Disk: from.UUID("reset disk"), Partitions: map[int]disk.Identifier{}}, renamed: map[string]string{}}
 	var problems []plan.Problem
 	problem := func(format string, args ...any) {
 		problems = append(problems, plan.Problem{Step: s.Name(), Text: fmt.Sprintf(format, args...)})
@@ -46,7 +60,7 @@ func planIdentifiers(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.
 		case kind != "" && !disk.CanIdentify(kind):
 			problem("partition %d holds %s, which cannot be given another identifier", v.Number, kind)
 		}
-		id := newIdentifier(v, in.Seed)
+		id := newIdentifier(v, from)
 		s.New.Partitions[v.Number] = id
 		for _, x := range [][2]string{{v.Partition.UUID, id.Partition}, {v.Content.UUID, id.Content}} {
 			was := strings.ToLower(x[0])

@@ -30,19 +30,13 @@ func volume(number int, kind, id, part string) disk.Volume {
 	}
 }
 
-func resetting() *Config {
-	var c Config
-	c.Storage.ResetUUIDs, c.OS.Bootloader.ResetType = ResetAll, HardReset
-	return &c
-}
-
 func planReset(t *testing.T, from string) ResetIdentifiers {
 	t.Helper()
 	f := &machine.Facts{Volumes: []disk.Volume{
 		volume(1, "vfat", oldESP, "0a1b2c3d-1111-4222-8333-44445555cccc"), volume(2, "ext4", oldRoot, oldPart),
 		volume(14, "", "", "0a1b2c3d-1111-4222-8333-44445555dddd"),
 	}}
-	p, problems := planIdentifiers(resetting(), f, Inputs{Seed: seed.New(from)})
+	p, problems := planIdentifiers(f, seed.New(from))
 	if len(problems) > 0 || len(p) != 1 {
 		t.Fatal(p, problems)
 	}
@@ -100,7 +94,7 @@ func TestIdentifiersThatStay(t *testing.T) {
 		"sealed by dm-verity":                     {Sealed: []image.Sealed{{}}, Volumes: []disk.Volume{volume(1, "ext4", oldRoot, oldPart)}},
 		oldRoot + " identifies more than one":     {Volumes: []disk.Volume{volume(1, "ext4", oldRoot, oldPart), volume(2, "ext4", oldRoot, "")}},
 	} {
-		_, problems := planIdentifiers(resetting(), f, Inputs{})
+		_, problems := planIdentifiers(f, seed.Seed{})
 		if len(problems) != 1 || !strings.Contains(problems[0].Text, want) {
 			t.Errorf("want %q, got %v", want, problems)
 		}

@@ -53,22 +53,9 @@ func initramfsCommands(m *machine.Machine) (commands [][]string, err error) {
 const newFilesystems = "the new filesystems"
 
 // planInitramfs rebuilds where something changes what an initramfs must hold.
-func planInitramfs(c *Config, newDisk plan.Plan) plan.Plan {
-	var why []string
-	if mountsNew(newDisk) {
-		why = append(why, newFilesystems)
+func planInitramfs(g *Given) (plan.Plan, []plan.Problem) {
+	if len(g.initramfs) == 0 {
+		return nil, nil
 	}
-	if c.Storage.ResetUUIDs != "" {
-		why = append(why, "the new identifiers")
-	}
-	if len(c.Storage.Verity) > 0 {
-		why = append(why, "dm-verity")
-	}
-	if len(c.OS.Overlays) > 0 {
-		why = append(why, "overlays")
-	}
-	if len(why) == 0 {
-		return nil
-	}
-	return plan.Plan{RebuildInitramfs{strings.Join(why, " and ")}}
+	return plan.Plan{RebuildInitramfs{strings.Join(g.initramfs, " and ")}}, nil
 }

@@ -170,38 +170,53 @@ func mediumFiles(list []AdditionalFile) (files []liveos.File) {
 }
 
 // Media are the live media among the outputs of a run.
-func Media(c *Config, f *machine.Facts, in Inputs) (media []liveos.Spec) {
-	for _, name := range in.Outputs {
+func Media(c *Config, f *machine.Facts, in Inputs) []liveos.Spec {
+	return liveMedia{&c.ISO, &c.PXE}.specs(c.given(f, in))
+}
+
+// liveMedia are what a config says of both kinds of live media.
+type liveMedia struct {
+	iso *ISO
+	pxe *PXE
+}
+
+// specs are the live media among the outputs of a run.
+func (l liveMedia) specs(g *Given) (media []liveos.Spec) {
+	for _, name := range g.Outputs {
 		format, err := output.Parse(name)
 		if err != nil || !format.Live {
 			continue
 		}
-		s := c.ISO.spec()
+		s := l.iso.spec()
 		if format.Network {
-			s = c.PXE.spec()
+			s = l.pxe.spec()
 		} else {
-			s.Args, s.Files = append(slices.Clone(in.MediumArgs), s.Args...), liveos.Replaced(in.MediumFiles, s.Files)
+			s.Args, s.Files = append(slices.Clone(g.MediumArgs), s.Args...), liveos.Replaced(g.MediumFiles, s.Files)
 		}
-		s.Format, s.SELinux = name, c.selinux(f) != ""
+		s.Format, s.SELinux = name, g.Labels()
 		media = append(media, s)
 	}
 	return media
 }
 
-// planLive plans what the live media of a run need: a look at what the image lacks, and what its own
-// programs make.
-func planLive(c *Config, f *machine.Facts, in Inputs) (check, prepare plan.Plan) {
-	specs := Media(c, f, in)
+// planCheck looks at what the image lacks, where no script may bring it.
+func (l liveMedia) planCheck(g *Given) (p plan.Plan, _ []plan.Problem) {
+	if specs := l.specs(g); len(specs) > 0 && !g.Scripts {
+		p = plan.Plan{CheckLive{Specs: specs, Later: g.Packages, SELinux: g.SELinux != ""}}
+	}
+	return p, nil
+}
+
+// planPrepare has the image's programs make what live media need.
+func (l liveMedia) planPrepare(g *Given) (p plan.Plan, _ []plan.Problem) {
+	specs := l.specs(g)
 	if len(specs) == 0 {
 		return nil, nil
 	}
-	scripts := len(c.Scripts.PostCustomization)+len(c.Scripts.FinalizeCustomization) > 0
-	look := CheckLive{Specs: specs, Later: scripts || !c.OS.Packages.empty(), SELinux: c.OS.SELinux.Mode != ""}
-	prepare = plan.Plan{PrepareLive{specs, in.Live}}
-	if scripts {
-		return nil, append(plan.Plan{look}, prepare...)
+	if g.Scripts {
+		p = plan.Plan{CheckLive{Specs: specs, Later: true, SELinux: g.SELinux != ""}}
 	}
-	return plan.Plan{look}, prepare
+	return append(p, PrepareLive{specs, g.Live}), l.pxe.problems(specs)
 }
 
 // CheckLive looks for what the image lacks for a live medium.

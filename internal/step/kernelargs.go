@@ -3,6 +3,7 @@ package step
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/boot"
@@ -39,22 +40,30 @@ func (a *KernelArgs) Validate(at *config.At) {
 	}
 }
 
-func planKernelArgs(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
-	args, drop := c.OS.SELinux.Mode.args(), c.OS.SELinux.Mode.names()
-	for _, e := range c.OS.KernelCommandLine.Extra {
-		more, err := kargs.Split(string(e))
-		if err != nil {
-			return nil, []plan.Problem{{Step: "kernel-arguments", Text: err.Error()}}
-		}
-		args = append(args, more...)
-	}
-	if len(args) == 0 {
+// Used tells whether there are some.
+func (k KernelCommandLine) Used() bool { return len(k.Extra) > 0 }
+
+// Touches is the file from which boot entries are made.
+func (KernelCommandLine) Touches() []Touch { return []Touch{{Path: grubDefault}} }
+
+// Plan is nothing: arguments of several sections are added together.
+func (KernelCommandLine) Plan(*Given) (plan.Plan, []plan.Problem) { return nil, nil }
+
+// Record is the list.
+func (k KernelCommandLine) Record() (any, error) {
+	return recordIf(k.Used(), map[string]any{"extraCommandLine": k.Extra})
+}
+
+// planKernelArgs adds what sections ask for, unless the boot loader is set up anew with them.
+func planKernelArgs(g *Given) (plan.Plan, []plan.Problem) {
+	args := slices.Concat(g.SELinux.args(), g.Args)
+	switch why := g.Facts.Boot.Unsupported(); {
+	case g.Reset || len(args) == 0:
 		return nil, nil
-	}
-	if why := f.Boot.Unsupported(); why != "" {
+	case why != "":
 		return nil, []plan.Problem{{Step: "kernel-arguments", Text: "kernel arguments cannot be added: " + why}}
 	}
-	return plan.Plan{AddKernelArgs{args, drop, f.Boot}}, nil
+	return plan.Plan{AddKernelArgs{args, g.SELinux.names(), g.Facts.Boot}}, nil
 }
 
 // AddKernelArgs adds arguments to every boot entry.

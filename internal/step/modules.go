@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -55,14 +56,30 @@ func (m *Module) Validate(at *config.At) {
 	}
 }
 
-func planModules(c *Config) (p plan.Plan) {
-	args := splitArgs(c.OS.KernelCommandLine.Extra)
-	for i, m := range c.OS.Modules {
+// Modules are the kernel modules of a config.
+type Modules []Module
+
+// Used tells whether there are some.
+func (l Modules) Used() bool { return len(l) > 0 }
+
+// Touches is the directory of the file that says what to load.
+func (Modules) Touches() []Touch { return []Touch{{Path: path.Dir(loadFile)}} }
+
+// Plan sets one after the other.
+func (l Modules) Plan(g *Given) (p plan.Plan, _ []plan.Problem) {
+	for i, m := range l {
 		p = append(p, SetModule{
-			Module: string(m.Name), LoadMode: string(m.LoadMode), Options: m.Options, Path: fmt.Sprintf("os.modules[%d]", i), Args: args,
+			Module: string(m.Name), LoadMode: string(m.LoadMode), Options: m.Options, Path: fmt.Sprintf("os.modules[%d]", i), Args: g.Args,
 		})
 	}
-	return p
+	return p, nil
+}
+
+// Record is all that is said of them.
+func (l Modules) Record() (any, error) {
+	return recordEach(l, func(m Module) (map[string]any, error) {
+		return map[string]any{"name": m.Name, "loadMode": m.LoadMode, "options": m.Options}, nil
+	})
 }
 
 // SetModule writes what modules-load.d(5) and modprobe.d(5) read.

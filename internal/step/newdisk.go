@@ -18,13 +18,30 @@ import (
 	"imagecustomizer/internal/rootfs"
 )
 
-// planNewDisk plans the disk that the config describes.
-func planNewDisk(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
-	if len(c.Storage.Disks) == 0 {
-		return nil, nil
+// newDisk is the disk that a config describes.
+type newDisk struct{ *Storage }
+
+// Used tells whether it describes one.
+func (n newDisk) Used() bool { return len(n.Disks) > 0 }
+
+// Touches is nothing: the filesystems are new.
+func (newDisk) Touches() []Touch { return nil }
+
+// Record is nothing: the history of the reference has no storage.
+func (newDisk) Record() (any, error) { return nil, nil }
+
+// Plan lays the disk out.
+func (n newDisk) Plan(g *Given) (plan.Plan, []plan.Problem) {
+	p, problems := n.plan(g.Facts, g.Inputs)
+	if mountsNew(p) {
+		g.NeedInitramfs(newFilesystems)
 	}
-	s := NewDisk{Layout: c.Storage.layout(f, in)}
-	if c.Storage.BootType == BootLegacy && s.Layout.Table.SectorSize != 512 {
+	return p, problems
+}
+
+func (n newDisk) plan(f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
+	s := NewDisk{Layout: n.layout(f, in)}
+	if n.BootType == BootLegacy && s.Layout.Table.SectorSize != 512 {
 		return nil, []plan.Problem{{Step: s.Name(), Text: fmt.Sprintf("bootType legacy needs a disk with sectors of 512 bytes; the base image has %d", s.Layout.Table.SectorSize)}}
 	}
 	if s.Layout.Kept > 0 {

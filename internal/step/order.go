@@ -4,108 +4,151 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
-	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
-	"imagecustomizer/internal/seed"
 )
 
-// Inputs are what a plan depends on besides the config and the image's facts.
-type Inputs struct {
-	ToolVersion string
-	Now         time.Time
-	UUID        string          // identifies the result
-	Seed        seed.Seed       // of all other identifiers and salts
-	RPMSources  []pkgmgr.Source // of --rpm-source
-	DebSources  []pkgmgr.Source // of --deb-source
-	NoBaseRepos bool
-	Outputs     []string // formats to write
-	Live        *liveos.Maker
-	MediumFiles []liveos.File // files that the base image, an ISO image, had for itself
-	MediumArgs  []string      // kernel arguments that the base image, an ISO image, had for itself
-	ConfigDir   string        // folder of the config file, on the build host
-	Named       []string      // files and folders of the build host that the config names
+// order is the whole run, in its order. What stands between the two halves are the sections of os that have no place of
+// their own here, in the order of their fields: where packages have brought what they need, and before scripts.
+func (c *Config) order() []Place {
+	s, live := &c.Storage, liveMedia{&c.ISO, &c.PXE}
+	post := phase{"postCustomization", c.Scripts.PostCustomization, false}
+	final := phase{"finalizeCustomization", c.Scripts.FinalizeCustomization, post.Used()}
+	before := []Place{
+		{"storage.disks", newDisk{s}, "all else is done on it"},
+		{"storage.resetPartitionsUuidsType", identifiers{s}, "everything below may name them"},
+		{"storage.resizeDisk", resize{s}, "packages may need the space"},
+		{"the build host's name servers", Always(planOverride), "package managers and scripts need them"},
+		{"sources of packages", Always(c.OS.Packages.planSources), "they must be of use for the image"},
+		{"os.packages", c.OS.Packages, "first, since they bring the programs, groups and units that the rest uses"},
+		{"a look at what live media need", Always(live.planCheck), "packages may bring it"},
+	}
+	behind := []Place{
+		{"os.imageHistory", c.OS.ImageHistory, "before scripts, which may read or remove the record"},
+		{"os.kernelCommandLine", c.OS.KernelCommandLine, "with all other kernel arguments"},
+		{"kernel arguments of all sections", Always(planKernelArgs), "packages bring kernels, and files may be /etc/default/grub"},
+		{"os.bootloader", c.OS.Bootloader, "instead of them: it sets the arguments too"},
+		{"os.selinux", c.OS.SELinux, "packages bring policies"},
+		{"os.overlays", c.OS.Overlays, "packages bring fstab and semanage"},
+		{"storage.verity", sealing{s}, "packages and files bring fstab and what is needed"},
+		{"the initramfs", Always(planInitramfs), "once, with the settings of what it stands behind"},
+		{"name servers again", Always(planRefresh), "packages may have taken away what scripts need"},
+		{"scripts.postCustomization", post, "they see everything above"},
+		{"the image's own name servers", Always(planRestore), "its resolv.conf must be there at the end"},
+		{"SELinux labels", Always(planRelabel), "all files that are made need one"},
+		{"scripts.finalizeCustomization", final, "they have the last word"},
+		{"a look for a kernel", Always(planCheckKernel), "without one the image does not boot"},
+		{"the system of live media", Always(live.planPrepare), "its initramfs holds what everything above has left"},
+		{"a look for drivers", Always(planTargets), "no kernel comes or goes any more"},
+		{"a look at free space", Always(planLowSpace), "everything is written"},
+	}
+	return slices.Concat(before, sections("os", &c.OS, before, behind), behind)
+}
+
+// Order is the whole run, for what is generated from it.
+func Order() []Place { return new(Config).order() }
+
+// elsewhere are the sections that are no feature of their own, and what reads them.
+var elsewhere = map[string]string{
+	"input":                      "the base image, which is there before all steps",
+	"output":                     "the outputs, written when all steps are done",
+	"baseConfigs":                "all sections: they are those of all files",
+	"previewFeatures":            "nothing: it is accepted for compatibility",
+	"iso":                        "the system of live media",
+	"pxe":                        "the system of live media",
+	"storage.bootType":           "storage.disks",
+	"storage.filesystems":        "storage.disks",
+	"storage.shrink":             "the outputs, which are written from what it leaves",
+	"storage.reinitializeVerity": "storage.verity",
+}
+
+// given gathers what features must know of other sections.
+func (c *Config) given(f *machine.Facts, in Inputs) *Given {
+	p, post, final := &c.OS.Packages, len(c.Scripts.PostCustomization), len(c.Scripts.FinalizeCustomization)
+	g := &Given{
+		Inputs: in, Facts: f, Item: c.item, Describe: func() (map[string]any, error) { return DescribeConfig(c) }, Lowered: c.Lowered,
+		NewDisk: len(c.Storage.Disks) > 0, BootType: c.Storage.BootType, Renamed: c.Storage.ResetUUIDs != "",
+		GrowDisk: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto,
+		Packages: p.Used(), UpdateAll: p.UpdateExisting, Installs: p.allInstall(),
+		Files: supplied{c.OS.AdditionalFiles.writes(), c.OS.AdditionalDirs.copies()}, Args: splitArgs(c.OS.KernelCommandLine.Extra),
+		Reset: c.OS.Bootloader.Used(), SELinux: c.OS.SELinux.Mode, Scripts: post+final > 0, Post: post > 0,
+		dns: &savedDNS{},
+	}
+	for _, m := range c.Storage.mounts(nil) {
+		g.Mounts = append(g.Mounts, m.Path)
+	}
+	return g
+}
+
+// byLayer are the sections that are carried out file by file where the config is made of several; sections that stand
+// side by side are done together for each file. All others are what the files say in all.
+var byLayer = []string{"os.packages", "os.groups", "os.users", "os.services"}
+
+func (p Place) layered() bool { return slices.Contains(byLayer, p.What) }
+
+func (c *Config) layersOf(p Place) []*Config {
+	if p.layered() {
+		return c.layers()
+	}
+	return []*Config{c}
+}
+
+// DescribeConfig is the config with everything left out that could be secret. Both parts are always there, as in the
+// reference.
+func DescribeConfig(c *Config) (map[string]any, error) {
+	described := map[string]any{"os": map[string]any{}, "scripts": map[string]any{}}
+	for _, s := range c.order() {
+		v, err := s.Record()
+		if err != nil {
+			return nil, err
+		}
+		if part, key, ok := strings.Cut(s.What, "."); ok && v != nil {
+			described[part].(map[string]any)[key] = v
+		}
+	}
+	layers := c.layers()
+	var bases []any
+	for _, l := range layers[:len(layers)-1] {
+		bases = append(bases, map[string]any{"path": l.Layer.File, "sha256hash": l.Layer.Hash})
+	}
+	if len(bases) > 0 {
+		described["baseConfigs"] = bases
+	}
+	return described, nil
 }
 
 // Plan turns a config into the steps for an image, or into the reasons why it cannot be carried out
 // there. It changes nothing and asks nobody.
-func Plan(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
-	problems := slices.Concat(unsupported(c, f), c.kept(f), c.covered(f), checkPXE(c, in))
-	newDisk, why := planNewDisk(c, f, in)
-	problems = append(problems, why...)
-	reset, why := planIdentifiers(c, f, in)
-	problems = append(problems, why...)
-	resize, why := planResize(c, f)
-	problems = append(problems, why...)
-	packages, why := planPackages(c, f, in)
-	problems = append(problems, why...)
-	args, why := planBoot(c, f)
-	problems = append(problems, why...)
-	sealing, why := planVerity(c, f, in)
-	problems = append(problems, why...)
-	post := planScripts(c.Scripts.PostCustomization, "postCustomization", false, c.supplied(), in)
-	checkLive, prepareLive := planLive(c, f, in)
-	record := c.recordable(planRecord(c, in), f)
-	writable := len(newDisk) > 0 || !f.FilesystemOf(resolvConf).Kept
-	override, refresh, restore := planDNS(writable && len(packages) > 0, writable && len(post) > 0)
-	selinux, relabel := planSELinux(c, f)
-
-	var p plan.Plan
-	for _, part := range []plan.Plan{
-		newDisk,                   // all else is done on it
-		reset,                     // everything below may name them
-		resize,                    // packages may need the space
-		override,                  // package managers and scripts need DNS
-		packages,                  // first, since they bring the programs, groups and units that the rest uses
-		checkLive,                 // after packages, which may bring what a live medium needs
-		planHostname(c),           // before scripts, which may read it
-		planAccounts(c, in),       // groups before users, who may be in them; before files, so that a home folder is there
-		planDirs(c),               // before files, which may replace single ones of a folder
-		planFiles(c),              // before services, which may be units just copied
-		planServices(c),           // after packages and files, which bring units
-		planModules(c),            // after packages, whose files they edit
-		record,                    // before scripts, which may read or remove the record
-		args,                      // after packages, which bring kernels, and files, which may be /etc/default/grub
-		selinux,                   // after packages, which bring policies
-		planOverlays(c, f),        // after packages, which bring fstab and semanage
-		sealing,                   // after packages and files, which bring fstab and what is needed
-		planInitramfs(c, newDisk), // once, with the settings of what it stands behind
-		refresh,                   // packages may have taken away what scripts need
-		post,                      // sees everything above
-		restore,                   // the image's own resolv.conf must be there at the end
-		relabel,                   // after all that makes files
-		planScripts(c.Scripts.FinalizeCustomization, "finalizeCustomization", len(post) > 0, c.supplied(), in), // has the last word
-		{CheckKernel{}},  // an image without a kernel does not boot
-		prepareLive,      // its initramfs holds what everything above has left
-		planTargets(in),  // when no kernel comes or goes any more
-		{WarnLowSpace{}}, // measured when everything is written
-	} {
-		p = append(p, part...)
+func Plan(c *Config, f *machine.Facts, in Inputs) (p plan.Plan, problems []plan.Problem) {
+	g, places := c.given(f, in), c.order()
+	for _, place := range places {
+		if place.Used() {
+			problems = append(problems, place.hidden(g)...)
+		}
 	}
-	p, why = withoutPrograms(p, f)
+	for i := 0; i < len(places); {
+		n := 1 + slices.IndexFunc(places[i+1:], func(p Place) bool { return p.layered() != places[i].layered() })
+		if n == 0 {
+			n = len(places) - i
+		}
+		for _, l := range c.layersOf(places[i]) {
+			g.Item = l.item
+			for _, place := range l.order()[i : i+n] {
+				if place.Used() {
+					steps, why := place.Plan(g)
+					p, problems = append(p, steps...), append(problems, why...)
+				}
+			}
+		}
+		i += n
+	}
+	p, why := withoutPrograms(p, f)
 	return checkedAgain(p), append(problems, why...)
 }
 
-// unsupported lists the sections of the config that the image's distribution lacks.
-func unsupported(c *Config, f *machine.Facts) (problems []plan.Problem) {
-	used := map[string]bool{
-		"os.packages":          !c.OS.Packages.empty(),
-		"os.services":          len(c.OS.Services.Enable)+len(c.OS.Services.Disable) > 0,
-		"os.kernelCommandLine": len(c.OS.KernelCommandLine.Extra) > 0,
-		"os.selinux":           c.OS.SELinux.Mode != "",
-		"os.overlays":          len(c.OS.Overlays) > 0,
-		"storage.verity":       len(c.Storage.Verity) > 0,
-	}
-	for path, is := range used {
-		if why := f.Distro.Unsupported[path]; is && why != "" {
-			problems = append(problems, plan.Problem{Step: path, Text: fmt.Sprintf("%s is not supported on %s: %s", path, f.Distro.Name, why)})
-		}
-	}
-	return problems
-}
+func planCheckKernel(*Given) (plan.Plan, []plan.Problem) { return plan.Plan{CheckKernel{}}, nil }
 
 // CheckKernel fails a run that has left the image without a kernel's modules.
 type CheckKernel struct{}
@@ -128,6 +171,8 @@ func (CheckKernel) Run(_ context.Context, m *machine.Machine) error {
 	}
 	return fmt.Errorf("/lib/modules of the image is empty: it would not boot; was the kernel's package removed?")
 }
+
+func planLowSpace(*Given) (plan.Plan, []plan.Problem) { return plan.Plan{WarnLowSpace{}}, nil }
 
 // WarnLowSpace warns of filesystems that are nearly full.
 type WarnLowSpace struct{}

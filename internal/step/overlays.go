@@ -100,13 +100,26 @@ func (o Overlay) entry() disk.Entry {
 	return disk.Entry{Source: "overlay", Target: string(o.MountPoint), Type: "overlay", Options: options}
 }
 
-func planOverlays(c *Config, f *machine.Facts) (p plan.Plan) {
-	files := c.supplied()
-	for i, o := range c.OS.Overlays {
-		p = append(p, AddOverlay{o, c.selinux(f) != "", len(c.Storage.Disks) > 0, fmt.Sprintf("os.overlays[%d]", i), files})
+// Overlays are the overlay filesystems of a config.
+type Overlays []Overlay
+
+// Used tells whether there are some.
+func (l Overlays) Used() bool { return len(l) > 0 }
+
+// Touches is the file that mounts them.
+func (Overlays) Touches() []Touch { return []Touch{{Path: fstabFile}} }
+
+// Plan enters one after the other.
+func (l Overlays) Plan(g *Given) (p plan.Plan, _ []plan.Problem) {
+	g.NeedInitramfs("overlays")
+	for i, o := range l {
+		p = append(p, AddOverlay{o, g.Labels(), g.NewDisk, fmt.Sprintf("os.overlays[%d]", i), g.Files})
 	}
-	return p
+	return p, nil
 }
+
+// Record is nothing: the history of the reference has no overlays.
+func (Overlays) Record() (any, error) { return nil, nil }
 
 // AddOverlay has the image mount an overlay at boot.
 type AddOverlay struct {

@@ -30,7 +30,7 @@ type Packages struct {
 }
 
 // Adds tells whether packages are downloaded.
-func (p *Packages) Adds() bool { return p.UpdateExisting || len(p.allInstall())+len(p.allUpdate()) > 0 }
+func (p Packages) Adds() bool { return p.UpdateExisting || len(p.allInstall())+len(p.allUpdate()) > 0 }
 
 // Validate finds packages that are in several of the lists.
 func (p *Packages) Validate(at *config.At) {
@@ -103,48 +103,35 @@ func (p Packages) allInstall() []string { return joinNames(p.InstallLists, p.Ins
 func (p Packages) allRemove() []string  { return joinNames(p.RemoveLists, p.Remove) }
 func (p Packages) allUpdate() []string  { return joinNames(p.UpdateLists, p.Update) }
 
-func (p Packages) empty() bool {
-	return !p.UpdateExisting && len(p.allInstall())+len(p.allRemove())+len(p.allUpdate())+len(p.Debconf) == 0
+// Used tells whether there is anything to do.
+func (p Packages) Used() bool { return p.Adds() || len(p.allRemove())+len(p.Debconf) > 0 }
+
+// Touches is where packages have most of their files.
+func (Packages) Touches() []Touch { return []Touch{{Path: "/usr"}} }
+
+// Record is what is asked for, with the content of lists.
+func (p Packages) Record() (any, error) {
+	return recordIf(p.Used(), map[string]any{
+		"updateExistingPackages": p.UpdateExisting, "install": p.allInstall(), "remove": p.allRemove(), "update": p.allUpdate(),
+	})
 }
 
-// needSources tells whether the work needs a repository.
-func (p Packages) needSources() bool {
-	return p.UpdateExisting || len(p.allInstall())+len(p.allUpdate()) > 0
+// planSources finds what is wrong with the sources, be there packages to install or not.
+func (p Packages) planSources(g *Given) (plan.Plan, []plan.Problem) {
+	_, problems := p.check(g.Facts, g.Inputs)
+	return nil, problems
 }
 
-// planPackages plans the packages of each file, which has a session of its own.
-func planPackages(c *Config, f *machine.Facts, in Inputs) (all plan.Plan, problems []plan.Problem) {
-	grow := c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto
-	for _, l := range c.layers() {
-		p, why := l.OS.Packages.plan(f, in, grow, l.item)
-		all, problems = append(all, p...), appendNew(problems, why...)
-	}
-	return all, problems
-}
-
-// appendNew appends the problems that are not there yet.
-func appendNew(list []plan.Problem, more ...plan.Problem) []plan.Problem {
-	for _, p := range more {
-		if !slices.Contains(list, p) {
-			list = append(list, p)
-		}
-	}
-	return list
-}
-
-func (p Packages) plan(f *machine.Facts, in Inputs, grow bool, item func(list string, i int) string) (plan.Plan, []plan.Problem) {
-	sources, problems := p.check(f, in)
-	if p.empty() || len(problems) > 0 {
-		return nil, problems
-	}
-	options := pkgmgr.Options{Sources: sources, NoBaseRepos: in.NoBaseRepos, Debconf: p.Debconf, Indexes: &pkgmgr.Indexes{}}
-	if !p.needSources() { // then nothing is wrong with them
+// Plan does all package work in one step.
+func (p Packages) Plan(g *Given) (plan.Plan, []plan.Problem) {
+	sources, _ := p.check(g.Facts, g.Inputs)
+	options := pkgmgr.Options{Sources: sources, NoBaseRepos: g.NoBaseRepos, Debconf: p.Debconf, Indexes: &pkgmgr.Indexes{}}
+	if !p.Adds() { // then nothing is wrong with them
 		options.Sources, options.NoBaseRepos = nil, true
 	}
 	return plan.Plan{ChangePackages{
 		Options: options,
-		Remove:  p.allRemove(), UpdateAll: p.UpdateExisting, Install: p.allInstall(), Update: p.allUpdate(),
-		Grow: grow, Places: p.places(item),
+		Remove:  p.allRemove(), UpdateAll: p.UpdateExisting, Install: p.allInstall(), Update: p.allUpdate(), Grow: g.GrowDisk, Places: p.places(g.Item),
 	}}, nil
 }
 
@@ -155,7 +142,7 @@ func (p Packages) check(f *machine.Facts, in Inputs) (sources []pkgmgr.Source, p
 	}
 	manager := probe.Of(f)
 	if manager == nil {
-		if !p.empty() {
+		if p.Used() {
 			problem("the image has no package manager that this program knows ("+strings.Join(probe.Names(), ", ")+")", "")
 		}
 		return nil, problems
@@ -171,7 +158,7 @@ func (p Packages) check(f *machine.Facts, in Inputs) (sources []pkgmgr.Source, p
 	if manager.Format() != pkgmgr.Deb && len(p.Debconf) > 0 {
 		problem("debconfSelections are for images with apt; this one has "+manager.Name(), "remove them")
 	}
-	if p.needSources() && in.NoBaseRepos && len(sources) == 0 {
+	if p.Adds() && in.NoBaseRepos && len(sources) == 0 {
 		problem("packages are to be installed or updated, but there is no source of packages", "leave out --disable-base-image-rpm-repos, or give "+flag(manager.Format()))
 	}
 	return sources, problems

@@ -8,7 +8,6 @@ import (
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/liveos"
-	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/plan"
 )
 
@@ -62,13 +61,10 @@ func (p PXE) url() string {
 	return "bootstrapFileUrl"
 }
 
-// checkPXE finds what the config lacks for a network boot, if one is among the outputs.
-func checkPXE(c *Config, in Inputs) []plan.Problem {
-	network := slices.ContainsFunc(in.Outputs, func(name string) bool {
-		format, err := output.Parse(name)
-		return err == nil && format.Live && format.Network
-	})
-	if !network || c.PXE.InitramfsType != "bootstrap" || c.PXE.BootstrapBaseURL != "" || c.PXE.BootstrapFileURL != "" {
+// problems are what the config lacks for a network boot, if one is among the live media.
+func (p *PXE) problems(media []liveos.Spec) []plan.Problem {
+	network := slices.ContainsFunc(media, func(s liveos.Spec) bool { return s.Network })
+	if !network || p.InitramfsType != "bootstrap" || p.BootstrapBaseURL != "" || p.BootstrapFileURL != "" {
 		return nil
 	}
 	return []plan.Problem{{

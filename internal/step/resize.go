@@ -51,11 +51,22 @@ func (r *ResizeDisk) UnmarshalConfig(n *config.Node) {
 	}
 }
 
-func planResize(c *Config, f *machine.Facts) (plan.Plan, []plan.Problem) {
-	r := c.Storage.ResizeDisk
-	if r == nil {
-		return nil, nil
-	}
+// resize is the growing of a disk that a config asks for.
+type resize struct{ *Storage }
+
+// Used tells whether it does.
+func (r resize) Used() bool { return r.ResizeDisk != nil }
+
+// Touches is nothing in the image.
+func (resize) Touches() []Touch { return nil }
+
+// Record is nothing: the history of the reference has no storage.
+func (resize) Record() (any, error) { return nil, nil }
+
+// Plan grows a filesystem, unless packages tell how much.
+func (r resize) Plan(g *Given) (plan.Plan, []plan.Problem) { return r.ResizeDisk.plan(g.Facts) }
+
+func (r *ResizeDisk) plan(f *machine.Facts) (plan.Plan, []plan.Problem) {
 	s := GrowDisk{FreeSpace: int64(r.FreeSpace), Size: int64(r.Size), MountPoint: r.MountPoint}
 	switch {
 	case r.Auto:

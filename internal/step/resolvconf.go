@@ -187,14 +187,26 @@ func (s RefreshDNS) Run(ctx context.Context, m *machine.Machine) error {
 	return OverrideDNS(s).Run(ctx, m)
 }
 
-// planDNS is what stands before packages, before scripts, and behind them.
-func planDNS(packages, scripts bool) (override, refresh, restore plan.Plan) {
-	if !packages && !scripts {
-		return nil, nil, nil
+// needDNS tells whether name servers are needed, by packages or scripts, and can be written.
+func (g *Given) needDNS() bool { return (g.Packages || g.Post) && !g.kept(resolvConf) }
+
+func planOverride(g *Given) (p plan.Plan, _ []plan.Problem) {
+	if g.needDNS() {
+		p = plan.Plan{OverrideDNS{g.dns}}
 	}
-	saved := &savedDNS{}
-	if packages && scripts {
-		refresh = plan.Plan{RefreshDNS{saved}}
+	return p, nil
+}
+
+func planRefresh(g *Given) (p plan.Plan, _ []plan.Problem) {
+	if g.needDNS() && g.Packages && g.Post {
+		p = plan.Plan{RefreshDNS{g.dns}}
 	}
-	return plan.Plan{OverrideDNS{saved}}, refresh, plan.Plan{RestoreDNS{saved}}
+	return p, nil
+}
+
+func planRestore(g *Given) (p plan.Plan, _ []plan.Problem) {
+	if g.needDNS() {
+		p = plan.Plan{RestoreDNS{g.dns}}
+	}
+	return p, nil
 }

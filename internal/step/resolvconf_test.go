@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
 )
 
 // shown is what lies at a path: "nothing", "-> target", or mode and text.
@@ -64,6 +65,14 @@ func replaceBy(m *machine.Machine, f func() error) error {
 }
 
 // TestDNSIsPutBack: our name servers go away again, and nothing that the run has made does.
+func planDNS(packages, scripts bool) (override, refresh, restore plan.Plan) {
+	g := &Given{Facts: &machine.Facts{}, Packages: packages, Post: scripts, dns: &savedDNS{}}
+	override, _ = planOverride(g)
+	refresh, _ = planRefresh(g)
+	restore, _ = planRestore(g)
+	return override, refresh, restore
+}
+
 func TestDNSIsPutBack(t *testing.T) {
 	t.Parallel()
 	for before, make := range dnsBefore {

@@ -90,16 +90,43 @@ func ScriptFile(p config.Path, at *config.At) (text string, ok bool) {
 	return string(data), err == nil
 }
 
-// planScripts plans the scripts of a phase; after tells whether others run before them.
-func planScripts(list []Script, phase string, after bool, files supplied, in Inputs) (p plan.Plan) {
-	for i, s := range list {
-		r := RunScript{Phase: phase, Index: i, Script: s, ConfigDir: cmp.Or(s.Dir, in.ConfigDir), Named: in.Named, Files: files, After: after || i > 0}
+// phase is a list of scripts. What they write cannot be known.
+type phase struct {
+	name  string
+	list  []Script
+	after bool // others run before them
+}
+
+// Used tells whether there are some.
+func (s phase) Used() bool { return len(s.list) > 0 }
+
+// Touches is not known.
+func (phase) Touches() []Touch { return nil }
+
+// Record names the scripts with their hash. The values of their environment may be secret.
+func (s phase) Record() (any, error) {
+	return recordEach(s.list, func(x Script) (map[string]any, error) {
+		d := map[string]any{}
+		if x.Label != "" {
+			d["name"] = x.Label
+		}
+		if names := slices.Sorted(maps.Keys(x.EnvironmentVariables)); len(names) > 0 {
+			d["environmentVariables"] = names
+		}
+		return d, recordText(d, "path", x.Path, &x.Content)
+	})
+}
+
+// Plan runs one after the other.
+func (s phase) Plan(g *Given) (p plan.Plan, _ []plan.Problem) {
+	for i, x := range s.list {
+		r := RunScript{Phase: s.name, Index: i, Script: x, ConfigDir: cmp.Or(x.Dir, g.ConfigDir), Named: g.Named, Files: g.Files, After: s.after || i > 0}
 		if r.Script.Interpreter == "" {
 			r.Script.Interpreter = "/bin/sh"
 		}
 		p = append(p, r)
 	}
-	return p
+	return p, nil
 }
 
 // RunScript runs one script in the image.

@@ -1,7 +1,6 @@
 package step
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,23 +61,25 @@ func (m SELinuxMode) args() []string {
 	return []string{"security=selinux", "selinux=1"}
 }
 
-// selinux is the mode that the image will have: empty where there is none.
-func (c *Config) selinux(f *machine.Facts) string {
-	mode := cmp.Or(c.OS.SELinux.Mode.configMode(), f.SELinux)
-	if mode == selinuxOff {
-		return ""
-	}
-	return mode
+// Used tells whether a mode is asked for.
+func (s SELinux) Used() bool { return s.Mode != "" }
+
+// Touches is the file that holds the mode.
+func (SELinux) Touches() []Touch { return []Touch{{Path: selinuxConfig}} }
+
+// Plan sets the mode.
+func (s SELinux) Plan(g *Given) (plan.Plan, []plan.Problem) {
+	return plan.Plan{SetSELinux{s.Mode, g.Packages}}, nil
 }
 
-func planSELinux(c *Config, f *machine.Facts) (mode, relabel plan.Plan) {
-	if m := c.OS.SELinux.Mode; m != "" {
-		mode = plan.Plan{SetSELinux{m, !c.OS.Packages.empty()}}
+// Record is nothing: the history of the reference has no mode of SELinux.
+func (SELinux) Record() (any, error) { return nil, nil }
+
+func planRelabel(g *Given) (plan.Plan, []plan.Problem) {
+	if !g.Labels() {
+		return nil, nil
 	}
-	if c.selinux(f) != "" {
-		relabel = plan.Plan{Relabel{!c.OS.Packages.empty()}}
-	}
-	return mode, relabel
+	return plan.Plan{Relabel{g.Packages}}, nil
 }
 
 // SetSELinux sets the mode in /etc/selinux/config. Kernel arguments are set with all others.

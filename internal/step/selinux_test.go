@@ -71,9 +71,7 @@ func TestSELinuxDecidesOnLabels(t *testing.T) {
 	}{
 		{"", "", false}, {"", "enforcing", true}, {"", "disabled", false}, {"disabled", "enforcing", false}, {"permissive", "", true}, {"force-enforcing", "disabled", true},
 	} {
-		config := &Config{}
-		config.OS.SELinux.Mode = c.wanted
-		_, relabel := planSELinux(config, &machine.Facts{SELinux: c.now})
+		relabel, _ := planRelabel(&Given{SELinux: c.wanted, Facts: &machine.Facts{SELinux: c.now}})
 		if (len(relabel) > 0) != c.want {
 			t.Errorf("mode %q on an image with %q: labels %v", c.wanted, c.now, !c.want)
 		}

@@ -41,17 +41,27 @@ func (s *Services) Validate(at *config.At) {
 	})
 }
 
-func planServices(c *Config) (p plan.Plan) {
-	files := c.supplied()
-	for _, l := range c.layers() { // a later file may disable what an earlier one enables
-		for i, n := range l.OS.Services.Enable {
-			p = append(p, SetService{Unit: string(n), Enable: true, Path: l.item("os.services.enable", i), Files: files})
-		}
-		for i, n := range l.OS.Services.Disable {
-			p = append(p, SetService{Unit: string(n), Path: l.item("os.services.disable", i), Files: files})
+// Used tells whether there are some.
+func (s Services) Used() bool { return len(s.Enable)+len(s.Disable) > 0 }
+
+// Touches is where systemd has links to what starts.
+func (Services) Touches() []Touch { return []Touch{{Path: unitFolders[0]}} }
+
+// Plan sets one after the other.
+func (s Services) Plan(g *Given) (p plan.Plan, _ []plan.Problem) {
+	add := func(list []UnitName, key string, enable bool) {
+		for i, n := range list {
+			p = append(p, SetService{Unit: string(n), Enable: enable, Path: g.Item("os.services."+key, i), Files: g.Files})
 		}
 	}
-	return p
+	add(s.Enable, "enable", true)
+	add(s.Disable, "disable", false)
+	return p, nil
+}
+
+// Record is both lists.
+func (s Services) Record() (any, error) {
+	return recordIf(s.Used(), map[string]any{"enable": s.Enable, "disable": s.Disable})
 }
 
 // SetService enables or disables a systemd unit.

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
 )
 
 func TestSubvolumeOptionsNeedSubvolumes(t *testing.T) {
@@ -36,10 +38,14 @@ func TestNetworkBootIsLookedAtByFormat(t *testing.T) {
 		"pxe: {initramfsType: bootstrap}": 1, "pxe: {initramfsType: bootstrap, bootstrapBaseUrl: 'http://a/b'}": 0, "pxe: {bootstrapFileUrl: 'http://a/b.iso'}": 0, "pxe: {}": 0,
 	} {
 		c := parse(t, yaml)
-		if got := checkPXE(c, Inputs{Outputs: []string{"raw", "pxe-dir"}}); len(got) != want {
+		problems := func(format string) []plan.Problem {
+			_, found := liveMedia{&c.ISO, &c.PXE}.planPrepare(c.given(&machine.Facts{}, Inputs{Outputs: []string{"raw", format}}))
+			return found
+		}
+		if got := problems("pxe-dir"); len(got) != want {
 			t.Errorf("%s for a network boot: %v", yaml, got)
 		}
-		if got := checkPXE(c, Inputs{Outputs: []string{"raw", "iso"}}); len(got) != 0 {
+		if got := problems("iso"); len(got) != 0 {
 			t.Errorf("%s for others: %v", yaml, got)
 		}
 	}

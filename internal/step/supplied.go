@@ -15,16 +15,6 @@ type supplied struct {
 	Dirs  []CopyDir
 }
 
-func (c *Config) supplied() (s supplied) {
-	for _, f := range planFiles(c) {
-		s.Files = append(s.Files, f.(WriteFile))
-	}
-	for _, d := range planDirs(c) {
-		s.Dirs = append(s.Dirs, d.(CopyDir))
-	}
-	return s
-}
-
 // Has tells whether the config brings a file of this path.
 func (s supplied) Has(name string) bool {
 	_, _, ok := s.find(name)

@@ -39,17 +39,17 @@ func (s CheckTargets) String() string {
 	return "look for the drivers of where " + strings.Join(s.Formats, ", ") + " runs"
 }
 
-func planTargets(in Inputs) plan.Plan {
+func planTargets(g *Given) (plan.Plan, []plan.Problem) {
 	var formats []string
-	for _, f := range in.Outputs {
+	for _, f := range g.Outputs {
 		if _, known := formatTargets[f]; (known || f == "raw" || f == "qcow2") && !slices.Contains(formats, f) {
 			formats = append(formats, f)
 		}
 	}
 	if len(formats) == 0 {
-		return nil
+		return nil, nil
 	}
-	return plan.Plan{CheckTargets{formats}}
+	return plan.Plan{CheckTargets{formats}}, nil
 }
 
 // Run warns: a disk may be meant for elsewhere.

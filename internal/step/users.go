@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
 )
 
 // User is a user to add, or to change where it exists.
@@ -73,12 +75,63 @@ func (u *User) Validate(at *config.At) {
 	}
 }
 
-func planUser(u User, path string, groups []string, files supplied, in Inputs) ChangeUser {
-	return ChangeUser{
-		User: u, Today: int(in.Now.Unix() / 86400), Salt: in.Seed.Text("salt/"+string(u.Name), shacrypt.SaltLengthMax, shacrypt.SaltCharSet),
-		Path: path, Groups: groups, Files: files,
+// Users are those to add or change.
+type Users []User
+
+// Used tells whether there are some.
+func (l Users) Used() bool { return len(l) > 0 }
+
+// Touches is the file that lists them, and where their keys lie.
+func (l Users) Touches() []Touch {
+	list := []Touch{{Path: passwdFile}}
+	for i, u := range l {
+		if home := cmp.Or(string(u.HomeDirectory), "/home/"+string(u.Name)); u.keyCount() > 0 {
+			list = append(list, Touch{
+				Path: home, At: fmt.Sprintf("[%d]", i), What: "the keys of " + string(u.Name), Instead: "give the user a homeDirectory on the image's own disk",
+			})
+		}
 	}
+	return list
 }
+
+// Plan changes one after the other.
+func (l Users) Plan(g *Given) (p plan.Plan, _ []plan.Problem) {
+	for i, u := range l {
+		if u.PrimaryGroup == "" {
+			g.Groups = append(g.Groups, string(u.Name))
+		}
+		p = append(p, ChangeUser{
+			User: u, Today: int(g.Now.Unix() / 86400), Salt: g.Seed.Text("salt/"+string(u.Name), shacrypt.SaltLengthMax, shacrypt.SaltCharSet),
+			Path: g.Item("os.users", i), Groups: slices.Clone(g.Groups), Files: g.Files,
+		})
+	}
+	return p, nil
+}
+
+// Record leaves passwords and keys out.
+func (l Users) Record() (any, error) {
+	return recordEach(l, func(u User) (map[string]any, error) {
+		d := map[string]any{"name": u.Name}
+		if u.UID != nil {
+			d["uid"] = *u.UID
+		}
+		if u.Password != nil {
+			d["password"] = map[string]any{"type": u.Password.Type}
+		}
+		if n := u.keyCount(); n > 0 {
+			d["sshPublicKeys"] = slices.Repeat([]string{"[redacted]"}, n)
+		}
+		if u.PrimaryGroup != "" {
+			d["primaryGroup"] = u.PrimaryGroup
+		}
+		if len(u.SecondaryGroups) > 0 {
+			d["secondaryGroups"] = u.SecondaryGroups
+		}
+		return d, nil
+	})
+}
+
+func (u User) keyCount() int { return len(u.SSHPublicKeys) + len(u.SSHPublicKeyPaths) }
 
 // ChangeUser adds a user or changes the one that exists.
 type ChangeUser struct {
@@ -95,7 +148,7 @@ func (ChangeUser) Name() string { return "users.change" }
 
 func (s ChangeUser) String() string {
 	what := []string{"add or change user " + string(s.User.Name)}
-	if n := len(s.User.SSHPublicKeys) + len(s.User.SSHPublicKeyPaths); n > 0 {
+	if n := s.User.keyCount(); n > 0 {
 		what = append(what, fmt.Sprintf("%d ssh keys", n))
 	}
 	if s.User.Password != nil {

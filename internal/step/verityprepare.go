@@ -16,16 +16,34 @@ import (
 	"imagecustomizer/internal/verity"
 )
 
-// planVerity prepares the image for new devices, and for those that are to be sealed anew.
-func planVerity(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Problem) {
-	s := PrepareVerity{Changing: !c.OS.Packages.empty()}
-	var problems []plan.Problem
-	for i := range c.Storage.Verity {
-		v := &c.Storage.Verity[i]
-		at := fmt.Sprintf("storage.verity[%d]", i)
-		problems = append(problems, s.add(v, at, f, in)...)
+// sealing is what a config says of dm-verity.
+type sealing struct{ *Storage }
+
+// Used tells whether something is sealed, or sealed anew.
+func (s sealing) Used() bool { return len(s.Verity) > 0 || s.ReinitializeVerity == ReinitializeAll }
+
+// Touches is the file that mounts new devices.
+func (s sealing) Touches() (list []Touch) {
+	if len(s.Verity) > 0 {
+		list = []Touch{{Path: fstabFile}}
 	}
-	if c.Storage.ReinitializeVerity == ReinitializeAll && len(c.Storage.Disks) == 0 {
+	return list
+}
+
+// Record is nothing: the history of the reference has no storage.
+func (sealing) Record() (any, error) { return nil, nil }
+
+// Plan prepares the image for new devices, and for those that are to be sealed anew.
+func (c sealing) Plan(g *Given) (plan.Plan, []plan.Problem) {
+	s, f := PrepareVerity{Changing: g.Packages}, g.Facts
+	var problems []plan.Problem
+	for i := range c.Verity {
+		problems = append(problems, s.add(&c.Verity[i], fmt.Sprintf("storage.verity[%d]", i), f, g.Inputs)...)
+	}
+	if len(c.Verity) > 0 {
+		g.NeedInitramfs("dm-verity")
+	}
+	if c.ReinitializeVerity == ReinitializeAll && !g.NewDisk {
 		for _, d := range f.Sealed {
 			s.Seals = append(s.Seals, image.Seal{
 				Name: d.Device.Name, Data: d.Device.Data, Hash: d.Device.Hash, DataTag: tag(d.Device.Data), HashTag: tag(d.Device.Hash),
@@ -39,21 +57,21 @@ func planVerity(c *Config, f *machine.Facts, in Inputs) (plan.Plan, []plan.Probl
 	if why := f.Boot.Unsupported(); why != "" {
 		problems = append(problems, plan.Problem{Step: s.Name(), Text: "the hashes cannot be named in the kernel arguments: " + why})
 	}
-	if needs := s.sealsBoot(c, f); needs != "" && !c.Storage.separate("/boot", f) {
+	if needs := s.sealsBoot(g); needs != "" && !c.separate("/boot", f) {
 		problems = append(problems, plan.Problem{
 			Step: "storage.verity", Text: "the image has no separate /boot: " + needs,
 			Hint: "lay it out anew with storage.disks, with a filesystem for /boot",
 		})
-	} else if len(c.Storage.Disks) == 0 && f.FilesystemOf("/boot").Type == "vfat" {
+	} else if !g.NewDisk && f.FilesystemOf("/boot").Type == "vfat" {
 		problems = append(problems, plan.Problem{Step: "storage.verity", Text: "/boot is FAT, on which the boot entries of an image with dm-verity cannot be written yet", Hint: "use a /boot of another kind"})
 	}
 	return plan.Plan{s}, problems
 }
 
 // sealsBoot says why /boot may not lie on the root; empty where it may, since that is not sealed.
-func (s PrepareVerity) sealsBoot(c *Config, f *machine.Facts) string {
+func (s PrepareVerity) sealsBoot(g *Given) string {
 	root := slices.ContainsFunc(s.Seals, func(x image.Seal) bool { return x.Name == "root" }) ||
-		len(c.Storage.Disks) == 0 && slices.ContainsFunc(f.Sealed, func(x image.Sealed) bool { return x.Device.Name == "root" })
+		!g.NewDisk && slices.ContainsFunc(g.Facts.Sealed, func(x image.Sealed) bool { return x.Device.Name == "root" })
 	switch {
 	case root:
 		return "the boot entries name the hash of the root filesystem, and cannot lie on it"
