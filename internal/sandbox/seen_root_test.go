@@ -84,7 +84,7 @@ func TestOfSysOnlyTheDiskIsSeen(t *testing.T) {
 	file := smallDisk(t)
 	for script, want := range map[string]string{
 		"find /sys -name backing_file -o -name address -o -name dmi -o -name modalias -o -name '*.efi'; echo none": "none\n",
-		"ls /sys/class /sys/module /sys/bus /sys/firmware /sys/kernel":                                             "/sys/bus:\n\n/sys/class:\nblock\nnet\n\n/sys/firmware:\n\n/sys/kernel:\n\n/sys/module:\n",
+		"ls /sys/class /sys/module /sys/bus /sys/firmware /sys/kernel":                                             "/sys/bus:\n\n/sys/class:\nblock\nnet\n\n/sys/firmware:\n\n/sys/kernel:\n\n/sys/module:\nfirmware_class\n",
 		"ls /sys/block /sys/class/block /sys/dev/block | grep -vc -e : -e '^$'; ls /sys/dev/block | wc -l":         "2\n1\n",
 		"cat /sys/dev/block/$(printf '%d:%d' 0x$(stat -c %t /dev/vda) 0x$(stat -c %T /dev/vda))/size":              "16384\n",
 		"lsblk -bno SIZE /dev/vda": "8388608\n",

@@ -15,8 +15,11 @@ import (
 // hardware: what is there belongs to the host, and would get into the image from the programs that look for it.
 var sysFolders = []string{
 	"block", "bus", "class/block", "class/net", "dev/block", "dev/char", "devices/system/cpu", "devices/virtual/block",
-	"firmware", "fs/cgroup", "kernel", "module", "power",
+	"firmware", "fs/cgroup", "kernel", firmwareClass, "power",
 }
+
+// firmwareClass has the file in which dracut looks for one more folder with firmware. The kernel knows none.
+const firmwareClass = "module/firmware_class/parameters"
 
 // sysTexts are files whose text is that of the host: how many processors there are is no secret, since
 // programs that compute need it and the kernel tells it in other ways.
@@ -32,6 +35,9 @@ func (i *Image) fillSys(nodes map[string]uint64) error {
 		if err := i.root.MkdirAll("/sys/"+d, 0o755); err != nil {
 			return err
 		}
+	}
+	if err := i.root.WriteFile("/sys/"+firmwareClass+"/path", []byte("\n"), 0o444); err != nil {
+		return err
 	}
 	for _, name := range sysTexts {
 		if text, err := os.ReadFile("/sys/" + name); err == nil {
