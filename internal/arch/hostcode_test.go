@@ -61,7 +61,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/pkgmgr/apt/apt.go:transactions.showIndex", "internal/pkgmgr/share.go", "internal/pkgmgr/rpm/download.go",
 	},
 	"it looks only at which files there are in the folder for downloads, and how large they are": {
-		"internal/pkgmgr/rpm/rpm.go:transactions.unread", "internal/pkgmgr/stall.go:sizeOf",
+		"internal/pkgmgr/rpm/rpm.go:transactions.unread", "internal/pkgmgr/stall.go:sizeOf", "internal/pkgmgr/receive.go:received",
 	},
 	"it is given the file of an output": {
 		"internal/liveos/iso.go:Maker.iso", "internal/liveos/net.go:Maker.net", "internal/liveos/remake.go:Remake",

@@ -11,7 +11,7 @@ import (
 )
 
 // Silence is how long a server may say nothing.
-var Silence = 30 * time.Second
+var Silence = 20 * time.Second
 
 // HTTPStatus is an answer other than 200.
 type HTTPStatus int

@@ -102,7 +102,7 @@ func (a *transactions) Refresh(ctx context.Context) error {
 			a.s.Machine.Log.Debug("the indexes are apt's to fetch", "error", err)
 		}
 	}
-	err := a.run(ctx, "update")
+	err := a.s.Receiving(ctx, func(ctx context.Context) error { return a.run(ctx, "update") })
 	if err != nil && len(a.plan.entries) > 0 {
 		return fmt.Errorf("%w\n    the image's sources are %s; --disable-base-image-rpm-repos leaves them out", err, a.plan.places())
 	}

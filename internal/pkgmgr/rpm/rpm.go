@@ -149,7 +149,11 @@ func (r *transactions) run(ctx context.Context, repos string, args ...string) (*
 
 // Refresh reads the indexes and makes sure that all are there.
 func (r *transactions) Refresh(ctx context.Context) error {
-	out, err := r.run(ctx, reposDir, "check-update", "--refresh")
+	var out *rpmOutput
+	err := r.s.Receiving(ctx, func(ctx context.Context) (err error) {
+		out, err = r.run(ctx, reposDir, "check-update", "--refresh")
+		return err
+	})
 	if hostcmd.ExitStatus(err) == 100 { // there are updates
 		err = nil
 	}
