@@ -44,6 +44,10 @@ func Boot(ctx context.Context, o BootOptions, keyboard *os.File, stdout io.Write
 	if _, err := os.Lstat(o.Keep); o.Keep != "" && err == nil {
 		return &failure.Failure{Code: failure.Usage, Err: fmt.Errorf("--keep %s: this file exists; name a new one", o.Keep)}
 	}
+	const least = 32 // MiB, less than which no firmware starts with
+	if o.Memory < least || o.CPUs < 1 || o.CPUs > 255 {
+		return &failure.Failure{Code: failure.Usage, Err: fmt.Errorf("--memory %d --cpus %d: a guest needs %d MiB of memory at least, and 1 to 255 processors", o.Memory, o.CPUs, least)}
+	}
 	m, err := vm.Start(ctx, vm.Options{
 		Drive: vm.Drive(o.As), Keep: o.Keep,
 		Image: o.ImageFile, Format: format.Name, Backing: format.Backing, Firmware: vm.Firmware(o.Firmware),

@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -93,7 +94,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 		return err
 	}
 	if o.DryRun {
-		return printPlan(stdout, res.Plan)
+		return errors.Join(printPlan(stdout, res.Plan), printOutputs(stdout, j.Outputs))
 	}
 	files.drop(&files.scratch, &files.base) // publishing may take space
 	return space.explain(publish(ctx, written(j.Outputs, res.Unwritten), screen))
@@ -354,6 +355,24 @@ func (f *files) drop(list ...**os.File) {
 func printPlan(w io.Writer, lines []job.Line) error {
 	for i, l := range lines {
 		if _, err := fmt.Fprintf(w, "%3d. %-26s %s\n", i+1, l.Name, printable.Line(l.Text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printOutputs lists what a run would write. Which partitions there are at its end is not known before.
+func printOutputs(w io.Writer, outputs []*job.Output) error {
+	split := false
+	for _, o := range outputs {
+		if o.Split != "" && split {
+			continue
+		}
+		what := o.String()
+		if o.Split != "" {
+			split, what = true, what+", and so on for each partition"
+		}
+		if _, err := fmt.Fprintf(w, "to be written: %s (%s)\n", printable.Line(o.Path), what); err != nil {
 			return err
 		}
 	}

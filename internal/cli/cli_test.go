@@ -201,6 +201,8 @@ func TestUsageErrors(t *testing.T) {
 		"convert to nothing":    {[]string{"convert", "--image-file", image}, "no output"},
 		"two configs":           {[]string{"--build-dir", dir, "--config-file", good, "--config-file", good, "--image-file", image, "--output", "raw=" + dir + "/x"}, "given twice"},
 		"two configs to check":  {[]string{"validate-config", "--config-file=" + good, "--config-file", good}, "given twice"},
+		"no memory":             {[]string{"boot", image, "--memory", "0"}, "--memory 0"},
+		"no processors":         {[]string{"boot", image, "--cpus", "0"}, "--cpus 0"},
 		"oci without build":     {[]string{"validate-config", "--config-file", good, "--validate-resources", "oci"}, "--build-dir"},
 	} {
 		status, _, stderr := runCLI(t, c.args...)

@@ -32,7 +32,7 @@ type customizeCmd struct {
 	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: output.image.format of the config, then what the ending of the file's name says." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable. All are written side by side." placeholder:"FORMAT=PATH"`
 
-	OutputSplitPartitionsFormat string `enum:",raw,raw-zstd" default:"" help:"Write each partition to a file of its own, too: raw or raw-zstd. Their names are that of --output-image-file with _1.raw, _2.raw, ... in place of its ending, by partition number." placeholder:"FORMAT"`
+	OutputSplitPartitionsFormat string `enum:",raw,raw-zstd" default:"" help:"Write each partition to a file of its own: raw or raw-zstd. The whole image is written too where --output-image-format is given. Their names are that of --output-image-file with _1.raw, _2.raw, ... in place of its ending, by partition number." placeholder:"FORMAT"`
 	ShrinkFilesystems           bool   `help:"Shrink filesystems and their partitions before they are written with --output-split-partitions-format. Not with --output-image-format."`
 	COSICompressionLevel        int    `name:"cosi-compression-level" help:"Level of zstd for the formats cosi (default 9) and baremetal-image (default 22): 1 to 22." placeholder:"LEVEL"`
 

@@ -191,7 +191,7 @@ func (a *At) relative(file string) string {
 func (a *At) Broken() bool {
 	return slices.ContainsFunc(a.doc.report.problems, func(p *Problem) bool {
 		rest, below := strings.CutPrefix(p.Path, a.path)
-		return !p.Warning && p.File == a.origin().file && below && (rest == "" || rest[0] == '.' || rest[0] == '[')
+		return !p.Warning && p.File == a.origin().file && below && (rest == "" || a.path == "" || rest[0] == '.' || rest[0] == '[')
 	})
 }
 

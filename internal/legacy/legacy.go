@@ -36,10 +36,11 @@ func Load(doc *config.Document, o config.Options) *step.Config {
 	case len(old) > 0:
 		return Lower(doc, o)
 	}
-	if len(today) == 0 && doc.Empty() {
+	c := step.Decode(doc, o)
+	if !doc.At().Broken() && reflect.DeepEqual(c, &step.Config{}) {
 		doc.At().Warnf("the config is empty: the image will only get a release file and a history entry")
 	}
-	return step.Decode(doc, o)
+	return c
 }
 
 // Is2023 tells whether a document is in the schema of 2023.

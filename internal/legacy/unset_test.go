@@ -130,3 +130,16 @@ func TestMergeKeysAreBounded(t *testing.T) {
 		t.Error("no bound")
 	}
 }
+
+// TestConfigThatSaysNothing: however a config says nothing, it is warned of; one that says something, or is wrong, is not.
+func TestConfigThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	for yaml, warned := range map[string]bool{
+		"": true, "os:": true, "os: {hostname: ~, packages: }": true, "storage: {}\nos: {users: [], packages: {install: []}}": true, "~": true, "# nothing": true,
+		"os: {hostname: a}": false, "storage: {resizeDisk: auto}": false, "os: {hostnam: ~}": false, "output: {image: {format: raw}}": false,
+	} {
+		if got := report(t, yaml); strings.Contains(got, "the config is empty") != warned {
+			t.Errorf("%q: %s", yaml, got)
+		}
+	}
+}
