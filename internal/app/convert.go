@@ -157,42 +157,41 @@ func (o ConvertOptions) convertParts(ctx context.Context, before witness, format
 
 // convert is the worker's part of converting into formats made of partitions.
 func (w *worker) convert(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	m, err := w.loadWorking(ctx, w.copyDisk, image.Open)
-	if err != nil {
+	defer func() { err = errors.Join(err, w.leave()) }()
+	if err := w.loadWorking(ctx, w.copyDisk, image.Open); err != nil {
 		return err
 	}
-	w.machine = m
+	m := w.machine
 	for _, p := range append(w.checkOutputs(), w.checkFormats(m.Facts.DiskSize)...) {
 		return &failure.Failure{Code: failure.Failed, Step: p.Step, Err: errors.New(p.Text), Hint: p.Hint}
 	}
 	if err := w.inspect(ctx, m); err != nil {
 		return err
 	}
-	for _, s := range w.disk.Sealed {
+	for _, s := range w.machine.Opened().Sealed {
 		w.noteVerity(s)
 	}
 	if err := w.phase(ctx, "close", "trim, unmount, shrink and check the filesystems", w.finish); err != nil {
 		return err
 	}
-	return w.write(ctx, w.file)
+	return w.write(ctx, w.machine.Disk)
 }
 
 // finish is seal for an image that is not changed, and so need not be fit to boot.
 func (w *worker) finish(ctx context.Context) error {
-	if err := w.disk.Trim(); err != nil {
+	if err := w.machine.Opened().Trim(); err != nil {
 		return err
 	}
-	if err := w.unmount(); err != nil {
+	if err := w.machine.Unmount(); err != nil {
 		return err
 	}
 	if err := w.shrink(ctx); err != nil { // all that is written is of the shrunk disk
 		return err
 	}
-	if err := w.disk.Check(ctx); err != nil {
+	if err := w.machine.Opened().Check(ctx); err != nil {
 		return err
 	}
-	return w.undo.Undo()
+	return w.leave()
 }
 
 // convertTo writes one output.

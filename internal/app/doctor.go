@@ -8,11 +8,10 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/job"
+	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/vm"
 )
 
@@ -175,7 +174,7 @@ func kernelHas(fs string) bool {
 			return true
 		}
 	}
-	release := kernelRelease()
+	release := machine.KernelRelease()
 	for _, index := range []string{"modules.dep", "modules.builtin"} {
 		data, _ := os.ReadFile("/lib/modules/" + release + "/" + index)
 		if strings.Contains(string(data), "/"+fs+".ko") {
@@ -185,17 +184,9 @@ func kernelHas(fs string) bool {
 	return false
 }
 
-func kernelRelease() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
-}
-
 func kernelAtLeast(major, minor int) bool {
 	var a, b int
-	if _, err := fmt.Sscanf(kernelRelease(), "%d.%d", &a, &b); err != nil {
+	if _, err := fmt.Sscanf(machine.KernelRelease(), "%d.%d", &a, &b); err != nil {
 		return false
 	}
 	return a > major || a == major && b >= minor

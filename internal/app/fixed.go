@@ -62,7 +62,7 @@ func (w *worker) settle(ctx context.Context) error {
 	if err := setProcessors(&w.processors); err != nil {
 		return err
 	}
-	return w.disk.Settle(ctx, w.began, w.Now, nil)
+	return w.machine.Opened().Settle(ctx, w.began, w.Now, nil)
 }
 
 // committed is a plan whose steps each begin on filesystems for which the kernel has nothing left to do.
@@ -80,7 +80,7 @@ type committedStep struct {
 
 // Run commits what was done before, then runs the step.
 func (s committedStep) Run(ctx context.Context, m *machine.Machine) error {
-	if err := s.worker.disk.Commit(); err != nil {
+	if err := s.worker.machine.Opened().Commit(); err != nil {
 		return err
 	}
 	return s.Step.Run(ctx, m)

@@ -18,18 +18,14 @@ import (
 
 // loadWorking opens the disk that is to be worked on: the base image where it is, with only what is written
 // to it in the working file, or a copy.
-func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os.File) error, open opener) (m *machine.Machine, err error) {
+func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os.File) error, open machine.Opener) error {
 	overlay, err := w.overlay()
 	if err != nil {
 		slog.Debug("the base image is copied", "because", err)
 		return w.load(ctx, w.Working(), read, open)
 	}
 	w.where = overlay.Where
-	err = w.phase(ctx, "open", "open the image", func(ctx context.Context) error {
-		m, err = w.open(ctx, overlay.File, open)
-		return err
-	})
-	return m, err
+	return w.phase(ctx, "open", "open the image", func(ctx context.Context) error { return w.open(ctx, overlay.File, open) })
 }
 
 // onBase tells whether a run can work on the base image where it is. That pays where the outputs are made from

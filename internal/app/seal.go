@@ -26,7 +26,7 @@ func (w *worker) seal(ctx context.Context) error {
 		{"settle", "set the times of files to SOURCE_DATE_EPOCH", w.Fixed, w.settle},
 		{"verity", "make the hash trees of dm-verity", w.sealed(), w.makeTrees}, // of what nothing changes any more
 		{"verify", "look at the finished image", true, w.verify},
-		{"check", "check the filesystems", true, w.disk.Check},
+		{"check", "check the filesystems", true, w.machine.Opened().Check},
 		{"detach", "detach the disk", true, w.detach},
 	} {
 		if !p.need {
@@ -40,48 +40,37 @@ func (w *worker) seal(ctx context.Context) error {
 }
 
 // sealed tells whether the image will have dm-verity.
-func (w *worker) sealed() bool { return len(w.seals)+len(w.disk.Sealed) > 0 }
+func (w *worker) sealed() bool { return len(w.seals)+len(w.machine.Opened().Sealed) > 0 }
 
 // close trims and unmounts everything but, in an image with dm-verity, /boot.
 func (w *worker) close(ctx context.Context) error {
 	if w.sealed() {
-		if err := w.disk.HoldBoot(sandbox.Work + "/boot"); err != nil {
+		if err := w.machine.Opened().HoldBoot(sandbox.Work + "/boot"); err != nil {
 			return err
 		}
 	}
 	if w.Fixed {
-		if err := w.disk.Root.Remove(auxCache); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := w.machine.Opened().Root.Remove(auxCache); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if err := w.disk.Trim(); err != nil {
+	if err := w.machine.Opened().Trim(); err != nil {
 		return err
 	}
 	if err := w.live(ctx); err != nil {
 		return err
 	}
-	return w.unmount()
-}
-
-// unmount undoes everything but attaching the disk.
-func (w *worker) unmount() error {
-	attached := w.undo[:1] // closing the disk
-	w.undo = w.undo[1:]
-	if err := w.undo.Undo(); err != nil {
-		return err
-	}
-	w.undo = attached
-	return w.disk.Unmount()
+	return w.machine.Unmount()
 }
 
 // makeTrees makes the hash trees and names them in the boot entries. Devices that stay as they were
 // are named again, since a run may have generated the entries anew.
 func (w *worker) makeTrees(ctx context.Context) error {
-	all := slices.DeleteFunc(slices.Clone(w.disk.Sealed), func(old image.Sealed) bool {
+	all := slices.DeleteFunc(slices.Clone(w.machine.Opened().Sealed), func(old image.Sealed) bool {
 		return slices.ContainsFunc(w.seals, func(s image.Seal) bool { return s.Name == old.Device.Name })
 	})
 	for _, s := range w.seals {
-		sealed, err := w.disk.Seal(ctx, s)
+		sealed, err := w.machine.Opened().Seal(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -93,10 +82,10 @@ func (w *worker) makeTrees(ctx context.Context) error {
 	for _, s := range all {
 		w.noteVerity(s)
 	}
-	if err := w.disk.ReleaseBoot(); err != nil || !w.Fixed {
+	if err := w.machine.Opened().ReleaseBoot(); err != nil || !w.Fixed {
 		return err
 	}
-	return w.disk.SettleBoot(ctx, w.began, w.Now)
+	return w.machine.Opened().SettleBoot(ctx, w.began, w.Now)
 }
 
 // nameHashes writes the kernel arguments for verity devices into the boot entries.
@@ -112,11 +101,11 @@ func (w *worker) nameHashes(all []image.Sealed) error {
 	}
 	r.Add = verity.Args(devices)
 	if slices.ContainsFunc(devices, verity.Device.Signed) {
-		r.Add = append(r.Add, verity.BootArg(w.disk.BootUUID()))
+		r.Add = append(r.Add, verity.BootArg(w.machine.Opened().BootUUID()))
 	}
-	scheme, err := boot.Detect(w.disk.Boot())
+	scheme, err := boot.Detect(w.machine.Opened().Boot())
 	if err != nil {
 		return err
 	}
-	return scheme.Loader().Replace(w.disk.Boot(), r)
+	return scheme.Loader().Replace(w.machine.Opened().Boot(), r)
 }

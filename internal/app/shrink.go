@@ -28,13 +28,13 @@ func (w *worker) shrink(ctx context.Context) error {
 	if w.shrinksDisk() {
 		headroom = int64(w.Config.Storage.Shrink.Headroom)
 	}
-	return w.disk.Shrink(ctx, w.file, headroom, w.unshrinkable())
+	return w.machine.Opened().Shrink(ctx, w.machine.Disk, headroom, w.unshrinkable())
 }
 
 // unshrinkable are the partitions whose filesystems are sealed, or held mounted.
 func (w *worker) unshrinkable() map[int]bool {
 	keep := map[int]bool{}
-	for _, s := range w.disk.Sealed {
+	for _, s := range w.machine.Opened().Sealed {
 		keep[s.Data.Number] = true
 	}
 	for _, v := range w.system.Verity {
@@ -45,10 +45,10 @@ func (w *worker) unshrinkable() map[int]bool {
 
 // detach detaches the disk and, where it is to be shrunk, ends it behind its last partition.
 func (w *worker) detach(context.Context) error {
-	if err := w.undo.Undo(); err != nil || !w.shrinksDisk() {
+	if err := w.leave(); err != nil || !w.shrinksDisk() {
 		return err
 	}
-	file := w.file
+	file := w.machine.Disk
 	if err := image.CutDisk(file); err != nil {
 		return err
 	}

@@ -103,17 +103,17 @@ func printFindings(format string, findings []verify.Finding, stdout io.Writer) e
 
 // verifyImage is the worker's part of the verify command.
 func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err error) {
-	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	if _, err := w.load(ctx, w.Working(), w.copyDisk, image.Open); err != nil {
+	defer func() { err = errors.Join(err, w.leave()) }()
+	if err := w.load(ctx, w.Working(), w.copyDisk, image.Open); err != nil {
 		return nil, err
 	}
 	found = w.before
 	err = w.phase(ctx, "check", "check the filesystems and hash trees", func(ctx context.Context) error {
 		found = append(found, verify.Trees(ctx, w.checked())...)
-		if err := w.unmount(); err != nil {
+		if err := w.machine.Unmount(); err != nil {
 			return err
 		}
-		if err := w.disk.Check(ctx); err != nil {
+		if err := w.machine.Opened().Check(ctx); err != nil {
 			found = append(found, verify.Finding{Check: "filesystems", Text: ui.Describe(err)})
 		}
 		return nil
@@ -123,7 +123,7 @@ func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err e
 
 // findings are what is wrong with the mounted image.
 func (w *worker) findings(ctx context.Context) (found []verify.Finding, err error) {
-	err = w.disk.LookAtESP(ctx, func(mounts []image.Mounted) {
+	err = w.machine.Opened().LookAtESP(ctx, func(mounts []image.Mounted) {
 		i := w.checked()
 		i.Mounts = mounts
 		found = verify.Run(i)
@@ -132,18 +132,18 @@ func (w *worker) findings(ctx context.Context) (found []verify.Finding, err erro
 }
 
 func (w *worker) checked() verify.Image {
-	file := w.file
+	file := w.machine.Disk
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		slog.Warn("the size of the disk cannot be told", "error", err) // its partition table is not found then
 	}
-	return verify.Image{Disk: file, Size: size, Mounts: w.disk.Mounts, Root: w.disk.Root, Arch: w.arch, HostDNS: step.HostNameServers()}
+	return verify.Image{Disk: file, Size: size, Mounts: w.machine.Opened().Mounts, Root: w.machine.Opened().Root, Arch: w.machine.Facts.Arch, HostDNS: step.HostNameServers()}
 }
 
 // verify fails when something is wrong with the unmounted disk that was not wrong with the base image.
 func (w *worker) verify(ctx context.Context) error {
 	var after []verify.Finding
-	if err := w.disk.Look(ctx, func() (err error) {
+	if err := w.machine.Opened().Look(ctx, func() (err error) {
 		after, err = w.findings(ctx)
 		return err
 	}); err != nil {

@@ -18,6 +18,7 @@ import (
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/pkgmgr/probe"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/step"
@@ -66,20 +67,16 @@ type worker struct {
 	*job.Job
 	send   *job.Sender
 	result *job.Result
-	disk   *image.Disk
-	file   *os.File                              // that the disk lies in
 	where  func(at, end int64) (*os.File, int64) // the bytes of file really are; nil if in it
 	seals  []image.Seal                          // filesystems to be sealed by dm-verity
-	undo   disk.Stack                            // what closing the image takes: the disk, the image entered, and what came later
-	arch   string                                // of the image's programs
 	before []verify.Finding                      // what was wrong with the base image
 
 	processors unix.CPUSet // where the worker may run, in a run with Fixed
 
 	began time.Time // when the run began, of whose files a run with Fixed sets the times
 
-	system  output.System // what a COSI says of the image
-	machine *machine.Machine
+	system  output.System    // what a COSI says of the image
+	machine *machine.Machine // the session; nil before the image is open
 	maker   *liveos.Maker
 
 	mediumArgs  []string      // kernel arguments that the base image, an ISO image, had for itself
@@ -93,12 +90,11 @@ func (w *worker) customize(ctx context.Context) (err error) {
 	if w.Image.Format.Name == "iso" {
 		read = w.unpack
 	}
-	defer func() { err = errors.Join(err, w.undo.Undo()) }()
-	m, err := w.loadBase(ctx, read)
-	if err != nil {
+	defer func() { err = errors.Join(err, w.leave()) }()
+	if err := w.loadBase(ctx, read); err != nil {
 		return err
 	}
-	w.machine = m
+	m := w.machine
 	p, err := w.plan(ctx, m)
 	if err != nil {
 		return err
@@ -119,7 +115,36 @@ func (w *worker) customize(ctx context.Context) (err error) {
 	if err := w.seal(ctx); err != nil {
 		return err
 	}
-	return w.write(ctx, w.file)
+	return w.write(ctx, w.machine.Disk)
+}
+
+// open opens the disk in a file and looks what is wrong with the system on it.
+func (w *worker) open(ctx context.Context, file *os.File, open machine.Opener) (err error) {
+	w.machine, err = machine.Open(ctx, file, open, machine.Options{
+		Again: w.opener(), Manager: probe.Manager, Root: w.Image.Root, Cache: sandbox.Writable(string(job.Cache)),
+		Scratch: w.Of(job.Scratch), Spare: w.Working(), Progress: progress("storage.disk", w.send.Event),
+	})
+	if err != nil {
+		return err
+	}
+	w.before, err = w.findings(ctx)
+	return err
+}
+
+// opener is how the disk that the result lies on is opened.
+func (w *worker) opener() machine.Opener {
+	if w.Config != nil && w.Config.Storage.ReinitializeVerity == step.ReinitializeAll {
+		return image.OpenToReseal
+	}
+	return image.Open
+}
+
+// leave closes the session, if there is one.
+func (w *worker) leave() error {
+	if w.machine == nil {
+		return nil
+	}
+	return w.machine.Close()
 }
 
 // show makes a plan part of the result.
@@ -131,51 +156,47 @@ func (w *worker) show(p plan.Plan) {
 
 // loadBase opens the base image, of which there is to be a copy in the working file. The working file of a
 // new disk is filled later: a raw base image is opened where it is then, for reading only, if possible.
-func (w *worker) loadBase(ctx context.Context, read func(context.Context, *os.File) error) (*machine.Machine, error) {
+func (w *worker) loadBase(ctx context.Context, read func(context.Context, *os.File) error) error {
 	if !w.NewDisk() {
 		return w.loadWorking(ctx, read, w.opener())
 	}
 	if w.Image.Format.Name == "raw" {
-		m, err := w.lookAtBase(ctx)
+		err := w.lookAtBase(ctx)
 		if err == nil {
-			return m, nil
+			return nil
 		}
 		slog.Debug("the base image is copied before it is opened", "because", err)
-		if err := errors.Join(w.undo.Undo(), context.Cause(ctx)); err != nil {
-			return nil, err
+		if err := errors.Join(w.leave(), context.Cause(ctx)); err != nil {
+			return err
 		}
 	}
 	return w.load(ctx, w.Of(job.Former), read, image.OpenOld)
 }
 
 // lookAtBase opens the file of the base image. That it cannot is no failure of the phase.
-func (w *worker) lookAtBase(ctx context.Context) (m *machine.Machine, err error) {
+func (w *worker) lookAtBase(ctx context.Context) error {
 	file, err := os.Open(w.Image.Path) // stays open as long as the worker, which has it as its disk
 	if err != nil {
-		return nil, err
+		return err
 	}
 	phase := w.phase(ctx, "open", "open the image where it is", func(ctx context.Context) error {
-		m, err = w.open(ctx, file, image.OpenReadOnly)
+		err = w.open(ctx, file, image.OpenReadOnly)
 		return nil
 	})
-	return m, errors.Join(err, phase)
+	return errors.Join(err, phase)
 }
 
 // load fills a file with the disk of the base image and opens it. The caller undoes it.
-func (w *worker) load(ctx context.Context, file *os.File, read func(context.Context, *os.File) error, open opener) (m *machine.Machine, err error) {
+func (w *worker) load(ctx context.Context, file *os.File, read func(context.Context, *os.File) error, open machine.Opener) (err error) {
 	release, err := disk.Reserve(file, "/dev")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	if err := w.phase(ctx, "input", "read "+w.Image.Path, func(ctx context.Context) error { return read(ctx, file) }); err != nil {
-		return nil, err
-	}
-	err = w.phase(ctx, "open", "open the image", func(ctx context.Context) (err error) {
-		m, err = w.open(ctx, file, open)
 		return err
-	})
-	return m, err
+	}
+	return w.phase(ctx, "open", "open the image", func(ctx context.Context) error { return w.open(ctx, file, open) })
 }
 
 // copyDisk fills a file with the disk of the base image. One that becomes an output is written while the

@@ -20,14 +20,14 @@ import (
 
 // checkOutputs looks for outputs that the image's partition table does not allow.
 func (w *worker) checkOutputs() (problems []plan.Problem) {
-	if w.shrinksDisk() && w.disk.Table.Kind != "gpt" {
+	if w.shrinksDisk() && w.machine.Opened().Table.Kind != "gpt" {
 		problems = append(problems, plan.Problem{
 			Step: "storage.shrink", Text: "only a disk with a GPT can be shrunk, but the image has an MBR",
 			Hint: "remove storage.shrink, or give the image a new disk with storage.disks",
 		})
 	}
 	for _, o := range w.Outputs {
-		if o.Shrunk && w.disk.Table.Kind != "gpt" {
+		if o.Shrunk && w.machine.Opened().Table.Kind != "gpt" {
 			problems = append(problems, plan.Problem{
 				Step: "output." + cmp.Or(o.Format.Name, string(o.Split)), Text: "partitions can be shrunk, and described in a COSI, on a disk with a GPT only, but the image has an MBR",
 				Hint: "write another format, or give the image a new disk with storage.disks",
@@ -51,7 +51,7 @@ func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
 		if o.Split != "" || f.Live || f.InParts() {
 			continue
 		}
-		if err := f.Accepts(size, w.disk.Table.SectorSize); err != nil {
+		if err := f.Accepts(size, w.machine.Opened().Table.SectorSize); err != nil {
 			problems = append(problems, plan.Problem{Step: o.Step(), Text: err.Error()})
 		}
 	}
@@ -68,7 +68,7 @@ func (w *worker) inspect(ctx context.Context, m *machine.Machine) error {
 		if w.Kind == job.Convert {
 			id = cmp.Or(step.ReleaseUUID(m.Root), id)
 		}
-		w.system, err = output.Inspect(ctx, m, w.disk.Mounts, id)
+		w.system, err = output.Inspect(ctx, m, w.machine.Opened().Mounts, id)
 		return err
 	})
 }

@@ -38,7 +38,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/image/findroot.go:Disk.lookInto", "internal/image/look.go:Disk.lookAtRoot",
 	},
 	"it hands the root folder, which the worker made, to a program or to be mounted at again": {
-		"internal/machine/machine.go:Machine.Run", "internal/app/reopen.go:worker.reopen",
+		"internal/machine/machine.go:Machine.Run", "internal/machine/session.go:Machine.Change",
 		"internal/liveos/unpack.go:unpacker.unpack",
 	},
 	"it names devices in the worker's /dev and /sys": {
@@ -51,7 +51,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/pkgmgr/stall.go:computed", "internal/app/fixed.go:setProcessors", "internal/app/doctor.go:kernelHas", "internal/app/host.go:ownConfinement",
 	},
 	"it makes or opens a folder of the worker; what an image is given of it is reached through a root": {
-		"internal/app/extend.go:worker.populate", "internal/app/newdisk.go:worker.newDisk", "internal/app/open.go:worker.open", "internal/app/open.go:worker.openScratch",
+		"internal/machine/extend.go:Machine.populate", "internal/machine/session.go:createDisk", "internal/machine/session.go:Open", "internal/machine/session.go:Machine.openScratch",
 		"internal/app/remake.go:worker.unpack", "internal/app/host.go:examine",
 		"internal/image/extend.go:Disk.makeNew", "internal/image/shrink.go:withBtrfs",
 		"internal/image/shrinkxfs.go:Disk.rebuildXFS", "internal/image/shrinkxfs.go:Disk.fillXFS", "internal/initramfs/tree.go:Tree.write",

@@ -8,6 +8,8 @@ import (
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/image"
+
+	"golang.org/x/sys/unix"
 )
 
 // Facts is what is known of an image before it is changed. Everything in it was read from the
@@ -76,4 +78,13 @@ func (f *Facts) FilesystemOf(path string) Filesystem {
 
 func within(path, dir string) bool {
 	return dir == "/" || path == dir || len(path) > len(dir) && path[:len(dir)] == dir && path[len(dir)] == '/'
+}
+
+// KernelRelease is the release of the kernel this runs on.
+func KernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
 }

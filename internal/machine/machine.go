@@ -14,7 +14,8 @@ import (
 	"imagecustomizer/internal/sandbox"
 )
 
-// Machine is an opened image, ready to be changed.
+// Machine is an opened image, ready to be changed: a session on a disk, which alone opens and closes it. Only its own
+// methods give its fields other values.
 type Machine struct {
 	Root    *rootfs.Root           // the image's files
 	Facts   *Facts                 // what was found about the image; never written after it is made
@@ -28,20 +29,10 @@ type Machine struct {
 	Initramfs map[string]Initramfs
 
 	Disk *os.File // the raw disk
-	// NewDisk makes a disk, copies the system to it and puts it in the place of the old one; Root, Facts,
-	// Image and Disk are its own then. Where the layout keeps partitions, the new disk is the old one,
-	// changed.
-	NewDisk func(ctx context.Context, l *disk.Layout) error
-	// Reopen closes the image and opens it again, as its /etc/fstab says then; Root, Facts and Image are
-	// new afterwards.
-	Reopen func(ctx context.Context) error
-	// Grow makes a partition and the filesystem mounted from it larger by some bytes, a multiple of 1 MiB, and
-	// the disk by as much of that as does not lie idle at its end.
-	// The image is closed for that, and Root, Facts and Image are new afterwards.
-	Grow func(ctx context.Context, partition int, by int64) error
-	// SetIdentifiers gives the disk and all that lies on it other identifiers, which /etc/fstab must name
-	// already. The image is closed for that, as for Grow.
-	SetIdentifiers func(ctx context.Context, ids disk.Identifiers) error
+
+	options Options
+	host    host
+	own     owned
 
 	left []string // processes that programs left running
 }

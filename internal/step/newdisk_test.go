@@ -1,7 +1,6 @@
 package step
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -9,7 +8,6 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
-	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/seed"
@@ -155,13 +153,9 @@ func TestNewDiskNamesTheNewSwap(t *testing.T) {
 	l := decoded(t, diskConfig).Storage.layout(facts("debian", "12", "6.1.0"), Inputs{})
 	const resume = "/etc/initramfs-tools/conf.d/resume"
 	m := tree(t, map[string]string{"etc/fstab": "UUID=old / ext4 defaults 0 1\n", resume: "RESUME=UUID=old\n"})
-	copied := false
-	m.NewDisk = func(_ context.Context, got *disk.Layout) error {
-		copied = got == l
-		return nil
-	}
-	mustRun(t, m, NewDisk{l})
-	if !copied || read(t, m, resume) != "RESUME=UUID="+l.Format(3).UUID+"\n" || strings.Contains(read(t, m, "/etc/fstab"), "old") {
-		t.Errorf("copied %v, resume %q, fstab %q", copied, read(t, m, resume), read(t, m, "/etc/fstab"))
+	f := machine.NewFake(m.Facts, m.Root, m.Root)
+	mustRun(t, f.Machine, NewDisk{l})
+	if len(f.Layouts) != 1 || f.Layouts[0] != l || read(t, m, resume) != "RESUME=UUID="+l.Format(3).UUID+"\n" || strings.Contains(read(t, m, "/etc/fstab"), "old") {
+		t.Errorf("layouts %v, resume %q, fstab %q", f.Layouts, read(t, m, resume), read(t, m, "/etc/fstab"))
 	}
 }

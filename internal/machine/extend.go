@@ -1,4 +1,4 @@
-package app
+package machine
 
 import (
 	"context"
@@ -9,26 +9,23 @@ import (
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/filetree"
 	"imagecustomizer/internal/image"
-	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/sandbox"
 )
 
-// extendDisk copies the old disk as it is to the working file and changes it there. From then on the
-// machine works on it.
-func (w *worker) extendDisk(ctx context.Context, m *machine.Machine, l *disk.Layout) error {
-	old := w.file
-	if err := w.reopen(ctx, m, func(ctx context.Context) error {
-		w.file = w.Working()
-		if err := image.CopyDisk(ctx, w.file, old, progress("storage.disk", w.send.Event)); err != nil {
+// extend copies the old disk as it is to the spare file and changes it there.
+func (m *Machine) extend(ctx context.Context, l *disk.Layout) error {
+	if err := m.Change(ctx, func(old *os.File) error {
+		m.Disk = m.options.Spare
+		if err := image.CopyDisk(ctx, m.Disk, old, m.options.Progress); err != nil {
 			return err
 		}
-		return image.Extend(ctx, w.file, l)
+		return image.Extend(ctx, m.Disk, l)
 	}); err != nil {
 		return err
 	}
-	for _, mounted := range w.disk.Mounts {
-		if err := w.disk.GrowFilesystem(ctx, mounted.Volume.Number); err != nil {
+	for _, mounted := range m.own.disk.Mounts {
+		if err := m.own.disk.GrowFilesystem(ctx, mounted.Volume.Number); err != nil {
 			return err
 		}
 	}
@@ -36,7 +33,7 @@ func (w *worker) extendDisk(ctx context.Context, m *machine.Machine, l *disk.Lay
 		if n.Partition <= l.Kept {
 			continue
 		}
-		if err := w.populate(ctx, n); err != nil {
+		if err := m.populate(ctx, n); err != nil {
 			return fmt.Errorf("move %s to its new filesystem: %w", n.Entry.Target, err)
 		}
 	}
@@ -44,14 +41,14 @@ func (w *worker) extendDisk(ctx context.Context, m *machine.Machine, l *disk.Lay
 }
 
 // populate moves what belongs to a new filesystem into it.
-func (w *worker) populate(ctx context.Context, n disk.LayoutMount) (err error) {
+func (m *Machine) populate(ctx context.Context, n disk.LayoutMount) (err error) {
 	from, to := sandbox.Work+"/from", sandbox.Work+"/to"
 	for _, dir := range []string{from, to} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	return w.disk.WithNew(n, from, to, func() error {
+	return m.own.disk.WithNew(n, from, to, func() error {
 		return rootfs.With(func(roots ...*rootfs.Root) error {
 			o := filetree.Options{Tops: []string{""}}
 			if err := filetree.Copy(ctx, roots[0], roots[1], o); err != nil {

@@ -1,68 +1,59 @@
-package app
+package machine
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/filetree"
 	"imagecustomizer/internal/image"
-	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/rootfs"
-	"imagecustomizer/internal/sandbox"
 )
 
-// newDisk makes a disk in the working file, copies the system to it and compares the copy with the
-// original. From then on the machine works on it, and the old disk is closed.
-func (w *worker) newDisk(ctx context.Context, m *machine.Machine, l *disk.Layout) error {
-	if err := m.Image.Leave(); err != nil { // nothing of ours may be in the tree
+// NewDisk makes a disk, copies the system to it and puts it in the place of the old one; Root, Facts, Image and
+// Disk are its own then. Where the layout keeps partitions, the new disk is the old one, changed.
+func (m *Machine) NewDisk(ctx context.Context, l *disk.Layout) error {
+	if l.Kept > 0 {
+		return m.extend(ctx, l)
+	}
+	if err := m.host.leave(m.own.inside); err != nil { // nothing of ours may be in the tree
 		return err
 	}
-	dir := sandbox.Work + "/new"
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
-	}
-	d, err := image.Create(ctx, w.Working(), l, dir)
+	fresh, err := m.host.create(ctx, m.options.Spare, l)
 	if err != nil {
 		return err
 	}
-	old, later := w.disk, w.undo[2:]
-	w.undo = append(disk.Stack{old.Close, d.Close}, later...)
-	if err := w.copyTree(ctx, old, d); err != nil {
+	m.own.fresh = fresh
+	old := m.own.disk
+	if err := m.host.copy(m, ctx, old, fresh); err != nil {
 		return err
 	}
-	if err := old.Close(); err != nil {
+	if err := m.host.close(old); err != nil {
 		return err
 	}
-	w.undo = disk.Stack{d.Close}
-	if err := d.Cover(slices.DeleteFunc(slices.Clone(old.Covered), l.Mounted)); err != nil {
+	m.Disk, m.own.disk, m.own.fresh = m.options.Spare, fresh, nil
+	if err := fresh.Cover(slices.DeleteFunc(slices.Clone(old.Covered), l.Mounted)); err != nil {
 		return err
 	}
-	if err := w.enter(m, d, w.Working()); err != nil {
-		return errors.Join(err, later.Undo())
-	}
-	w.undo = append(w.undo, later...)
-	return nil
+	return m.host.enter(m, fresh)
 }
 
 // copyTree copies what the old disk holds to the new one.
-func (w *worker) copyTree(ctx context.Context, old, d *image.Disk) error {
+func (m *Machine) copyTree(ctx context.Context, old, d *image.Disk) error {
 	from, to := old.Root, d.Root
 	o := filetree.Options{Skip: fromTop(old.Covered), FAT: fromTop(fatMounts(old, d))}
-	for _, m := range append(old.Mounts[:len(old.Mounts):len(old.Mounts)], d.Mounts...) {
-		o.Tops = append(o.Tops, strings.TrimPrefix(m.Path, "/"))
+	for _, at := range append(old.Mounts[:len(old.Mounts):len(old.Mounts)], d.Mounts...) {
+		o.Tops = append(o.Tops, strings.TrimPrefix(at.Path, "/"))
 	}
-	total, err := w.fits(ctx, from, o, d)
+	total, err := fits(ctx, from, o, d)
 	if err != nil {
 		return err
 	}
-	report := progress("storage.disk", w.send.Event)
-	o.Progress = func(done int64) { report(done, total) }
+	o.Progress = func(done int64) { m.options.Progress(done, total) }
 	o.Parted = func(rel string) {
 		slog.Warn("a hard link cannot lead from one filesystem to another: the file is copied", "file", "/"+rel)
 	}
@@ -73,7 +64,7 @@ func (w *worker) copyTree(ctx context.Context, old, d *image.Disk) error {
 }
 
 // fits looks whether the content fits into the new filesystems, and returns its size.
-func (w *worker) fits(ctx context.Context, from *rootfs.Root, o filetree.Options, d *image.Disk) (total int64, err error) {
+func fits(ctx context.Context, from *rootfs.Root, o filetree.Options, d *image.Disk) (total int64, err error) {
 	o.Tops = nil
 	for _, m := range d.Mounts {
 		o.Tops = append(o.Tops, strings.TrimPrefix(m.Path, "/"))
