@@ -41,6 +41,7 @@ type OS struct {
 	Users             Users             `yaml:"users" doc:"Users to add or change." why:"files may lie in a home directory"`
 	AdditionalDirs    AdditionalDirs    `yaml:"additionalDirs" doc:"Folders to copy into the image." why:"files may replace single ones of a directory"`
 	AdditionalFiles   AdditionalFiles   `yaml:"additionalFiles" doc:"Files to copy into the image, or to write there." why:"services may be units just copied"`
+	Hosts             Hosts             `yaml:"hosts" doc:"Addresses and names to add to /etc/hosts. The lines of the image stay; a name to which they give another address is refused." why:"after the host name, which /etc/hosts follows, and files, which may be /etc/hosts"`
 	Services          Services          `yaml:"services" doc:"Services to enable and disable." why:"packages and files bring units"`
 	Modules           Modules           `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options." why:"packages bring the files that it edits"`
 	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`

@@ -92,6 +92,7 @@ type Given struct {
 	Installs  []string    // names of packages
 	Groups    []string    // that are made by then
 	Files     supplied    // by os.additionalFiles and os.additionalDirs
+	Hostname  string      // of os.hostname; empty for that of the image
 	Args      []string    // of os.kernelCommandLine
 	Reset     bool        // os.bootloader sets up anew what boots
 	SELinux   SELinuxMode // of os.selinux; empty for that of the image

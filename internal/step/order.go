@@ -73,7 +73,7 @@ func (c *Config) given(f *machine.Facts, in Inputs) *Given {
 		GrowDisk: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto,
 		Packages: p.Used(), UpdateAll: p.UpdateExisting, Installs: p.allInstall(),
 		Files: supplied{c.OS.AdditionalFiles.writes(), c.OS.AdditionalDirs.copies()}, Args: splitArgs(c.OS.KernelCommandLine.Extra),
-		Reset: c.OS.Bootloader.Used(), SELinux: c.OS.SELinux.Mode, Scripts: post+final > 0, Post: post > 0,
+		Reset: c.OS.Bootloader.Used(), SELinux: c.OS.SELinux.Mode, Hostname: string(c.OS.Hostname), Scripts: post+final > 0, Post: post > 0,
 		dns: &savedDNS{},
 	}
 	for _, m := range c.Storage.mounts(nil) {
