@@ -10,7 +10,7 @@ PREFIX  ?= /usr/local
 export CGO_ENABLED = 0
 export PATH := $(dir $(GO)):$(PATH)
 
-.PHONY: help deps build install package check test test-full demo hostile torture bench fuzz lint generate clean
+.PHONY: help deps build install package check test test-full demo hostile torture bench fuzz lint deadcode generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,8 @@ package: build ## Make a Debian package of the program in bin/
 generate: ## Write docs/configuration.md, docs/cli.md and schema.json from the code
 	$(GO) run ./cmd/docs
 
-check: ## Formatting, vet, and the tests that need no root and no tools
+check: lint deadcode ## go.mod, formatting, lint, code that nothing uses, vet, and the tests that need no root and no tools
+	$(GO) mod tidy -diff
 	@test -z "$$(gofmt -l cmd internal packaging test)" || { echo "not gofmt'ed:"; gofmt -l cmd internal packaging test; exit 1; }
 	$(GO) vet ./... && $(GO) vet -tags root,boot ./...
 	$(GO) test ./internal/... ./cmd/...
@@ -56,8 +57,11 @@ bench: deps build ## Speed against a plain script, as ratios taken in one run (r
 fuzz: ## Every fuzz test for FUZZTIME each (10m); NAMES="VHD Fstab" selects some
 	@test/fuzz.sh $(NAMES)
 
-lint: ## golangci-lint, kept in a module of its own
+lint: ## golangci-lint with gofumpt, kept in a module of its own
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+deadcode: ## Functions that neither the program nor a test calls
+	@$(GO) tool -modfile=tools/go.mod deadcode -tags root,boot -test ./... | awk '{ print; found = 1 } END { exit found }'
 
 clean: ## Remove what was built; cached base images stay
 	rm -rf bin

@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,14 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"imagecustomizer/internal/grub"
-	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/kargs"
 )
-
-func run(t *testing.T, program string, args ...string) error {
-	t.Helper()
-	return hostcmd.Unconfined("a test", program, args...).Run(context.Background())
-}
 
 // mkconfigText stands for the image's grub-mkconfig, of which only what it reads matters here.
 const mkconfigText = `for x in ${sysconfdir}/default/grub.d/*.cfg ; do . "${x}"; done`

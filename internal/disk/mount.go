@@ -10,6 +10,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/rootfs"
@@ -212,10 +213,10 @@ func users(dir string) string {
 			}
 		}
 	}
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 4 && f[4] != dir && within(unescape(f[4]), dir) {
-			found = append(found, "the mount at "+unescape(f[4]))
+	mounts, _ := mountinfo.GetMounts(nil)
+	for _, m := range mounts {
+		if m.Mountpoint != dir && within(m.Mountpoint, dir) {
+			found = append(found, "the mount at "+m.Mountpoint)
 		}
 	}
 	if len(found) == 0 {
@@ -267,11 +268,11 @@ func Space(target string) (size, free uint64, err error) {
 func MountedRoot(target string) string {
 	root := ""
 	target = rootfs.Shown(target)
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 4 && unescape(f[4]) == target {
-			root = unescape(f[3]) // the last one covers those before it
+	_, _ = mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		if m.Mountpoint == target {
+			root = m.Root // the last one covers those before it
 		}
-	}
+		return true, false
+	})
 	return root
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,11 +36,11 @@ func FilesystemOf(path string) (Filesystem, error) {
 	if err := unix.Statfs(path, &st); err != nil {
 		return Filesystem{}, fmt.Errorf("free space of %s: %w", path, err)
 	}
-	table, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return Filesystem{}, err
 	}
-	f := find(string(table), path)
+	f := find(mounts, path)
 	free := st.Bavail
 	if os.Geteuid() == 0 && !f.reserved {
 		free = st.Bfree
@@ -49,18 +50,12 @@ func FilesystemOf(path string) (Filesystem, error) {
 }
 
 // find looks for the mount that a path lies on: the latest of those with the longest mount point.
-func find(mountinfo, path string) (f Filesystem) {
-	for line := range strings.Lines(mountinfo) {
-		before, after, _ := strings.Cut(line, " - ")
-		a, b := strings.Fields(before), strings.Fields(after)
-		if len(a) < 5 || len(b) < 2 {
-			continue
-		}
-		at := unescape(a[4])
-		if within(path, at) && len(at) >= len(f.Mount) {
-			f = Filesystem{Mount: at, Type: b[0], source: a[2], reserved: reservedForOthers(b)}
-			if strings.HasPrefix(b[1], "/") { // subvolumes of one device have numbers of their own
-				f.source = b[1]
+func find(mounts []*mountinfo.Info, path string) (f Filesystem) {
+	for _, m := range mounts {
+		if within(path, m.Mountpoint) && len(m.Mountpoint) >= len(f.Mount) {
+			f = Filesystem{Mount: m.Mountpoint, Type: m.FSType, source: fmt.Sprintf("%d:%d", m.Major, m.Minor), reserved: reservedForOthers(m.VFSOptions)}
+			if strings.HasPrefix(m.Source, "/") { // subvolumes of one device have numbers of their own
+				f.source = m.Source
 			}
 		}
 	}
@@ -71,11 +66,6 @@ func within(path, dir string) bool {
 	return dir == "/" || path == dir || strings.HasPrefix(path, dir+"/")
 }
 
-// unescape undoes how the kernel writes blanks in /proc/self/mountinfo.
-func unescape(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
-}
-
 // Same tells whether both share their free space.
 func (f Filesystem) Same(other Filesystem) bool { return f.source == other.source }
 
@@ -83,8 +73,8 @@ func (f Filesystem) String() string { return fmt.Sprintf("%s (%s)", f.Mount, f.T
 
 // reservedForOthers tells whether the options of a filesystem name a user whom its reserved blocks are for.
 // Linux names only one who is not root. Programs in a fence cannot use such blocks as root.
-func reservedForOthers(fields []string) bool {
-	return len(fields) > 2 && slices.ContainsFunc(strings.Split(fields[2], ","), func(o string) bool {
+func reservedForOthers(options string) bool {
+	return slices.ContainsFunc(strings.Split(options, ","), func(o string) bool {
 		return strings.HasPrefix(o, "resuid=") && o != "resuid=0"
 	})
 }

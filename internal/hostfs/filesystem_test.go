@@ -2,10 +2,13 @@ package hostfs
 
 import (
 	"os"
+	"strings"
 	"testing"
+
+	"github.com/moby/sys/mountinfo"
 )
 
-const mountinfo = `22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+const table = `22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 0:20 / /tmp rw - tmpfs tmpfs rw
 31 22 0:40 /@home /home rw - btrfs /dev/sdb1 rw
 32 22 0:41 /@var /var/lib rw - btrfs /dev/sdb1 rw
@@ -20,7 +23,7 @@ func TestFilesystemIsFoundByItsMountPoint(t *testing.T) {
 		"/": "/ (ext4)", "/tmpx": "/ (ext4)", "/tmp": "/tmp (overlay)", "/tmp/a": "/tmp (overlay)",
 		"/mnt/a b/c": "/mnt/a b (nfs4)", "/t/x": "/t (tmpfs)",
 	} {
-		if got := find(mountinfo, path).String(); got != want {
+		if got := find(parse(t, table), path).String(); got != want {
 			t.Errorf("%s lies on %s, want %s", path, got, want)
 		}
 	}
@@ -28,7 +31,7 @@ func TestFilesystemIsFoundByItsMountPoint(t *testing.T) {
 
 func TestSubvolumesShareTheirSpace(t *testing.T) {
 	t.Parallel()
-	home, lib, tmp := find(mountinfo, "/home/x"), find(mountinfo, "/var/lib/x"), find(mountinfo, "/t/x")
+	home, lib, tmp := find(parse(t, table), "/home/x"), find(parse(t, table), "/var/lib/x"), find(parse(t, table), "/t/x")
 	if !home.Same(lib) || home.Same(tmp) {
 		t.Errorf("same: %v, %v", home.Same(lib), home.Same(tmp))
 	}
@@ -50,9 +53,18 @@ func TestBlocksReservedForOthers(t *testing.T) {
 	for options, want := range map[string]bool{
 		"rw": false, "rw,resuid=0": false, "rw,resuid=1000": true, "rw,errors=remount-ro,resuid=65534,resgid=1": true, "rw,resgid=5": false,
 	} {
-		f := find("22 1 8:1 / / rw,relatime - ext4 /dev/sda1 "+options+"\n", "/tmp")
+		f := find(parse(t, "22 1 8:1 / / rw,relatime - ext4 /dev/sda1 "+options+"\n"), "/tmp")
 		if f.reserved != want {
 			t.Errorf("%s: got %t", options, f.reserved)
 		}
 	}
+}
+
+func parse(t *testing.T, text string) []*mountinfo.Info {
+	t.Helper()
+	mounts, err := mountinfo.GetMountsFromReader(strings.NewReader(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mounts
 }

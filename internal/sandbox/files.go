@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -68,18 +69,13 @@ func (i *Image) overlay(dir, path string) error {
 
 // mountsBelow lists the mount points below a folder, parents first, as paths in it.
 func mountsBelow(dir string) (list []string) {
-	table, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(table)) {
-		f := strings.Fields(line)
-		if len(f) < 5 {
-			continue
-		}
-		at := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(f[4])
-		fi, err := os.Lstat(at)
-		if rel, below := strings.CutPrefix(at, dir+"/"); below && err == nil && fi.IsDir() {
+	_, _ = mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		fi, err := os.Lstat(m.Mountpoint)
+		if rel, below := strings.CutPrefix(m.Mountpoint, dir+"/"); below && err == nil && fi.IsDir() {
 			list = append(list, rel)
 		}
-	}
+		return true, false
+	})
 	slices.Sort(list)
 	return slices.Compact(list)
 }

@@ -25,12 +25,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/sandbox"
-	"imagecustomizer/test/fixture"
 	"imagecustomizer/test/rootns"
 )
 
@@ -48,17 +46,7 @@ func must(t testing.TB, errs ...error) {
 	}
 }
 
-// debian is the root of a real image, mounted for reading. Tests lay what they change over it.
-func debian(t *testing.T) string {
-	t.Helper()
-	file, err := os.Open(fixture.Base(t, "debian12-efi"))
-	must(t, err)
-	t.Cleanup(func() { file.Close() })
-	d, err := image.OpenReadOnly(t.Context(), file, t.TempDir())
-	must(t, err)
-	t.Cleanup(func() { must(t, d.Close()) })
-	return d.Root.Dir()
-}
+func debian(t *testing.T) string { return mounted(t, "debian12-efi") }
 
 // over opens the system at lower as an image of its own, with these files in it besides.
 func over(t *testing.T, lower, cache string, files map[string]string) *machine.Machine {
@@ -103,7 +91,7 @@ type pkg struct {
 // build returns the file of a package and its description.
 func (p pkg) build() (deb []byte, control string) {
 	control = "Package: " + p.control
-	for _, line := range []string{"Version: 1.0", "Architecture: all", "Maintainer: t <t@example.invalid>", "Description: fixture"} {
+	for _, line := range []string{"Version: 1.0", "Architecture: all", "Maintainer: t <t@example.invalid>", "Description: fixture", "Installed-Size: 1"} {
 		if key, _, _ := strings.Cut(line, " "); !strings.Contains(control, "\n"+key) {
 			control += "\n" + line
 		}
@@ -118,7 +106,7 @@ func (p pkg) build() (deb []byte, control string) {
 	for _, m := range []struct {
 		name string
 		data []byte
-	}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", tarball(members)}, {"data.tar.gz", tarball(p.files)}} {
+	}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", tarball(members)}, {"data.tar.gz", tarball(p.all())}} {
 		fmt.Fprintf(&b, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, 0, 0, 0, "100644", len(m.data))
 		b.Write(m.data)
 		if len(m.data)%2 == 1 {
@@ -126,6 +114,14 @@ func (p pkg) build() (deb []byte, control string) {
 		}
 	}
 	return b.Bytes(), control
+}
+
+// all are the files of a package: one by its name, and those that it says.
+func (p pkg) all() map[string]string {
+	name, _, _ := strings.Cut(p.control, "\n")
+	all := map[string]string{"usr/share/" + name: "of " + name}
+	maps.Copy(all, p.files)
+	return all
 }
 
 func tarball(files map[string]string) []byte {

@@ -75,12 +75,11 @@ func Names() (list []string) {
 
 // Installed lists the packages of an image by their names. One whose package manager was removed has none.
 func Installed(ctx context.Context, m *machine.Machine) (list []pkgmgr.Package, err error) {
-	kinds := ruling(m.Root)
-	if len(kinds) == 0 {
-		m.Log.Warn("the image has neither dpkg's nor rpm's database: its list of packages is empty")
-		return nil, nil
+	var db pkgmgr.Database = rpm.Database{} // rpm can be told to keep it in any place, and finds it
+	if found := ruling(m.Root); len(found) > 0 {
+		db = found[0]
 	}
-	list, err = kinds[0].Installed(ctx, m)
+	list, err = db.Installed(ctx, m)
 	slices.SortStableFunc(list, func(a, b pkgmgr.Package) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch)) })
 	return list, err
 }

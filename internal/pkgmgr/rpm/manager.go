@@ -35,7 +35,7 @@ func (Database) Records() []string { return []string{"/usr/lib/sysimage/rpm", "/
 // Installed asks the image's rpm; only it can read a database of its version. Keys are no packages.
 func (Database) Installed(ctx context.Context, m *machine.Machine) (list []pkgmgr.Package, err error) {
 	if !m.Has("rpm") {
-		m.Log.Warn("the image has no rpm to read its database of packages with: its list of packages is empty")
+		m.Log.Warn("the image has neither dpkg nor rpm: its list of packages is empty")
 		return nil, nil
 	}
 	err = query(ctx, m, func(f []string) {

@@ -34,7 +34,8 @@ func (g *Manager) writeConf(root *rootfs.Root) error {
 		return err
 	}
 	for _, dir := range besideConf {
-		if err := root.Symlink(path.Join(path.Dir(g.conf), dir), path.Join(path.Dir(ownConf), dir)); err != nil {
+		link := path.Join(path.Dir(ownConf), dir)
+		if err := errors.Join(root.Remove(link), root.Symlink(path.Join(path.Dir(g.conf), dir), link)); err != nil { // of a session before
 			return err
 		}
 	}
