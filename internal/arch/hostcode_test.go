@@ -47,7 +47,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/image/open.go:Disk.makeNodes", "internal/image/close.go:Disk.fresh", "internal/image/settle.go:Disk.settle", "internal/disk/mount.go:underMountName", "internal/image/create.go:probeDevice",
 	},
 	"it reads what the kernel says in /proc": {
-		"internal/disk/mount.go:MountedRoot", "internal/disk/mount.go:users",
+		"internal/disk/mount.go:users",
 		"internal/pkgmgr/stall.go:computed", "internal/app/fixed.go:setProcessors", "internal/app/doctor.go:kernelHas", "internal/app/host.go:ownConfinement",
 	},
 	"it makes or opens a folder of the worker; what an image is given of it is reached through a root": {
