@@ -113,7 +113,7 @@ func (b bls) adding(files Files, c Change) (edits []edit, err error) {
 		}
 		edits = append(edits, edit{e.file, changed.text(), 0o644})
 	}
-	later, err := cmdlineEdit(files, c.Add, b.grub())
+	later, err := cmdlineEdit(files, c, b.grub())
 	if err != nil || !b.grub() {
 		return append(edits, later...), err
 	}
@@ -219,11 +219,14 @@ func (b bls) Install(ctx context.Context, t Target, s Setup) error {
 	return t.Apply(ctx, b.Scheme, Change{Add: s.Args})
 }
 
-func (b bls) Lags(Files, []Kernel) (string, []Command) { return "", nil }
+func (b bls) Lags(Files, []Kernel) string { return "" }
+
+func (b bls) Refresh(context.Context, Target, []Kernel) error { return nil }
 
 const kernelCmdline = "/etc/kernel/cmdline"
 
-func cmdlineEdit(files Files, args []string, byGRUB bool) ([]edit, error) {
+// cmdlineEdit changes what kernel-install makes later entries with.
+func cmdlineEdit(files Files, c Change, byGRUB bool) ([]edit, error) {
 	text, err := files.ReadFile(kernelCmdline)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -231,19 +234,40 @@ func cmdlineEdit(files Files, args []string, byGRUB bool) ([]edit, error) {
 	if err != nil {
 		return nil, err
 	}
-	have, err := kargs.Split(string(text))
+	body, comments := withoutComments(string(text), byGRUB)
+	have, err := kargs.Split(body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kernelCmdline, err)
 	}
-	more, err := entryCarrier(byGRUB).Join(kargs.Cmdline(have).Missing(args))
-	if err != nil || more == "" {
+	kept := Change{Drop: c.Drop}.dropped(have)
+	more, err := entryCarrier(byGRUB).Join(kept.Missing(c.Add))
+	if err != nil || more == "" && len(kept) == len(have) {
 		return nil, err
 	}
-	body := strings.TrimRight(string(text), " \t\r\n")
-	if body != "" {
-		more = " " + more
+	if body = strings.TrimRight(body, " \t\r\n"); len(kept) < len(have) {
+		if body, err = entryCarrier(byGRUB).Join(kept); err != nil {
+			return nil, err
+		}
 	}
-	return []edit{{kernelCmdline, body + more + "\n", 0o644}}, nil
+	return []edit{{kernelCmdline, comments + strings.TrimSpace(body+" "+more) + "\n", 0o644}}, nil
+}
+
+// dropped are the arguments without those of the names that go.
+func (r Change) dropped(args kargs.Cmdline) kargs.Cmdline {
+	return slices.DeleteFunc(slices.Clone(args), func(a string) bool { return r.drops(kargs.Name(a)) })
+}
+
+// withoutComments takes the lines apart that kernel-install does not read as arguments: what is written behind them,
+// on their line, would be lost. Plugins of GRUB's know no comments.
+func withoutComments(text string, byGRUB bool) (body, comments string) {
+	for l := range strings.Lines(text) {
+		if !byGRUB && strings.HasPrefix(strings.TrimSpace(l), "#") {
+			comments += line(l)
+		} else {
+			body += l
+		}
+	}
+	return body, comments
 }
 
 // reset gives every entry these arguments and no other, and has it name kernel and

@@ -31,6 +31,7 @@ type Entry struct {
 	Line      int    // of the kernel's arguments
 	Text      string // as the arguments are written there
 	Recovery  bool   // for mending a system; it keeps its own arguments
+	Tries     string // boots that are left to try it, where they are counted
 	Unified   bool   // kernel, initramfs and arguments are in one file
 	Version   string // of the kernel, where the entry says it
 	Kernel    Ref

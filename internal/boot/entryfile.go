@@ -117,6 +117,9 @@ func (e entry) read(root string, known variables) (Entry, error) {
 		ID: strings.TrimSuffix(path.Base(e.file), ".conf"), Title: strings.Join(e.values("title"), " "), Version: strings.Join(e.values("version"), " "),
 		File: e.file, Line: e.options() + 1, Text: strings.Join(e.values("options"), " "),
 	}
+	if !e.byGRUB {
+		found.ID, found.Tries = withoutCounter(found.ID)
+	}
 	found.Recovery = strings.Contains(strings.ToLower(found.Title), "rescue")
 	ref := func(line int, name string) Ref {
 		return Ref{File: e.file, Line: line + 1, Place: Place{root, name}}

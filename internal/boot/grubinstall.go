@@ -38,16 +38,22 @@ func (s Setup) Fill(text string) string {
 	})
 }
 
-// Scheme is what a setup makes of an image that is configured as now.
-func (s Setup) Scheme(now Scheme) Scheme {
-	config := path.Join(s.GRUB.Dir, "grub.cfg")
+// Scheme is what a setup makes of an image that is configured as now. An image that has no GRUB gets systemd-boot, if it
+// has that.
+func (s Setup) Scheme(now Scheme, t Target) Scheme {
 	switch {
+	case now.Kind == Systemd:
+		return now
+	case now.Kind == None && s.ESP != "" && s.LacksSystemdBoot(t) == "" && (s.GRUB == nil || s.LacksEFI(t) != ""):
+		return Scheme{Kind: Systemd, Entries: s.ESP + entriesDir}
+	case s.GRUB == nil:
+		return Scheme{Kind: None}
 	case s.GRUB.Menu != "":
-		return Scheme{Kind: Legacy, Config: config}
+		return Scheme{Kind: Legacy, Config: path.Join(s.GRUB.Dir, "grub.cfg")}
 	case now.Kind == BLS:
 		return now
 	}
-	return Scheme{Kind: Mkconfig, Config: config}
+	return Scheme{Kind: Mkconfig, Config: path.Join(s.GRUB.Dir, "grub.cfg")}
 }
 
 // grubSetup sets GRUB up on an image.

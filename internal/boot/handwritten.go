@@ -22,7 +22,9 @@ func (h handwritten) Change(files Files, c Change) (Changed, error) {
 	return Changed{Files: written}, err
 }
 
-func (h handwritten) Lags(Files, []Kernel) (string, []Command) { return "", nil }
+func (h handwritten) Lags(Files, []Kernel) string { return "" }
+
+func (h handwritten) Refresh(context.Context, Target, []Kernel) error { return nil }
 
 // Install writes a menu that is not generated.
 func (h handwritten) Install(ctx context.Context, t Target, s Setup) error {

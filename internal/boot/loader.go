@@ -35,9 +35,10 @@ type Loader interface {
 	Replace(files Files, c Change) error
 	// Install sets the loader up from scratch.
 	Install(ctx context.Context, t Target, s Setup) error
-	// Lags says what of the entries does not fit the kernels in /boot and could be made anew by a program of the
-	// image, and how; "" where nothing does or nothing could be made.
-	Lags(files Files, kernels []Kernel) (why string, commands []Command)
+	// Lags says what of the entries does not fit the kernels in /boot, where Refresh could mend it; "" otherwise.
+	Lags(files Files, kernels []Kernel) string
+	// Refresh has the image make entries that fit the kernels in /boot. gone are kernels that a run removed.
+	Refresh(ctx context.Context, t Target, gone []Kernel) error
 }
 
 // Change is what becomes of kernel arguments.
@@ -61,6 +62,7 @@ var loaders = map[Kind]func(Scheme) Loader{
 	Mkconfig: func(s Scheme) Loader { return mkconfig{script{s}} },
 	Legacy:   func(s Scheme) Loader { return handwritten{script{s}} },
 	BLS:      func(s Scheme) Loader { return bls{s} },
+	Systemd:  func(s Scheme) Loader { return systemdBoot{bls{s}} },
 	UKI:      func(s Scheme) Loader { return uki{none{s}} },
 }
 
@@ -115,7 +117,9 @@ func (n none) Replace(Files, Change) error { return n.unsupported() }
 
 func (n none) Install(context.Context, Target, Setup) error { return n.unsupported() }
 
-func (n none) Lags(Files, []Kernel) (string, []Command) { return "", nil }
+func (n none) Lags(Files, []Kernel) string { return "" }
+
+func (n none) Refresh(context.Context, Target, []Kernel) error { return nil }
 
 func (n none) unsupported() error { return errors.New(n.Unsupported()) }
 

@@ -39,18 +39,21 @@ func (m mkconfig) Install(ctx context.Context, t Target, s Setup) error {
 	return t.Apply(ctx, m.Scheme, Change{Add: s.Args})
 }
 
-// Lags tells what a menu that is generated lacks. os-prober would offer the systems of whatever disks it sees.
-func (m mkconfig) Lags(files Files, kernels []Kernel) (why string, commands []Command) {
+func (m mkconfig) Lags(files Files, kernels []Kernel) string {
 	menu, err := m.Entries(files)
 	if err != nil {
-		why = "the menu cannot be read: " + err.Error()
-	} else {
-		why = menu.Stale(kernels)
+		return "the menu cannot be read: " + err.Error()
 	}
-	if program, _ := mkconfigProgram(files, m.Config); program != "" {
-		commands = []Command{*m.generate(program)}
+	return menu.Stale(kernels)
+}
+
+// Refresh has the menu generated. Where nothing can, what is wrong with it is found when the image is checked.
+func (m mkconfig) Refresh(ctx context.Context, t Target, _ []Kernel) error {
+	program, _ := mkconfigProgram(t.Root, m.Config)
+	if program == "" {
+		return nil
 	}
-	return why, commands
+	return t.Run(ctx, *m.generate(program))
 }
 
 // generate runs the generator. os-prober would offer the systems of whatever disks it sees.

@@ -3,12 +3,17 @@
 package boot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
+
+	"imagecustomizer/internal/efi"
+	"imagecustomizer/internal/rootfs"
 )
 
 // Kind is a way to configure the boot loader.
@@ -17,8 +22,9 @@ type Kind string
 // The kinds.
 const (
 	Mkconfig Kind = "grub-mkconfig" // grub.cfg is generated from /etc/default/grub
-	BLS      Kind = "bls"           // one entry file a kernel (Boot Loader Specification)
+	BLS      Kind = "bls"           // one entry file a kernel (Boot Loader Specification), read by GRUB
 	Legacy   Kind = "grub-legacy"   // grub.cfg is written by hand, as in Mariner 2.0
+	Systemd  Kind = "systemd-boot"  // one entry file a kernel, read by systemd-boot
 	UKI      Kind = "uki"           // kernel, initramfs and arguments in one EFI program
 	None     Kind = "none"
 )
@@ -67,6 +73,9 @@ var (
 // Detect tells how the image's boot loader is configured.
 func Detect(files Files) (Scheme, error) {
 	s := Scheme{Kind: None}
+	if s.firmwareStarts(files) && s.withoutGRUB(files) {
+		return s, nil
+	}
 	for _, c := range configs {
 		text, err := files.ReadFile(c)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -83,8 +92,48 @@ func Detect(files Files) (Scheme, error) {
 	if s.onESP(files) {
 		return s, nil
 	}
-	s.withoutGRUB(files)
+	if !s.withoutGRUB(files) {
+		s.note("neither unified kernel images nor boot loader entries in %s", strings.Join(espDirs, ", "))
+	}
 	return s, nil
+}
+
+// firmwareStarts tells whether what firmware starts on the EFI system partition is systemd-boot, be it through shim. A
+// configuration of GRUB that an image has besides is read by nobody.
+func (s *Scheme) firmwareStarts(files Files) bool {
+	if !slices.ContainsFunc(espDirs, func(esp string) bool {
+		return len(list(files, esp+entriesDir, ".conf"))+len(list(files, esp+ukiDir, ".efi")) > 0
+	}) {
+		return false
+	}
+	for _, esp := range espDirs {
+		dir := esp + "/EFI/BOOT"
+		entries, _ := files.ReadDir(dir)
+		for _, e := range entries {
+			if name := strings.ToLower(e.Name()); strings.HasPrefix(name, "boot") && strings.HasSuffix(name, ".efi") && leadsToSystemdBoot(files, dir, e.Name()) {
+				s.note("%s leads to systemd-boot", path.Join(dir, e.Name()))
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// leadsToSystemdBoot looks at a program and, if it is shim, at the one beside it that shim starts.
+func leadsToSystemdBoot(files Files, dir, name string) bool {
+	data, err := files.ReadAs(rootfs.Program, path.Join(dir, name))
+	if err != nil {
+		return false
+	}
+	p, err := efi.Read(bytes.NewReader(data))
+	if err != nil || !p.Shim {
+		return err == nil && p.SystemdBoot()
+	}
+	second := "grub" + strings.TrimPrefix(strings.ToLower(name), "boot")
+	entries, _ := files.ReadDir(dir)
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return strings.EqualFold(e.Name(), second) && !strings.EqualFold(e.Name(), name) && leadsToSystemdBoot(files, dir, e.Name())
+	})
 }
 
 // onESP looks for a whole menu on the EFI system partition, where EL 8 has it. What leads to another file is none.
@@ -128,21 +177,27 @@ func (s *Scheme) byConfig(files Files, text string) {
 	}
 }
 
+// Where systemd-boot looks on the EFI system partition.
+const (
+	entriesDir = "/loader/entries"
+	ukiDir     = "/EFI/Linux"
+)
+
 // withoutGRUB looks for what systemd-boot boots. Unified kernel images come first, as there.
-func (s *Scheme) withoutGRUB(files Files) {
-	for _, esp := range espDirs {
-		if n := len(list(files, esp+"/EFI/Linux", ".efi")); n > 0 {
-			s.note("%d unified kernel images in %s", n, esp+"/EFI/Linux")
-			s.Kind = UKI
-			return
+func (s *Scheme) withoutGRUB(files Files) bool {
+	for _, x := range []struct {
+		dir, suffix, what string
+		kind              Kind
+	}{{ukiDir, ".efi", "unified kernel images", UKI}, {entriesDir, ".conf", "boot loader entries", Systemd}} {
+		for _, esp := range espDirs {
+			if n := len(list(files, esp+x.dir, x.suffix)); n > 0 {
+				s.note("%d %s in %s", n, x.what, esp+x.dir)
+				if s.Kind = x.kind; x.kind == Systemd {
+					s.Entries = esp + x.dir
+				}
+				return true
+			}
 		}
 	}
-	for _, esp := range espDirs {
-		if n := len(list(files, esp+"/loader/entries", ".conf")); n > 0 {
-			s.note("%d boot loader entries in %s", n, esp+"/loader/entries")
-			s.Kind, s.Entries = BLS, esp+"/loader/entries"
-			return
-		}
-	}
-	s.note("neither unified kernel images nor boot loader entries in %s", strings.Join(espDirs, ", "))
+	return false
 }

@@ -25,7 +25,7 @@ func TestDetect(t *testing.T) {
 		"entries not read": {map[string]string{"/boot/grub2/grub.cfg": generated, "/boot/loader/entries/a.conf": ""}, Mkconfig, "grub-mkconfig, /boot/grub2/grub.cfg", "automatically generated"},
 		"blscfg, no entry": {map[string]string{"/boot/grub2/grub.cfg": generated + "blscfg\n"}, Mkconfig, "grub-mkconfig, /boot/grub2/grub.cfg", "0 entries"},
 		"UKI":              {map[string]string{"/boot/efi/EFI/Linux/a.efi": "x"}, UKI, "uki", "1 unified kernel images in /boot/efi/EFI/Linux"},
-		"systemd-boot":     {map[string]string{"/efi/loader/entries/a.conf": "x"}, BLS, "bls, /efi/loader/entries", "1 boot loader entries"},
+		"systemd-boot":     {map[string]string{"/efi/loader/entries/a.conf": "x"}, Systemd, "systemd-boot, /efi/loader/entries", "1 boot loader entries"},
 		"nothing":          {map[string]string{"/etc/fstab": ""}, None, "none", "neither"},
 	} {
 		s := image(c.files).scheme(t)

@@ -16,6 +16,7 @@ type Program struct {
 	Shim    bool
 	GRUB    *GRUB // nil for other programs
 	SBAT    []SBAT
+	Loader  string // what a program of systemd's says of itself, such as "systemd-boot 257"
 	// Of a unified kernel image:
 	Cmdline   string
 	Version   string            // of the kernel, where the image says it
@@ -48,6 +49,8 @@ func Read(r io.ReaderAt) (*Program, error) {
 			p.GRUB = readMods(s)
 		case ".sbat":
 			p.SBAT = parseSBAT(sectionText(s))
+		case ".sdmagic":
+			p.Loader = loaderInfo(sectionText(s))
 		case ".cmdline":
 			p.Cmdline = strings.TrimSpace(sectionText(s))
 		case ".uname":
@@ -63,6 +66,19 @@ func Read(r io.ReaderAt) (*Program, error) {
 	}
 	return p, nil
 }
+
+// loaderInfo is NAME VERSION of "#### LoaderInfo: NAME VERSION ####".
+func loaderInfo(text string) string {
+	info, ok := strings.CutPrefix(text, "#### LoaderInfo: ")
+	info, _, closed := strings.Cut(info, " ####")
+	if !ok || !closed {
+		return ""
+	}
+	return info
+}
+
+// SystemdBoot tells whether the program is that boot loader.
+func (p *Program) SystemdBoot() bool { return strings.HasPrefix(p.Loader, "systemd-boot ") }
 
 func sectionText(s *pe.Section) string {
 	data, _ := s.Data()

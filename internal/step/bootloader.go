@@ -34,7 +34,7 @@ func (Bootloader) Record() (any, error) { return nil, nil }
 func (Bootloader) Plan(g *Given) (plan.Plan, []plan.Problem) {
 	s := ResetBoot{Type: g.BootType, Args: g.Args, SELinux: g.SELinux, Packages: g.Installs, UpdateAll: g.UpdateAll, Renamed: g.Renamed}
 	switch {
-	case g.Facts.Distro.GRUB == nil:
+	case g.Facts.Distro.GRUB == nil && g.Facts.Boot.Kind != boot.Systemd && g.Facts.Boot.Kind != boot.None:
 		return nil, []plan.Problem{{Step: s.Name(), Text: fmt.Sprintf("how the boot loader of %s is set up is not known", g.Facts.Distro.Name)}}
 	case g.Facts.Boot.Kind == boot.UKI:
 		return nil, []plan.Problem{{Step: s.Name(), Text: "the image boots unified kernel images, for which there is no boot loader to set up"}}

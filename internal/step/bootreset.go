@@ -105,6 +105,12 @@ func biosArea(f *machine.Facts) *grub.Area {
 // Check looks whether the boot loader's programs are there, unless the run installs packages.
 func (s ResetBoot) Check(_ context.Context, m *machine.Machine) []plan.Problem {
 	t, setup := bootTarget(m), bootSetup(m, nil, s.SELinux)
+	switch setup.Scheme(m.Facts.Boot, t).Kind {
+	case boot.Systemd:
+		return s.checkSystemdBoot(t, setup)
+	case boot.None:
+		return []plan.Problem{{Text: fmt.Sprintf("how the boot loader of %s is set up is not known, and it has no systemd-boot", m.Facts.Distro.Name)}}
+	}
 	var problems []plan.Problem
 	efi := s.Type == BootEFI || s.Type == "" && setup.ESP != ""
 	bios := s.Type == BootLegacy || s.Type == "" && biosArea(m.Facts) != nil && (!efi || s.Renamed && grub.StartsGRUB(m.Disk))
@@ -129,6 +135,20 @@ func (s ResetBoot) Check(_ context.Context, m *machine.Machine) []plan.Problem {
 	return problems
 }
 
+// checkSystemdBoot checks an image that systemd-boot is set up on.
+func (s ResetBoot) checkSystemdBoot(t boot.Target, setup boot.Setup) (problems []plan.Problem) {
+	if s.Type == BootLegacy {
+		problems = append(problems, plan.Problem{Text: "the image boots by systemd-boot, which needs UEFI", Hint: "use bootType efi"})
+	}
+	if missing := setup.LacksSystemdBoot(t); missing != "" && !s.installs(setup, "systemd-boot") {
+		problems = append(problems, plan.Problem{
+			Text: fmt.Sprintf("the image has no EFI boot loader: %s is missing", missing),
+			Hint: "install systemd-boot in the same run (os.packages.install)",
+		})
+	}
+	return problems
+}
+
 // installs tells whether the run installs one of the packages, or something that may need them.
 func (s ResetBoot) installs(setup boot.Setup, names ...string) bool {
 	return slices.ContainsFunc(s.Packages, func(p string) bool {
@@ -140,10 +160,10 @@ func (s ResetBoot) installs(setup boot.Setup, names ...string) bool {
 func (s ResetBoot) Run(ctx context.Context, m *machine.Machine) error {
 	t, setup := bootTarget(m), bootSetup(m, s.Args, s.SELinux)
 	was, _ := boot.Args(m.Root, m.Facts.Boot) // there may be no boot loader yet
-	if s.Type == BootLegacy || setup.LacksBIOS(t) == "" {
+	if setup.GRUB != nil && (s.Type == BootLegacy || setup.LacksBIOS(t) == "") {
 		setup.BIOS = biosArea(m.Facts)
 	}
-	if err := setup.Scheme(m.Facts.Boot).Loader().Install(ctx, t, setup); err != nil {
+	if err := setup.Scheme(m.Facts.Boot, t).Loader().Install(ctx, t, setup); err != nil {
 		return err
 	}
 	warnDropped(m, was)

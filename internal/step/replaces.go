@@ -31,7 +31,7 @@ func present(m *machine.Machine, files ...string) []string {
 func bootFiles(m *machine.Machine, s boot.Scheme) []string {
 	files := []string{s.Config}
 	switch s.Kind {
-	case boot.BLS:
+	case boot.BLS, boot.Systemd:
 		entries, _ := m.Root.ReadDir(s.Entries)
 		for _, e := range entries {
 			files = append(files, path.Join(s.Entries, e.Name()))

@@ -3,6 +3,7 @@ package step
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/grub"
@@ -35,7 +36,7 @@ func settled(ctx context.Context, m *machine.Machine, g initramfs.Guard, run fun
 		}
 	}
 	if after.stale != "" && after.stale != before.stale {
-		if err := regenerate(ctx, m, after); err != nil {
+		if err := refresh(ctx, m, before, after); err != nil {
 			return err
 		}
 	}
@@ -65,7 +66,6 @@ type booted struct {
 	scheme  boot.Scheme
 	kernels []boot.Kernel
 	stale   string // what the menu lacks, where the image can make it anew
-	refresh []boot.Command
 	modules string // digest of GRUB's modules for BIOS, which its core on the disk must match
 }
 
@@ -79,7 +79,7 @@ func bootState(m *machine.Machine) (s booted, err error) {
 	if s.kernels, err = boot.Kernels(m.Root); err != nil {
 		return s, err
 	}
-	s.stale, s.refresh = s.scheme.Loader().Lags(m.Root, s.kernels)
+	s.stale = s.scheme.Loader().Lags(m.Root, s.kernels)
 	return s, nil
 }
 
@@ -140,11 +140,11 @@ func runAll(ctx context.Context, m *machine.Machine, commands [][]string, env []
 	return nil
 }
 
-// regenerate has the image make its menu anew. Where it cannot, what is wrong is found when the image is checked.
-func regenerate(ctx context.Context, m *machine.Machine, s booted) error {
-	if len(s.refresh) == 0 {
-		return nil
-	}
-	m.Log.Info("the boot menu lags behind the kernels; it is made anew", "because", s.stale)
-	return bootTarget(m).Run(ctx, s.refresh...)
+// refresh has the image make its boot entries anew.
+func refresh(ctx context.Context, m *machine.Machine, before, after booted) error {
+	m.Log.Info("the boot menu lags behind the kernels; it is made anew", "because", after.stale)
+	gone := slices.DeleteFunc(slices.Clone(before.kernels), func(old boot.Kernel) bool {
+		return slices.ContainsFunc(after.kernels, func(k boot.Kernel) bool { return k.Version == old.Version })
+	})
+	return after.scheme.Loader().Refresh(ctx, bootTarget(m), gone)
 }
