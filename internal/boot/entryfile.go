@@ -118,7 +118,7 @@ func (e entry) read(root string, known variables) (Entry, error) {
 		File: e.file, Line: e.options() + 1, Text: strings.Join(e.values("options"), " "),
 	}
 	if !e.byGRUB {
-		found.ID, found.Tries = withoutCounter(found.ID)
+		found.ID, found.Tries = EntryID(e.file)
 	}
 	found.Recovery = strings.Contains(strings.ToLower(found.Title), "rescue")
 	ref := func(line int, name string) Ref {

@@ -264,6 +264,13 @@ func withoutCounter(name string) (id, left string) {
 	return name[:m[0]], name[m[2]:m[3]]
 }
 
+// EntryID is the name by which systemd-boot knows what it boots from a file, and how many boots are left to try it
+// where that is counted.
+func EntryID(file string) (id, tries string) {
+	base := path.Base(file)
+	return withoutCounter(strings.TrimSuffix(base, path.Ext(base)))
+}
+
 // Install puts systemd-boot on the EFI system partition, as bootctl does, and makes the entries anew.
 func (s systemdBoot) Install(ctx context.Context, t Target, o Setup) error {
 	if err := o.installSystemdBoot(t, s.esp()); err != nil {

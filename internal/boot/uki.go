@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"debug/pe"
 	"fmt"
-	"path"
 	"strings"
 
 	"imagecustomizer/internal/kargs"
@@ -78,8 +77,9 @@ func (u uki) Entries(files Files) (*Menu, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: its kernel arguments: %w", i.Path, err)
 		}
+		id, tries := EntryID(i.Path)
 		m.Entries = append(m.Entries, Entry{
-			ID: path.Base(i.Path), File: i.Path, Text: i.Cmdline, Unified: true, Version: i.Kernel,
+			ID: id, Tries: tries, File: i.Path, Text: i.Cmdline, Unified: true, Version: i.Kernel,
 			Arguments: ArgumentsAt(args, Origin{File: i.Path, Variable: ".cmdline"}),
 		})
 	}

@@ -46,6 +46,7 @@ func (s *system) unifiedKernel(name string) {
 	}
 	self := boot.Ref{File: name, Place: boot.Place{Path: "/" + strings.TrimPrefix(name, strings.TrimSuffix(s.efi.dir, "/")+"/")}}
 	e := boot.Entry{File: name, Unified: true, Kernel: self, Arguments: boot.ArgumentsAt(args, boot.Origin{File: name})}
+	e.ID, e.Tries = boot.EntryID(name)
 	if p.HasInitrd {
 		e.Initrds = []boot.Ref{self}
 	}

@@ -24,6 +24,7 @@ var checks = []struct {
 	{"kernel arguments", arguments},     // the devices that they name are there
 	{"verity", verityTrees},             // the root hashes are those of the hash trees
 	{"kernels", kernels},                // each has modules, an initramfs and a boot entry
+	{"systemd-boot", systemdBoot},       // its settings select an entry, and there is room for the next kernel
 	{"drivers", drivers},                // kernels and fsck know the filesystems
 	{"features", features},              // file systems that the image's own programs can read
 	{"host", host},                      // nothing names a device or path of the machine it was made on
