@@ -102,15 +102,45 @@ func TestDebian13ISOFromCD(t *testing.T) {
 	bootLive(t, vm.Options{Image: medium, Firmware: vm.UEFI, Drive: vm.CD}, liveProbes)
 }
 
-// TestSystemdBoot boots an image with systemd-boot after a customization that leaves its kernels alone.
+// TestSystemdBoot boots images that systemd-boot boots: one that got kernel arguments, one that got new partitions and then
+// systemd-boot and entries anew, from its own packages, and one with a unified kernel image that was left alone.
 func TestSystemdBoot(t *testing.T) {
 	full(t)
-	for _, name := range []string{"debian13-sdboot", "debian13-uki"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			out := filepath.Join(t.TempDir(), "image.raw")
-			customize(t, base(t, name), "os: {hostname: sdboot}\n", out, "raw")
-			boot(t, out, "raw", []probe{{"hostname", "sdboot"}})
-		})
-	}
+	probes := []probe{{"hostname", "sdboot"}, {"grep -c probe=1 /proc/cmdline", "1"}, {"systemctl is-system-running", "running"}}
+	const arguments = "os:\n  hostname: sdboot\n  kernelCommandLine: {extraCommandLine: [console=ttyS0, probe=1]}\n"
+	t.Run("arguments", func(t *testing.T) {
+		t.Parallel()
+		out := filepath.Join(t.TempDir(), "image.raw")
+		customize(t, base(t, "debian13-sdboot"), arguments, out, "raw")
+		boot(t, out, "raw", probes)
+	})
+	t.Run("from scratch", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		laidOut, out := filepath.Join(dir, "new.raw"), filepath.Join(dir, "image.raw")
+		customize(t, base(t, "debian13-sdboot"), newSystemdBootDisk+arguments+"  bootloader: {resetType: hard-reset}\n", laidOut, "raw")
+		sh(t, dir, "mdeltree -i new.raw@@1M ::/EFI ::/loader") // kernels of the old entries stay
+		customize(t, laidOut, arguments+"  bootloader: {resetType: hard-reset}\n", out, "raw")
+		boot(t, out, "raw", probes)
+	})
+	t.Run("unified", func(t *testing.T) {
+		t.Parallel()
+		out := filepath.Join(t.TempDir(), "image.raw")
+		customize(t, base(t, "debian13-uki"), "os: {hostname: sdboot}\n", out, "raw")
+		boot(t, out, "raw", probes[:1])
+	})
 }
+
+const newSystemdBootDisk = `
+storage:
+  bootType: efi
+  disks:
+  - partitionTableType: gpt
+    maxSize: 3G
+    partitions:
+    - {id: esp, type: esp, size: 300M}
+    - {id: root, type: root, size: grow}
+  filesystems:
+  - {deviceId: esp, type: fat32, mountPoint: /boot/efi}
+  - {deviceId: root, type: ext4, mountPoint: /}
+`
