@@ -3,16 +3,14 @@ package app
 import (
 	"context"
 	"errors"
-	"path/filepath"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
-	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
-	"imagecustomizer/internal/tempfile"
 	"imagecustomizer/internal/ui"
 )
 
@@ -63,7 +61,7 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	if err != nil {
 		return err
 	}
-	format, err := image.Probe(ctx, o.ImageFile, o.AllowBackingFile)
+	format, err := diskformat.Probe(ctx, o.ImageFile, o.AllowBackingFile)
 	if err != nil {
 		return err
 	}
@@ -78,21 +76,17 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 }
 
 // checkDisk looks for outputs that cannot hold the disk.
-func checkDisk(ctx context.Context, path string, format image.Format, targets []*job.Output) error {
+func checkDisk(ctx context.Context, path string, format diskformat.Image, targets []*job.Output) error {
 	var bad usage
 	for _, t := range targets {
-		if !format.Odd {
-			bad.check(t.Format.AcceptsDisk(ctx, format.QEMU(path), format.Size))
-		} else if err := t.Format.Accepts(format.Size, image.BigSector); err != nil {
-			bad.check(err)
-		}
+		bad.check(t.Format.AcceptsDisk(ctx, diskformat.Source{Path: path, Image: format}))
 	}
 	return bad.err()
 }
 
 // checkSpace looks whether the outputs fit. The working disk that some are made from is gone before the
 // others are written.
-func (o ConvertOptions) checkSpace(ctx context.Context, format image.Format, parts, whole []*job.Output) (shares, error) {
+func (o ConvertOptions) checkSpace(ctx context.Context, format diskformat.Image, parts, whole []*job.Output) (shares, error) {
 	if len(parts) > 0 {
 		if _, err := checkSpace(ctx, o.ImageFile, format, func(data int64) shares {
 			disk := share{"the working disk", o.BuildDir, data}
@@ -108,7 +102,7 @@ func (o ConvertOptions) checkSpace(ctx context.Context, format image.Format, par
 }
 
 // convert writes the outputs.
-func (o ConvertOptions) convert(ctx context.Context, before witness, format image.Format, parts, whole []*job.Output, screen *ui.UI) error {
+func (o ConvertOptions) convert(ctx context.Context, before witness, format diskformat.Image, parts, whole []*job.Output, screen *ui.UI) error {
 	if len(parts) > 0 {
 		if err := o.convertParts(ctx, before, format, parts, screen); err != nil {
 			return err
@@ -136,7 +130,7 @@ func byKind(targets []*job.Output) (parts, whole []*job.Output) {
 
 // convertParts writes the outputs that are made of partitions. A worker looks into the image for what
 // is to be said of it, and works on a copy, whose filesystems it shrinks.
-func (o ConvertOptions) convertParts(ctx context.Context, before witness, format image.Format, targets []*job.Output, screen *ui.UI) error {
+func (o ConvertOptions) convertParts(ctx context.Context, before witness, format diskformat.Image, targets []*job.Output, screen *ui.UI) error {
 	j := &job.Job{
 		Kind: job.Convert, Image: job.Image{Path: abs(o.ImageFile), Format: format, Root: o.Root},
 		Outputs: targets, Version: Version, Now: buildTime(), Seed: seed.New(""),
@@ -195,17 +189,15 @@ func (w *worker) finish(ctx context.Context) error {
 }
 
 // convertTo writes one output.
-func convertTo(ctx context.Context, before witness, format image.Format, t *job.Output, screen *ui.UI) error {
+func convertTo(ctx context.Context, before witness, format diskformat.Image, t *job.Output, screen *ui.UI) error {
 	if err := t.Create(); err != nil {
 		return err
 	}
 	defer t.Pending.Discard()
 	if err := engine.Phase(ctx, "convert", "convert to "+t.Format.Name, screen.Handle, func(ctx context.Context) error {
 		report := progress("convert", screen.Handle)
-		if format.Odd {
-			return writeOdd(ctx, before.path, format, t, report)
-		}
-		return output.WriteFrom(ctx, t.Format.As(output.Identity{At: buildTime()}), format.QEMU(before.path), format.Size, t.Pending, report)
+		source := diskformat.Source{Path: before.path, Image: format}
+		return output.WriteFrom(ctx, t.Format.As(diskformat.Identity{At: buildTime()}), source, t.Pending, report)
 	}); err != nil {
 		return err
 	}
@@ -213,19 +205,6 @@ func convertTo(ctx context.Context, before witness, format image.Format, t *job.
 		return err
 	}
 	return publish(ctx, []*job.Output{t}, screen)
-}
-
-// writeOdd writes an output from an image that QEMU cannot read, by way of a raw copy in the output's folder.
-func writeOdd(ctx context.Context, path string, format image.Format, t *job.Output, report func(done, total int64)) error {
-	raw, err := tempfile.Scratch(filepath.Dir(t.Path))
-	if err != nil {
-		return err
-	}
-	defer raw.Close()
-	if err := image.Convert(ctx, path, format, raw, func(done, total int64) { report(done/2, total) }); err != nil {
-		return err
-	}
-	return output.WriteFrom(ctx, t.Format, sandbox.Path(raw), format.Size, t.Pending, func(done, total int64) { report(total-(total-done)/2, total) })
 }
 
 // progress reports bytes of a long copy.

@@ -15,9 +15,9 @@ import (
 
 	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/failure"
-	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/output"
@@ -133,7 +133,7 @@ func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, err
 
 // probe finds out the kind of the base image, which decides what the job is.
 func (o CustomizeOptions) probe(ctx context.Context, j *job.Job) (err error) {
-	j.Image.Format, err = image.Probe(ctx, j.Image.Path, o.AllowBackingFile)
+	j.Image.Format, err = diskformat.Probe(ctx, j.Image.Path, o.AllowBackingFile)
 	if err != nil || j.Image.Format.Name != "iso" {
 		return err
 	}

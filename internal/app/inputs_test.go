@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/job"
-	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/step"
 )
 
@@ -46,7 +46,7 @@ func TestNoOutputTakesThePlaceOfAnInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			var bad usage
-			checkTargets([]*job.Output{{Format: output.Format{Name: "raw"}, Path: to}}, in, false, &bad)
+			checkTargets([]*job.Output{{Format: diskformat.Format{Name: "raw"}, Path: to}}, in, false, &bad)
 			if len(bad) != 1 || !strings.Contains(bad[0], "never modified") {
 				t.Errorf("%s by its %s: %q", name, kind, bad)
 			}

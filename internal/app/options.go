@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
@@ -35,13 +36,13 @@ func (o CustomizeOptions) baseImage(c *step.Config, bad *usage) string {
 }
 
 // probeImage finds out the format of an image that a command names.
-func probeImage(ctx context.Context, path string, allowBacking bool) (image.Format, error) {
+func probeImage(ctx context.Context, path string, allowBacking bool) (diskformat.Image, error) {
 	var bad usage
 	bad.check(regularFile("image", path))
 	if err := bad.err(); err != nil {
-		return image.Format{}, err
+		return diskformat.Image{}, err
 	}
-	return image.Probe(ctx, path, allowBacking)
+	return diskformat.Probe(ctx, path, allowBacking)
 }
 
 func regularFile(what, path string) error {
@@ -138,7 +139,7 @@ func parseTargets(path, format string, more []string, bad *usage) (list []*job.O
 	case path != "" && format != "":
 		list = appendTarget(list, format, path, bad)
 	case path != "":
-		f, err := output.FromPath(path)
+		f, err := diskformat.FromPath(path)
 		if bad.check(err); err == nil {
 			list = appendTarget(list, f.Name, path, bad)
 		}
@@ -157,7 +158,7 @@ func parseTargets(path, format string, more []string, bad *usage) (list []*job.O
 }
 
 func appendTarget(list []*job.Output, format, path string, bad *usage) []*job.Output {
-	f, err := output.Parse(format)
+	f, err := diskformat.Parse(format)
 	if err != nil {
 		bad.check(err)
 		return list

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/cow"
-	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/sandbox"
@@ -30,7 +30,7 @@ func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os
 
 // onBase tells whether a run can work on the base image where it is. That pays where the outputs are made from
 // the disk's data alone, read once, and a copy would take time and space.
-func onBase(format image.Format, targets []*job.Output) bool {
+func onBase(format diskformat.Image, targets []*job.Output) bool {
 	whole := func(t *job.Output) bool { return t.Split == "" && !t.Format.InParts() }
 	_, err := os.Stat("/dev/fuse")
 	return err == nil && format.Name == "raw" && len(targets) > 0 && !slices.ContainsFunc(targets, whole)

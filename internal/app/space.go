@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/hostfs"
-	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
@@ -173,8 +173,8 @@ func (s shares) short() (texts []string, err error) {
 // checkSpace fails where a run would not fit, given what it needs for that much data. An image file full of
 // zeros is first read in order to know what it really holds: that takes time, but only where the run would
 // be refused.
-func checkSpace(ctx context.Context, file string, format image.Format, shares func(data int64) shares) (shares, error) {
-	data, err := image.DataSize(file, format)
+func checkSpace(ctx context.Context, file string, format diskformat.Image, shares func(data int64) shares) (shares, error) {
+	data, err := diskformat.DataSize(file, format)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func checkSpace(ctx context.Context, file string, format image.Format, shares fu
 	if err != nil || len(texts) == 0 {
 		return need, err
 	}
-	if data, err = image.CountData(ctx, file, format); err != nil {
+	if data, err = diskformat.CountData(ctx, file, format); err != nil {
 		return nil, err
 	}
 	need = shares(data)

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
@@ -21,11 +21,11 @@ import (
 
 func TestOutputShares(t *testing.T) {
 	t.Parallel()
-	raw, err := output.Parse("raw")
+	raw, err := diskformat.Parse("raw")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cosi, err := output.Parse("cosi")
+	cosi, err := diskformat.Parse("cosi")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestShareOfTheWorkingDisk(t *testing.T) {
 		{job.Job{Config: installs}, data + changes + packageChanges},
 		{job.Job{Resources: onBase}, changes},
 		{job.Job{Resources: onBase, Config: installs}, changes + packageChanges},
-		{job.Job{Resources: onBase, Image: job.Image{Format: image.Format{Size: changes / 2}}}, changes / 2},
+		{job.Job{Resources: onBase, Image: job.Image{Format: diskformat.Image{Size: changes / 2}}}, changes / 2},
 	} {
 		c.job.Image.Format.Size = cmp.Or(c.job.Image.Format.Size, 2*data)
 		if disk := sharesOf(data, "", &c.job)[0]; disk.bytes != c.want {
@@ -103,7 +103,7 @@ func TestLiveShares(t *testing.T) {
 	for names, want := range map[string]int64{"raw": 0, "iso": 0, "pxe-tar": 1000, "pxe-dir pxe-tar": 1000, "pxe-dir iso": 0} {
 		var targets []*job.Output
 		for _, n := range strings.Fields(names) {
-			f, err := output.Parse(n)
+			f, err := diskformat.Parse(n)
 			if err != nil {
 				t.Fatal(err)
 			}

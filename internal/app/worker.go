@@ -11,7 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/engine"
+	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
@@ -202,9 +204,9 @@ func (w *worker) load(ctx context.Context, file *os.File, read func(context.Cont
 // copyDisk fills a file with the disk of the base image. One that becomes an output is written while the
 // image is customized; any other need never be.
 func (w *worker) copyDisk(ctx context.Context, file *os.File) error {
-	err := image.Convert(ctx, w.Image.Path, w.Image.Format, file, progress("input", w.send.Event))
+	err := diskformat.Read(ctx, w.Image.Path, w.Image.Format, file, progress("input", w.send.Event))
 	if err == nil && slices.ContainsFunc(w.Outputs, (*job.Output).InPlace) {
-		go image.WriteBehind(file, 0, 0)
+		go extent.WriteBehind(file, 0, 0)
 	}
 	return err
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
@@ -101,8 +103,8 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 }
 
 // format is that of an output, which gets identifiers of the seed and the time of the run.
-func (w *worker) format(o *job.Output) output.Format {
-	return o.Format.As(output.Identity{At: w.Now, UUID: w.Seed.UUID})
+func (w *worker) format(o *job.Output) diskformat.Format {
+	return o.Format.As(diskformat.Identity{At: w.Now, UUID: w.Seed.UUID})
 }
 
 // become turns the working disk into the output that was not copied from it, if there is one.
@@ -122,8 +124,8 @@ func (w *worker) become(ctx context.Context, file *os.File, size int64) error {
 }
 
 // source is the file of the working disk as outputs are made from it.
-func (w *worker) source(file *os.File) output.Source {
-	return output.Source{File: file, Where: w.where}
+func (w *worker) source(file *os.File) extent.View {
+	return extent.View{File: file, Where: w.where}
 }
 
 func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool) error {
@@ -146,9 +148,9 @@ func (w *worker) writeOne(ctx context.Context, o *job.Output, parts *output.Part
 	return w.phase(ctx, name, "write "+format.Name, func(ctx context.Context) error {
 		report, to := progress(name, w.send.Event), w.File(o.Resource)
 		if format.InParts() {
-			return format.COSI(o.Path, o.Level, w.Now).Write(ctx, parts, to, report)
+			return output.NewCOSI(format, o.Path, o.Level, w.Now).Write(ctx, parts, to, report)
 		}
-		return output.Write(ctx, format, sandbox.Path(parts.File), parts.Size, sandbox.Path(to), report)
+		return output.Write(ctx, format, diskformat.Raw(sandbox.Path(parts.File), parts.Size), sandbox.Path(to), report)
 	})
 }
 
@@ -165,7 +167,7 @@ func (w *worker) writeSplit(ctx context.Context, parts *output.Parts, shrunk boo
 		}
 		name := o.Step()
 		err := w.phase(ctx, name, fmt.Sprintf("write partition %d as %s", o.Partition, o.Split), func(ctx context.Context) error {
-			return o.Split.Write(ctx, parts.Source, parts.Table.Partitions[n], w.File(o.Resource), progress(name, w.send.Event))
+			return o.Split.Write(ctx, parts.View, parts.Table.Partitions[n], w.File(o.Resource), progress(name, w.send.Event))
 		})
 		if err != nil {
 			return err

@@ -29,13 +29,14 @@ var layers = []layer{
 	{names: []string{"internal/pkgmgr/apt", "internal/pkgmgr/rpm"}},
 	{names: []string{"internal/pkgmgr"}},
 	{names: []string{"internal/machine"}},
-	{names: []string{"internal/image"}},
-	{names: []string{"internal/disk", "internal/boot", "internal/vm", "internal/verity"}},
+	{names: []string{"internal/image", "internal/vm"}},
+	{names: []string{"internal/diskformat"}},
+	{names: []string{"internal/disk", "internal/boot", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
 	{names: []string{"internal/distro", "internal/cow", "internal/kargs", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree"}},
 	{names: []string{"internal/failure"}},
 	{names: []string{"internal/rootfs", "internal/hostcmd", "internal/grub", "internal/efi", "internal/seed", "internal/tempfile", "internal/printable"}},
-	{names: []string{"internal/confine"}},
+	{names: []string{"internal/confine", "internal/extent"}},
 }
 
 type layer struct {

@@ -17,8 +17,8 @@ import (
 
 	"imagecustomizer/internal/app"
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/failure"
-	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/printable"
 	"imagecustomizer/internal/ui"
 )
@@ -179,7 +179,7 @@ func newParser(c *commandLine, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("imagecustomizer"),
 		kong.Description(Description()),
-		kong.Vars{"version": "imagecustomizer " + app.Version, "formats": strings.Join(output.Names(), ", ")},
+		kong.Vars{"version": "imagecustomizer " + app.Version, "formats": strings.Join(diskformat.Names(), ", ")},
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
 	)

@@ -2,6 +2,7 @@ package filetree
 
 import (
 	"errors"
+	"imagecustomizer/internal/extent"
 	"io"
 
 	"golang.org/x/sys/unix"
@@ -46,24 +47,17 @@ func (c *copier) copyFile(e entry, buf []byte) error {
 // sparse tells whether a file has holes. What the filesystem only has not written yet is none.
 func sparse(st *unix.Stat_t) bool { return st.Blocks*512 < st.Size }
 
-// data copies the stretches of data.
+// data copies the extents of data.
 func (c *copier) data(dst, src int, e entry, buf []byte) error {
 	if !sparse(&e.st) {
 		return copyRange(dst, src, 0, e.st.Size, buf)
 	}
 	for at := int64(0); at < e.st.Size; {
-		start, err := unix.Seek(src, at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			break
-		}
+		start, end, err := extent.Next(src, at, e.st.Size)
 		if err != nil {
 			return err
 		}
-		end, err := unix.Seek(src, start, unix.SEEK_HOLE)
-		if err != nil {
-			return err
-		}
-		if err := copyRange(dst, src, start, min(end, e.st.Size), buf); err != nil {
+		if err := copyRange(dst, src, start, end, buf); err != nil {
 			return err
 		}
 		at = end

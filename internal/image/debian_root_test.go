@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/sandbox"
 )
@@ -51,12 +52,12 @@ func TestDebian(t *testing.T) {
 
 func openCopy(t *testing.T, base string) *Disk {
 	t.Helper()
-	format, err := Probe(t.Context(), base, false)
+	format, err := diskformat.Probe(t.Context(), base, false)
 	must(t, err)
 	file, err := os.Create(filepath.Join(t.TempDir(), "copy.raw"))
 	must(t, err)
 	t.Cleanup(func() { _ = file.Close() })
-	must(t, Convert(t.Context(), base, format, file, func(_, _ int64) {}))
+	must(t, diskformat.Read(t.Context(), base, format, file, func(_, _ int64) {}))
 	d, err := open(t, file)
 	must(t, err)
 	return d

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/extent"
 )
 
 // CopyDisk fills dst, an empty file, with the partition table and the partitions of a disk. What lies
@@ -26,7 +27,7 @@ func CopyDisk(ctx context.Context, dst, src *os.File, progress func(done, total 
 	if err := dst.Truncate(fi.Size()); err != nil {
 		return err
 	}
-	return copyData(ctx, dst, src, last.Start+last.Size, progress)
+	return extent.CopyAll(ctx, dst, src, last.Start+last.Size, progress)
 }
 
 // Extend makes of a detached disk the one of the layout, whose kept partitions it has: they get their

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/hostcmd"
 )
 
@@ -37,41 +38,24 @@ func GrowPartition(ctx context.Context, file *os.File, number int, by int64) err
 	})
 }
 
-// moveUp moves a stretch of a file, the end first, since it may overlap with where it goes. What it
+// moveUp moves an extent of a file, the end first, since it may overlap with where it goes. What it
 // leaves, and its holes, become holes.
 func moveUp(ctx context.Context, file *os.File, at, size, by int64) error {
 	for end := size; end > 0; {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		n := min(end, chunk, by)
+		n := min(end, extent.Chunk, by)
 		from := at + end - n
 		if err := disk.Punch(file, from+by, n); err != nil {
 			return err
 		}
-		if err := copyStretch(file, from, n, by); err != nil {
+		if err := extent.CopySparse(file, file, from, from+by, n); err != nil {
 			return err
 		}
 		end -= n
 	}
 	return disk.Punch(file, at, min(by, size))
-}
-
-// copyStretch copies the data of a stretch of a file to a place that far behind it.
-func copyStretch(file *os.File, at, size, by int64) error {
-	for end := at + size; at < end; {
-		start, stop, err := extent(file, at, end)
-		if err != nil {
-			return err
-		}
-		if start < stop {
-			if err := CopyRange(file, file, start, start+by, stop-start); err != nil {
-				return err
-			}
-		}
-		at = max(stop, start)
-	}
-	return nil
 }
 
 // Grow makes a partition of a detached disk larger, and an ext filesystem on it: to do that while it is

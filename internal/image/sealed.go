@@ -10,10 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/verity"
 )
 
@@ -103,8 +102,7 @@ func (d *Disk) section(v disk.Volume) section {
 
 // Zero tells whether a part is a hole of the file.
 func (s section) Zero(at, n int64) bool {
-	next, err := unix.Seek(int(s.file.Fd()), s.start+at, unix.SEEK_DATA)
-	return errors.Is(err, unix.ENXIO) || err == nil && next >= s.start+at+n
+	return extent.IsHole(int(s.file.Fd()), s.start+at, n)
 }
 
 func (d *Disk) mountSealed(ctx context.Context, name string, e disk.Entry) error {

@@ -11,11 +11,12 @@ import (
 	"imagecustomizer/internal/disk"
 )
 
+const mib = 1 << 20
+
 // TestSealInPartitions seals partitions of a disk file, with the tree beside and behind the data, and
 // has veritysetup judge.
 func TestSealInPartitions(t *testing.T) {
 	t.Parallel()
-	const mib = 1 << 20
 	f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/extent"
 )
 
 // someFiles are files of random content, 20 MiB together.
@@ -167,7 +168,7 @@ func TestShrinkFreesTheDisk(t *testing.T) {
 	must(t, err)
 	must(t, d.Shrink(t.Context(), f, 0, nil))
 	must(t, d.Close())
-	if start, _, err := extent(f, at&^(mib-1), at+mib); err != nil || start < at+mib-4096 {
+	if start, _, err := extent.Next(int(f.Fd()), at&^(mib-1), at+mib); err != nil || start < at+mib-4096 {
 		t.Errorf("data at %d, %v", start-at, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/filetree"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/rootfs"
@@ -170,12 +171,12 @@ func (d *Disk) moveDown(ctx context.Context, file *os.File, v disk.Volume, from 
 	if err := disk.Punch(file, v.Start, v.Size); err != nil {
 		return err
 	}
-	for at := from.Start; at < from.Start+from.Size; at += chunk {
+	for at := from.Start; at < from.Start+from.Size; at += extent.Chunk {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		n := min(chunk, from.Start+from.Size-at)
-		if err := copyStretch(file, at, n, v.Start-from.Start); err != nil {
+		n := min(extent.Chunk, from.Start+from.Size-at)
+		if err := extent.CopySparse(file, file, at, at+v.Start-from.Start, n); err != nil {
 			return err
 		}
 		if err := disk.Punch(file, at, n); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
@@ -48,7 +49,7 @@ type Job struct {
 // Image is the image that a job begins with.
 type Image struct {
 	Path   string // absolute
-	Format image.Format
+	Format diskformat.Image
 	Root   image.Choice
 }
 
@@ -147,7 +148,7 @@ func (j *Job) Has(role Role) bool {
 
 // Output is one output file, from the command line until it has its name.
 type Output struct {
-	Format   output.Format
+	Format   diskformat.Format
 	Path     string // absolute, that it will have
 	Checksum bool   // a file with its checksum is written beside it
 	Keep     bool   // an older file of that name is never replaced

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/failure"
-	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/step"
 	"imagecustomizer/internal/ui"
@@ -64,8 +64,8 @@ func fill(r *rand.Rand, v reflect.Value, depth int) {
 	case time.Time:
 		v.Set(reflect.ValueOf(time.Unix(r.Int64N(1<<31), r.Int64N(1e9)).UTC()))
 		return
-	case output.Format:
-		v.Set(reflect.ValueOf(output.Formats()[r.IntN(len(output.Formats()))]))
+	case diskformat.Format:
+		v.Set(reflect.ValueOf(diskformat.Formats()[r.IntN(len(diskformat.Formats()))]))
 		return
 	}
 	switch v.Kind() {
@@ -111,7 +111,7 @@ func TestJobArrivesAsItIs(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	same := cmp.Options{
-		cmpopts.IgnoreUnexported(Resource{}), cmp.Comparer(func(a, b output.Format) bool { return a.Name == b.Name }),
+		cmpopts.IgnoreUnexported(Resource{}), cmp.Comparer(func(a, b diskformat.Format) bool { return a.Name == b.Name }),
 	}
 	for range 50 {
 		var sent Job

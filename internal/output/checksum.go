@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/sandbox"
 )
 
@@ -15,7 +17,7 @@ import (
 // Publish *before* p: whoever sees the new p then finds its checksum there. progress, which may be
 // nil, gets bytes of the file.
 func Checksum(ctx context.Context, p *Pending, progress func(done, total int64)) (*Pending, error) {
-	sum, err := sha256File(ctx, p, paced(progress))
+	sum, err := sha256File(ctx, p, diskformat.Paced(progress))
 	if err != nil {
 		return nil, fmt.Errorf("cannot compute the SHA-256 of the output %q: %w", p.path, err)
 	}
@@ -50,7 +52,7 @@ func sha256File(ctx context.Context, p *Pending, progress func(done, total int64
 	h, buffer := sha256.New(), make([]byte, mib)
 	for at := int64(0); at < fi.Size(); at += mib {
 		piece := buffer[:min(mib, fi.Size()-at)]
-		found, err := readSparse(p.File(), piece, at)
+		found, err := extent.Read(p.File(), piece, at)
 		if err != nil {
 			return "", err
 		}

@@ -19,19 +19,21 @@ import (
 	"github.com/google/uuid"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/sandbox"
 )
 
 // Parts is a closed disk, taken apart, and the system on it: what a COSI and split outputs are made of.
 type Parts struct {
-	Source
+	extent.View
 	Size   int64
 	Table  *disk.Table
 	System System
 }
 
 // ReadParts reads the partition table of a disk.
-func ReadParts(f Source, s System) (*Parts, error) {
+func ReadParts(f extent.View, s System) (*Parts, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, err
@@ -51,10 +53,16 @@ type COSI struct {
 	vhd       bool // pad it and append a VHD footer
 }
 
-// COSI is the way to write a COSI of this format as the file of that name. A level of 0 means the
+// cosis are the ways to write a COSI by the names of their formats.
+var cosis = map[string]COSI{
+	"cosi":            {Level: usualLevel, windowLog: 27},
+	"baremetal-image": {Level: 22, windowLog: 31, vhd: true},
+}
+
+// NewCOSI is the way to write a COSI of a format as the file of that name. A level of 0 means the
 // format's own.
-func (f Format) COSI(path string, level int, now time.Time) COSI {
-	c := *f.cosi
+func NewCOSI(f diskformat.Format, path string, level int, now time.Time) COSI {
+	c := cosis[f.Name]
 	c.Base, c.Now = baseName(path), now
 	if level > 0 {
 		c.Level = level
@@ -74,7 +82,7 @@ func (c COSI) Write(ctx context.Context, p *Parts, out *os.File, progress func(d
 	if p.Table.Kind != "gpt" {
 		return errors.New("a COSI describes a disk with a GPT, but this one has an MBR: write another format, or give the disk a GPT with storage.disks")
 	}
-	w := &cosiWriter{COSI: c, parts: p, out: out, progress: paced(progress)}
+	w := &cosiWriter{COSI: c, parts: p, out: out, progress: diskformat.Paced(progress)}
 	if err := w.write(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -100,17 +108,17 @@ type cosiImage struct {
 	SHA384       string `json:"sha384"` // of the compressed image
 }
 
-// stretch is a stretch of the disk that becomes an image; number is that of its partition, 0 for the
+// part is an extent of the disk that becomes an image; number is that of its partition, 0 for the
 // partition table.
-type stretch struct {
+type part struct {
 	number   int
 	at, size int64
-	pieces   int // it consists of
+	extents  int // it is cut into
 	image    cosiImage
 }
 
 func (w *cosiWriter) write(ctx context.Context) error {
-	list, err := w.stretches()
+	list, err := w.listParts()
 	if err != nil {
 		return err
 	}
@@ -141,18 +149,18 @@ func (w *cosiWriter) write(ctx context.Context) error {
 	return w.finish()
 }
 
-// stretches lists what becomes an image: the partition table up to its last entry, then the
+// listParts lists what becomes an image: the partition table up to its last entry, then the
 // partitions in the order of their numbers. Sizes and sums are at their longest.
-func (w *cosiWriter) stretches() ([]stretch, error) {
+func (w *cosiWriter) listParts() ([]part, error) {
 	end, err := disk.TableEnd(w.parts.File)
 	if err != nil {
 		return nil, err
 	}
 	longest := cosiImage{Compressed: 1<<63 - 1, SHA384: strings.Repeat("0", 2*sha512.Size384)}
-	list := []stretch{{size: end, image: longest}}
+	list := []part{{size: end, image: longest}}
 	list[0].image.Path = "images/" + w.Base + "_gpt.raw.zst"
 	for _, p := range w.parts.Table.ByNumber() {
-		s := stretch{number: p.Number, at: p.Start, size: p.Size, image: longest}
+		s := part{number: p.Number, at: p.Start, size: p.Size, image: longest}
 		s.image.Path = fmt.Sprintf("images/%s_%d.raw.zst", w.Base, p.Number)
 		list = append(list, s)
 	}
@@ -169,19 +177,19 @@ func (w *cosiWriter) put(b []byte) error {
 	return err
 }
 
-// images compresses the stretches into the archive, without a pause between two.
-func (w *cosiWriter) images(ctx context.Context, list []stretch) error {
-	var all []piece
+// images compresses the parts into the archive, without a pause between two.
+func (w *cosiWriter) images(ctx context.Context, list []part) error {
+	var all []extent.Extent
 	var total int64
 	for i := range list {
 		s := &list[i]
-		found, err := pieces(w.parts.File, s.at, s.size)
+		found, err := extent.List(w.parts.File, s.at, s.size, leastHole)
 		if err != nil {
 			return err
 		}
-		s.pieces, all, total = len(found), append(all, found...), total+s.size
+		s.extents, all, total = len(found), append(all, found...), total+s.size
 	}
-	run := deflator{w.Level, true}.begin(ctx, w.parts.Source, all, func(done int64) { w.progress(done, total) })
+	run := deflator{w.Level, true}.begin(ctx, w.parts.View, all, func(done int64) { w.progress(done, total) })
 	defer run.end()
 	for i := range list {
 		if err := w.image(&list[i], run); err != nil {
@@ -191,12 +199,12 @@ func (w *cosiWriter) images(ctx context.Context, list []stretch) error {
 	return nil
 }
 
-// image writes a stretch, which is the next to come: the identifier of the image as a skippable frame, then
+// image writes a part, which is the next to come: the identifier of the image as a skippable frame, then
 // the data.
-func (w *cosiWriter) image(s *stretch, run *deflation) error {
+func (w *cosiWriter) image(s *part, run *deflation) error {
 	place := w.at
 	w.at += int64(len(header(s.image.Path, 0, tar.FormatGNU, w.Now)))
-	to := &region{w.out, w.at, sha512.New384()}
+	to := &sink{w.out, w.at, sha512.New384()}
 	id, err := uuid.Parse(w.parts.System.ID)
 	if err != nil {
 		return err
@@ -204,7 +212,7 @@ func (w *cosiWriter) image(s *stretch, run *deflation) error {
 	if _, err := to.Write(skippableFrame(id[:])); err != nil {
 		return err
 	}
-	if err := run.next(s.pieces, to); err != nil {
+	if err := run.next(s.extents, to); err != nil {
 		return err
 	}
 	s.image.Compressed, s.image.SHA384 = to.at-w.at, hex.EncodeToString(to.sum.Sum(nil))
@@ -223,7 +231,7 @@ func (w *cosiWriter) finish() error {
 		return err
 	}
 	w.at = align(w.at, mib)
-	return w.put(fixedFooter(w.at, id, w.Now))
+	return w.put(diskformat.FixedFooter(w.at, id, w.Now))
 }
 
 const tarBlock = 512
@@ -291,7 +299,7 @@ type (
 )
 
 // describe writes the description of the images.
-func (w *cosiWriter) describe(list []stretch) ([]byte, error) {
+func (w *cosiWriter) describe(list []part) ([]byte, error) {
 	s := w.parts.System
 	m := cosiMetadata{
 		Version: "1.2", OSArch: s.Arch, ID: s.ID,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/internal/extent"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,17 +53,17 @@ func writeCOSI(t *testing.T, format, disk string) string {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	parts, err := ReadParts(Source{File: in}, testSystem)
+	parts, err := ReadParts(extent.View{File: in}, testSystem)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := Parse(format)
+	f, err := diskformat.Parse(format)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := create(t, filepath.Join(t.TempDir(), "my.image.cosi"))
 	var done, total int64
-	err = f.COSI(p.Path(), 3, time.Unix(1e9, 0)).Write(context.Background(), parts, p.File(), func(d, t int64) { done, total = d, t })
+	err = NewCOSI(f, p.Path(), 3, time.Unix(1e9, 0)).Write(context.Background(), parts, p.File(), func(d, t int64) { done, total = d, t })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +179,7 @@ func TestSplitPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	parts, err := ReadParts(Source{File: in}, System{})
+	parts, err := ReadParts(extent.View{File: in}, System{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +188,7 @@ func TestSplitPartitions(t *testing.T) {
 	for _, s := range []Split{SplitRaw, SplitZstd} {
 		for _, p := range parts.Table.Partitions {
 			out := create(t, s.Path(dir+"/a.b/out.x.raw", p.Number))
-			if err := s.Write(context.Background(), Source{File: in}, p, out.File(), nil); err != nil {
+			if err := s.Write(context.Background(), extent.View{File: in}, p, out.File(), nil); err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, out)

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/hostcmd"
 )
 
@@ -19,7 +21,7 @@ const (
 	usualLevel     = 9  // of a COSI and of split partitions
 )
 
-// jobs says how the zstd program divides a piece among its threads, where matches far back are found
+// jobs says how the zstd program divides an extent among its threads, where matches far back are found
 // beforehand. Its own choice at high levels, up to 512 MiB, leaves threads idle. What a quick job finds in the
 // end of the one before (overlap) costs more time than it saves bytes. The usual level's hash table is halved,
 // to level 8's, which stays in the cache of a processor: the larger jobs make up for what it finds less.
@@ -37,31 +39,31 @@ func (d deflator) jobs() []string {
 // what it frees for the next job. Other C libraries know no such variable.
 const largePages = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
 
-// pipeSize is how much of a piece waits for the program; a pipe's usual size is 64 KiB.
+// pipeSize is how much of an extent waits for the program; a pipe's usual size is 64 KiB.
 const pipeSize = mib
 
-// deflating is a piece on its way through the zstd program.
+// deflating is an extent on its way through the zstd program.
 type deflating struct {
-	piece
+	extent.Extent
 	out *os.File   // where its frame comes from; nil for a hole
 	end chan error // how the program ended
-	fed chan error // how reading the piece for it ended; nil for a hole
+	fed chan error // how reading the extent for it ended; nil for a hole
 }
 
-// start yields the pieces in their order. The next one is begun when the program of the one before has
+// start yields the extents in their order. The next one is begun when the program of the one before has
 // read all of its own, so that no thread is idle meanwhile. When the channel is closed, f is no longer read.
-func (d deflator) start(ctx context.Context, f Source, list []piece, progress func(done int64)) <-chan *deflating {
+func (d deflator) start(ctx context.Context, f extent.View, list []extent.Extent, progress func(done int64)) <-chan *deflating {
 	queue := make(chan *deflating)
 	go func() {
 		defer close(queue)
 		before := int64(0)
 		for _, p := range list {
 			if ctx.Err() != nil {
-				queue <- &deflating{piece: p, end: failed(context.Cause(ctx))}
+				queue <- &deflating{Extent: p, end: failed(context.Cause(ctx))}
 				return
 			}
 			d.startOne(ctx, f, p, queue, func(done int64) { progress(before + done) })
-			before += p.size
+			before += p.Size
 			progress(before)
 		}
 	}()
@@ -74,14 +76,14 @@ func failed(err error) chan error {
 	return end
 }
 
-func (d deflator) startOne(ctx context.Context, f Source, p piece, queue chan<- *deflating, progress func(done int64)) {
-	if p.hole {
-		queue <- &deflating{piece: p, end: failed(nil)}
+func (d deflator) startOne(ctx context.Context, f extent.View, p extent.Extent, queue chan<- *deflating, progress func(done int64)) {
+	if p.Hole {
+		queue <- &deflating{Extent: p, end: failed(nil)}
 		return
 	}
 	c, to, err := d.run(ctx, p)
 	if err != nil {
-		queue <- &deflating{piece: p, end: failed(err)}
+		queue <- &deflating{Extent: p, end: failed(err)}
 		return
 	}
 	var wg sync.WaitGroup
@@ -90,8 +92,8 @@ func (d deflator) startOne(ctx context.Context, f Source, p piece, queue chan<- 
 	wg.Wait()
 }
 
-// run starts the program for a piece, which is to be written to the file returned.
-func (d deflator) run(ctx context.Context, p piece) (*deflating, *os.File, error) {
+// run starts the program for an extent, which is to be written to the file returned.
+func (d deflator) run(ctx context.Context, p extent.Extent) (*deflating, *os.File, error) {
 	in, to, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -103,8 +105,8 @@ func (d deflator) run(ctx context.Context, p piece) (*deflating, *os.File, error
 	for _, pipe := range []*os.File{to, from} { // an unprivileged user may have too many large ones
 		_, _ = unix.FcntlInt(pipe.Fd(), unix.F_SETPIPE_SZ, pipeSize)
 	}
-	c := &deflating{piece: p, out: from, end: make(chan error, 1), fed: make(chan error, 1)}
-	zstd := hostcmd.New("zstd", d.arguments(p.size)...)
+	c := &deflating{Extent: p, out: from, end: make(chan error, 1), fed: make(chan error, 1)}
+	zstd := hostcmd.New("zstd", d.arguments(p.Size)...)
 	zstd.Quiet, zstd.Stdin, zstd.Stdout, zstd.Env = true, in, out, append(zstd.Environment(), largePages)
 	go func() {
 		err := zstd.Run(ctx)
@@ -116,7 +118,7 @@ func (d deflator) run(ctx context.Context, p piece) (*deflating, *os.File, error
 }
 
 // arguments are the program's. The stream's size, which it cannot see, keeps the window, and what the
-// frame asks of its readers, from being larger than the piece.
+// frame asks of its readers, from being larger than the extent.
 func (d deflator) arguments(size int64) []string {
 	args := []string{"-q", "-c", "-T" + strconv.Itoa(threads()), "-" + strconv.Itoa(d.level), "--stream-size=" + strconv.FormatInt(size, 10)}
 	if d.level > 19 {
@@ -128,12 +130,12 @@ func (d deflator) arguments(size int64) []string {
 	return args
 }
 
-// feed moves a piece into the program's pipe, without copying its bytes where the kernel can do that, and
+// feed moves an extent into the program's pipe, without copying its bytes where the kernel can do that, and
 // closes it. The program does not mind that it gets less than it was told to expect.
-func feed(to *os.File, f Source, p piece, progress func(done int64)) error {
+func feed(to *os.File, f extent.View, p extent.Extent, progress func(done int64)) error {
 	defer to.Close()
-	for pos, end := p.at, p.at+p.size; pos < end; progress(pos - p.at) {
-		from, stop := f.where(pos, min(end, pos+pipeSize))
+	for pos, end := p.At, p.At+p.Size; pos < end; progress(pos - p.At) {
+		from, stop := f.In(pos, min(end, pos+pipeSize))
 		n, err := feedFrom(from, to, pos, stop-pos)
 		if err == nil && n == 0 {
 			err = io.ErrUnexpectedEOF
@@ -159,11 +161,11 @@ func feedFrom(f, to *os.File, at, n int64) (moved int64, err error) {
 	return moved, err
 }
 
-// moveTo writes the piece's frame to its place.
-func (c *deflating) moveTo(to *region) error {
+// moveTo writes the extent's frame to its place.
+func (c *deflating) moveTo(to *sink) error {
 	switch {
-	case c.hole:
-		_, err := to.Write(zeroFrames(c.size))
+	case c.Hole:
+		_, err := to.Write(diskformat.ZeroFrames(c.Size))
 		return err
 	case c.out != nil:
 		return to.take(c.out)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/sandbox"
 )
 
@@ -41,7 +42,7 @@ func TestFullFilesystem(t *testing.T) {
 			dir := tmpfs(t, "2M")
 			write(t, dir+"/out", "old")
 			p := create(t, dir+"/out")
-			err := Write(context.Background(), f, disk, diskSize, sandbox.Path(p.File()), nil)
+			err := Write(context.Background(), f, diskformat.Raw(disk, diskSize), sandbox.Path(p.File()), nil)
 			if err == nil {
 				t.Fatal("a disk with 3 MiB of random bytes fits into 2 MiB")
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"imagecustomizer/internal/diskformat"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -35,7 +36,7 @@ func sparseDisk(t *testing.T, size int64) string {
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(random)
 	return diskOf(t, size, map[int64][]byte{
 		0:                   append(bytes.Repeat([]byte{0}, 510), 0x55, 0xaa),
-		frameSize - 4096:    random[:8192],
+		8*mib - 4096:        random[:8192],
 		20 * mib:            random,
 		24*mib + 512:        bytes.Repeat([]byte("text that compresses\n"), 50000),
 		40 * mib:            make([]byte, 2*mib),
@@ -63,9 +64,9 @@ func diskOf(t *testing.T, size int64, content map[int64][]byte) string {
 }
 
 // format is the format of that name.
-func format(t *testing.T, name string) Format {
+func format(t *testing.T, name string) diskformat.Format {
 	t.Helper()
-	f, err := Parse(name)
+	f, err := diskformat.Parse(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +74,6 @@ func format(t *testing.T, name string) Format {
 }
 
 // wholeFormats are the formats of a disk as a whole.
-func wholeFormats() []Format {
-	return slices.DeleteFunc(Formats(), func(f Format) bool { return f.InParts() || f.Live })
+func wholeFormats() []diskformat.Format {
+	return slices.DeleteFunc(diskformat.Formats(), func(f diskformat.Format) bool { return f.InParts() || f.Live })
 }

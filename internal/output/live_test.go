@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"imagecustomizer/internal/diskformat"
 	"os"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ func volume(sectors uint32) []byte {
 
 func TestWriteLiveChecksWhatWasWritten(t *testing.T) {
 	t.Parallel()
-	iso, err := Parse("iso")
+	iso, err := diskformat.Parse("iso")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,8 +49,8 @@ func TestWriteLiveChecksWhatWasWritten(t *testing.T) {
 
 func TestALiveFormatIsNotMadeFromADisk(t *testing.T) {
 	t.Parallel()
-	iso, _ := Parse("iso")
-	if err := Write(context.Background(), iso, sparseDisk(t, mib), mib, t.TempDir()+"/out", nil); err == nil {
+	iso, _ := diskformat.Parse("iso")
+	if err := Write(context.Background(), iso, diskformat.Raw(sparseDisk(t, mib), mib), t.TempDir()+"/out", nil); err == nil {
 		t.Error("a disk was written as an ISO image")
 	}
 }

@@ -2,13 +2,11 @@ package output
 
 import (
 	"bytes"
-	"fmt"
+	"imagecustomizer/internal/diskformat"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"imagecustomizer/internal/image"
 )
 
 // TestBigSectors: a disk whose partition table counts sectors of 4096 bytes becomes a VHDX that says so,
@@ -20,26 +18,33 @@ func TestBigSectors(t *testing.T) {
 	dir := t.TempDir()
 	qcow := filepath.Join(dir, "in.qcow2")
 	run(t, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk, qcow)
-	sources := map[string]string{"raw": disk, "qcow2": fmt.Sprintf(`json:{"driver":"qcow2","file":{"driver":"file","filename":%q}}`, qcow)}
+	sources := map[string]diskformat.Source{"raw": diskformat.Raw(disk, size), "qcow2": {Path: qcow, Image: diskformat.Image{Name: "qcow2", Size: size}}}
 	for name, source := range sources {
 		out := filepath.Join(dir, name+".vhdx")
-		writeFrom(t, "vhdx", source, size, out)
+		writeFrom(t, "vhdx", source, out)
 		checkOdd(t, out, disk, size)
 		for _, vhd := range []string{"vhd", "vhd-fixed"} {
-			if err := format(t, vhd).AcceptsDisk(t.Context(), source, size); err == nil || !strings.Contains(err.Error(), "4096 bytes") {
+			if err := format(t, vhd).AcceptsDisk(t.Context(), source); err == nil || !strings.Contains(err.Error(), "4096 bytes") {
 				t.Errorf("%s of %s: %v", vhd, name, err)
 			}
 		}
 	}
-	own := filepath.Join(dir, "own.vhdx")
-	become(t, format(t, "vhdx"), disk, size, own)
-	checkOdd(t, own, disk, size)
+	own, err := os.Create(filepath.Join(dir, "own.vhdx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	run(t, "cp", "--sparse=always", disk, own.Name())
+	if err := Become(t.Context(), format(t, "vhdx"), own, size, nil); err != nil {
+		t.Fatal(err)
+	}
+	checkOdd(t, own.Name(), disk, size)
 }
 
-func writeFrom(t *testing.T, name, source string, size int64, out string) {
+func writeFrom(t *testing.T, name string, source diskformat.Source, out string) {
 	t.Helper()
 	p := create(t, out)
-	if err := WriteFrom(t.Context(), format(t, name), source, size, p, func(_, _ int64) {}); err != nil {
+	if err := WriteFrom(t.Context(), format(t, name), source, p, func(_, _ int64) {}); err != nil {
 		t.Fatal(err)
 	}
 	if err := Publish(p); err != nil {
@@ -50,7 +55,7 @@ func writeFrom(t *testing.T, name, source string, size int64, out string) {
 // checkOdd reads a VHDX back.
 func checkOdd(t *testing.T, file, disk string, size int64) {
 	t.Helper()
-	f, err := image.Probe(t.Context(), file, false)
+	f, err := diskformat.Probe(t.Context(), file, false)
 	if err != nil || !f.Odd || f.Size != size {
 		t.Fatalf("%s: %+v, %v", file, f, err)
 	}
@@ -59,7 +64,7 @@ func checkOdd(t *testing.T, file, disk string, size int64) {
 		t.Fatal(err)
 	}
 	defer back.Close()
-	if err := image.Convert(t.Context(), file, f, back, func(_, _ int64) {}); err != nil {
+	if err := diskformat.Read(t.Context(), file, f, back, func(_, _ int64) {}); err != nil {
 		t.Fatal(err)
 	}
 	run(t, "cmp", disk, back.Name())

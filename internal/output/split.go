@@ -8,7 +8,8 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/disk"
-	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/sandbox"
 )
 
@@ -42,13 +43,13 @@ func (s Split) Path(image string, number int) string {
 }
 
 // Write writes a partition to an empty file. progress gets bytes of the partition.
-func (s Split) Write(ctx context.Context, from Source, p disk.Partition, out *os.File, progress func(done, total int64)) error {
-	report := paced(progress)
+func (s Split) Write(ctx context.Context, from extent.View, p disk.Partition, out *os.File, progress func(done, total int64)) error {
+	report := diskformat.Paced(progress)
 	var err error
 	if s == SplitZstd {
-		err = deflator{level: usualLevel}.write(ctx, from, p.Start, p.Size, &region{file: out}, func(done int64) { report(done, p.Size) })
+		err = deflator{level: usualLevel}.write(ctx, from, p.Start, p.Size, &sink{file: out}, func(done int64) { report(done, p.Size) })
 	} else {
-		err = copyStretch(ctx, out, from, p.Start, p.Size, func(done int64) { report(done, p.Size) })
+		err = copyExtent(ctx, out, from, p.Start, p.Size, func(done int64) { report(done, p.Size) })
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -62,13 +63,13 @@ func (s Split) Write(ctx context.Context, from Source, p disk.Partition, out *os
 // copyChunk is how much is copied between two looks at the context.
 const copyChunk = 128 * mib
 
-// copyStretch copies a stretch of a file to the beginning of an empty one, leaving holes out.
-func copyStretch(ctx context.Context, out *os.File, in Source, at, size int64, progress func(done int64)) error {
+// copyExtent copies a range of a file to the beginning of an empty one, leaving holes out.
+func copyExtent(ctx context.Context, out *os.File, in extent.View, at, size int64, progress func(done int64)) error {
 	if err := out.Truncate(size); err != nil {
 		return err
 	}
 	for pos, end := at, at+size; pos < end; {
-		data, hole, err := nextData(in.File, pos, end)
+		data, hole, err := extent.Next(int(in.Fd()), pos, end)
 		if err != nil {
 			return err
 		}
@@ -76,9 +77,9 @@ func copyStretch(ctx context.Context, out *os.File, in Source, at, size int64, p
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			from, stop := in.where(data, min(hole, data+copyChunk))
+			from, stop := in.In(data, min(hole, data+copyChunk))
 			if from != nil {
-				if err := image.CopyRange(out, from, data, data-at, stop-data); err != nil {
+				if err := extent.Copy(out, from, data, data-at, stop-data); err != nil {
 					return err
 				}
 			}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/sandbox"
 )
@@ -23,13 +23,13 @@ const diskSize = 101 * mib
 // writeTo writes the disk in that format to path, as a run does.
 func writeTo(t *testing.T, format, disk, path string) {
 	t.Helper()
-	f, err := Parse(format)
+	f, err := diskformat.Parse(format)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := create(t, path)
 	last := int64(-1)
-	err = Write(context.Background(), f, disk, diskSize, sandbox.Path(p.File()), func(done, total int64) {
+	err = Write(context.Background(), f, diskformat.Raw(disk, diskSize), sandbox.Path(p.File()), func(done, total int64) {
 		if done < last || total != diskSize {
 			t.Errorf("progress %d of %d after %d", done, total, last)
 		}
@@ -142,20 +142,18 @@ func TestWriteFrom(t *testing.T) {
 	dir := t.TempDir()
 	writeTo(t, "vhdx", disk, dir+"/in.vhdx")
 	writeTo(t, "vhd-fixed", disk, dir+"/in.vhd")
-	for name, source := range map[string]string{
-		"vhdx":      `json:{"driver":"vhdx","file":{"driver":"file","filename":"` + dir + `/in.vhdx"}}`,
-		"vhd-fixed": fmt.Sprintf(`json:{"driver":"raw","size":%d,"file":{"driver":"file","filename":"%s/in.vhd"}}`, diskSize, dir),
-	} {
+	for name, file := range map[string]string{"vhdx": "in.vhdx", "vhd-fixed": "in.vhd"} {
+		source := diskformat.Source{Path: filepath.Join(dir, file), Image: diskformat.Image{Name: name, Size: diskSize}}
 		for _, format := range []string{"raw", "qcow2", "raw.zst"} {
 			t.Run(name+" to "+format, func(t *testing.T) {
 				t.Parallel()
-				f, err := Parse(format)
+				f, err := diskformat.Parse(format)
 				if err != nil {
 					t.Fatal(err)
 				}
 				path := t.TempDir() + "/out"
 				p, last := create(t, path), int64(0)
-				err = WriteFrom(context.Background(), f, source, diskSize, p, func(done, _ int64) {
+				err = WriteFrom(context.Background(), f, source, p, func(done, _ int64) {
 					if done < last {
 						t.Errorf("progress goes back from %d to %d", last, done)
 					}
@@ -177,28 +175,12 @@ func TestWriteFrom(t *testing.T) {
 	}
 }
 
-func TestPlainFile(t *testing.T) {
-	t.Parallel()
-	for source, want := range map[string]string{
-		`json:{"driver":"raw","size":7,"file":{"driver":"file","filename":"/a \"b"}}`: `/a "b`,
-		`json:{"driver":"raw","offset":1,"file":{"driver":"file","filename":"/a"}}`:   "",
-		`json:{"driver":"vhdx","file":{"driver":"file","filename":"/a"}}`:             "",
-		`json:{"driver":"raw","file":{"driver":"nbd","filename":"/a"}}`:               "",
-		`json:{`: "",
-		"/a":     "/a",
-	} {
-		if got := plainFile(source); got != want {
-			t.Errorf("%s is %q, want %q", source, got, want)
-		}
-	}
-}
-
 func TestWriteFailsForAMissingDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, f := range wholeFormats() {
 		p := create(t, dir+"/out")
-		err := Write(context.Background(), f, dir+"/missing", diskSize, sandbox.Path(p.File()), nil)
+		err := Write(context.Background(), f, diskformat.Raw(dir+"/missing", diskSize), sandbox.Path(p.File()), nil)
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), "no such file") {
 			t.Errorf("%s: %v", f, err)
 		}
@@ -212,7 +194,7 @@ func TestWriteNoticesAnotherSize(t *testing.T) {
 	disk := sparseDisk(t, diskSize)
 	for _, f := range wholeFormats() {
 		p := create(t, t.TempDir()+"/out")
-		if err := Write(context.Background(), f, disk, diskSize+mib, sandbox.Path(p.File()), nil); err == nil {
+		if err := Write(context.Background(), f, diskformat.Raw(disk, diskSize+mib), sandbox.Path(p.File()), nil); err == nil {
 			t.Errorf("%s: a disk 1 MiB shorter than said passes", f)
 		}
 	}
@@ -225,7 +207,7 @@ func TestWriteEndsWhenCancelled(t *testing.T) {
 	for _, f := range wholeFormats() {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		p := create(t, t.TempDir()+"/out")
-		err := Write(ctx, f, disk, diskSize, sandbox.Path(p.File()), func(int64, int64) { cancel(stop) })
+		err := Write(ctx, f, diskformat.Raw(disk, diskSize), sandbox.Path(p.File()), func(int64, int64) { cancel(stop) })
 		if !errors.Is(err, stop) {
 			t.Errorf("%s: %v", f, err)
 		}

@@ -2,7 +2,7 @@ package step
 
 import (
 	"imagecustomizer/internal/config"
-	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/diskformat"
 )
 
 // Input says where the base image comes from.
@@ -44,4 +44,4 @@ type Compression struct {
 type OutputFormat string
 
 // Values lists the formats.
-func (OutputFormat) Values() []string { return output.Names() }
+func (OutputFormat) Values() []string { return diskformat.Names() }

@@ -8,10 +8,10 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/plan"
 )
 
@@ -183,7 +183,7 @@ type liveMedia struct {
 // specs are the live media among the outputs of a run.
 func (l liveMedia) specs(g *Given) (media []liveos.Spec) {
 	for _, name := range g.Outputs {
-		format, err := output.Parse(name)
+		format, err := diskformat.Parse(name)
 		if err != nil || !format.Live {
 			continue
 		}

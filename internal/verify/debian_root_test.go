@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/test/rootns"
@@ -38,12 +39,12 @@ func copyOf(t *testing.T, variant string) *os.File {
 	out, err := c.Output(t.Context())
 	must(err)
 	base := strings.TrimSpace(out)
-	format, err := image.Probe(t.Context(), base, false)
+	format, err := diskformat.Probe(t.Context(), base, false)
 	must(err)
 	file, err := os.Create(filepath.Join(t.TempDir(), "copy.raw"))
 	must(err)
 	t.Cleanup(func() { _ = file.Close() })
-	must(image.Convert(t.Context(), base, format, file, func(_, _ int64) {}))
+	must(diskformat.Read(t.Context(), base, format, file, func(_, _ int64) {}))
 	return file
 }
 

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/hostcmd"
 )
 
@@ -27,7 +28,7 @@ var sandbox = []string{"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spaw
 // Options says what to boot and how. Image and Format are required.
 type Options struct {
 	Image     string    // path of the disk image
-	Format    string    // raw, qcow2, vhdx, vhd, vhd-fixed or iso
+	Format    string    // its name: one of diskformat.Bootable
 	Drive     Drive     // how the image is connected; empty means as a disk, or as a CD for iso
 	Firmware  Firmware  // empty means what the image's partition table asks for
 	Secure    bool      // the UEFI firmware runs only what Microsoft's keys vouch for (Secure Boot)
@@ -54,16 +55,13 @@ type Machine struct {
 // errClosed is why QEMU is stopped by Close; it is no failure.
 var errClosed = errors.New("the virtual machine was closed")
 
-// formats maps our names of image formats to QEMU's drivers.
-var formats = map[string]string{"raw": "raw", "iso": "raw", "qcow2": "qcow2", "vhdx": "vhdx", "vhd": "vpc", "vhd-fixed": "vpc"}
-
 // Start boots the image. The machine runs until the guest powers off, the context is cancelled or
 // Close is called. The guest has a network card, but reaches nothing outside itself; one that boots over
 // the network reaches this host, as 10.0.2.2.
 func Start(ctx context.Context, o Options) (*Machine, error) {
-	driver, ok := formats[o.Format]
+	driver, ok := diskformat.Driver(o.Format)
 	if !ok && o.Netboot == "" {
-		return nil, fmt.Errorf("cannot boot format %q: use raw, qcow2, vhdx, vhd, vhd-fixed or iso", o.Format)
+		return nil, fmt.Errorf("cannot boot format %q: use %s", o.Format, diskformat.Bootable())
 	}
 	if !hostcmd.Installed(qemu) {
 		return nil, errors.New(qemu + " is not installed on this host: apt-get install qemu-system-x86 qemu-utils")

@@ -1,4 +1,4 @@
-package image
+package diskformat
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 // TestQCOW2WithoutQEMU: the tables suffice for what qemu-img writes uncompressed.
 func TestQCOW2WithoutQEMU(t *testing.T) {
 	t.Parallel()
-	from := raw(t, diskSize)
+	from := rawDisk(t, diskSize)
 	for _, name := range []string{"qcow2", "qcow2 old", "qcow2 lazy", "qcow2 small clusters", "qcow2 snapshot"} {
 		if got, err := walk(t, "qcow2", read(t, qcow2Input(t, name, from))); err != nil || !bytes.Equal(got, read(t, from)) {
 			t.Errorf("%s: the disk is not the same, %v", name, err)
@@ -33,7 +33,7 @@ func qcow2Input(t *testing.T, name, from string) string {
 		tool(t, "qemu-img", append(convert, from, file)...)
 		tool(t, "qemu-io", "-f", "qcow2", "-c", "write -P 7 3M 200k", file)
 		tool(t, "qemu-img", "snapshot", "-c", "other", file)
-		tool(t, "qemu-io", "-f", "qcow2", "-c", "write -s "+piece(t, from)+" 3M 200k", file)
+		tool(t, "qemu-io", "-f", "qcow2", "-c", "write -s "+part(t, from)+" 3M 200k", file)
 	case "qcow2 compressed":
 		tool(t, "qemu-img", append(convert, "-c", from, file)...)
 	case "qcow2 zeroed": // clusters that have a place in the file and read as zeros all the same
@@ -45,10 +45,10 @@ func qcow2Input(t *testing.T, name, from string) string {
 	return file
 }
 
-// piece is a file with what the disk has from 3 MiB on.
-func piece(t *testing.T, from string) string {
+// part is a file with what the disk has from 3 MiB on.
+func part(t *testing.T, from string) string {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "piece")
+	name := filepath.Join(t.TempDir(), "part")
 	if err := os.WriteFile(name, read(t, from)[3*mib:4*mib], 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func piece(t *testing.T, from string) string {
 
 func TestQCOW2Zeroed(t *testing.T) {
 	t.Parallel()
-	from := raw(t, diskSize)
+	from := rawDisk(t, diskSize)
 	want := read(t, from)
 	clear(want[3*mib : 3*mib+128<<10])
 	if got, err := walk(t, "qcow2", read(t, qcow2Input(t, "qcow2 zeroed", from))); err != nil || !bytes.Equal(got, want) {
@@ -68,7 +68,7 @@ func TestQCOW2Zeroed(t *testing.T) {
 // TestQCOW2Faults: where the tables do not suffice, nothing was written and qemu-img is asked.
 func TestQCOW2Faults(t *testing.T) {
 	t.Parallel()
-	from := raw(t, diskSize)
+	from := rawDisk(t, diskSize)
 	good := read(t, input(t, "qcow2", from))
 	l1 := int64(binary.BigEndian.Uint64(good[40:]))
 	l2 := int64(binary.BigEndian.Uint64(good[l1:]) & qcow2Offset)
@@ -110,13 +110,13 @@ func FuzzQCOW2(f *testing.F) {
 		binary.BigEndian.PutUint64(d[40:], 64<<10)
 		copy(d[64<<10:128<<10], first)
 		copy(d[128<<10:256<<10], second)
-		q, err := openQCOW2(bytes.NewReader(d), int64(len(d)))
-		if err != nil || q.size > 1<<40 {
+		q, err := readQCOW2(bytes.NewReader(d), int64(len(d)))
+		if err != nil || q.disk > 1<<40 {
 			return
 		}
 		last := int64(0)
 		err = q.each(t.Context(), func(from, to, n int64) error {
-			if from <= 0 || from >= q.file || to < last || n <= 0 || to+n > q.size {
+			if from <= 0 || from >= q.file || to < last || n <= 0 || to+n > q.disk {
 				t.Errorf("%d bytes from %d to %d, after %d", n, from, to, last)
 			}
 			last = to + n

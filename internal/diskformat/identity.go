@@ -1,8 +1,6 @@
-package output
+package diskformat
 
 import (
-	"cmp"
-	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,25 +33,4 @@ func (i Identity) time() time.Time {
 func (f Format) As(id Identity) Format {
 	f.identity = id
 	return f
-}
-
-// stampVHD gives a dynamic VHD that qemu-img wrote its identity: in the footer, and in its copy at the beginning.
-func stampVHD(name string, id Identity) error {
-	file, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	fi, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	var foot footer
-	if _, err := file.ReadAt(foot.raw[:], 0); err != nil {
-		return err
-	}
-	foot.identify(id)
-	_, err1 := file.WriteAt(foot.raw[:], 0)
-	_, err2 := file.WriteAt(foot.raw[:], fi.Size()-int64(len(foot.raw)))
-	return cmp.Or(err1, err2)
 }

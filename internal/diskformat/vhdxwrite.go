@@ -1,4 +1,4 @@
-package output
+package diskformat
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"unicode/utf16"
 
 	"imagecustomizer/internal/disk"
-	"imagecustomizer/internal/image"
 )
 
 // A dynamic VHDX file ([MS-VHDX], Virtual Hard Disk v2 File Format): the header section, an empty
@@ -48,10 +47,10 @@ func writeVHDX(ctx context.Context, id Identity, in *os.File, size int64, out *o
 	}{
 		{vhdxTable, v.table()},
 		{vhdxMetadata, v.metadata()},
-		{image.VHDXRegions1, regions},
-		{image.VHDXRegions2, regions},
-		{image.VHDXHeader1, header},
-		{image.VHDXHeader2, header},
+		{vhdxRegions1, regions},
+		{vhdxRegions2, regions},
+		{vhdxHeader1, header},
+		{vhdxHeader2, header},
 		{0, identifier()},
 	} {
 		if _, err := out.WriteAt(part.data, part.at); err != nil {
@@ -74,14 +73,14 @@ func (v *vhdxFile) ratio() int64 { return (1 << 23) * int64(v.sector) / vhdxBloc
 func (v *vhdxFile) table() []byte {
 	b := make([]byte, v.entries()*8)
 	for i, n := range v.blocks {
-		binary.LittleEndian.PutUint64(b[(n+n/v.ratio())*8:], uint64(v.at(i))|image.VHDXPresent)
+		binary.LittleEndian.PutUint64(b[(n+n/v.ratio())*8:], uint64(v.at(i))|vhdxPresent)
 	}
 	return b
 }
 
 // identifier begins the file, and says in UTF-16 what made it.
 func identifier() []byte {
-	b := []byte("vhdxfile")
+	b := []byte(vhdxMagic)
 	for _, u := range utf16.Encode([]rune("imagecustomizer")) {
 		b = binary.LittleEndian.AppendUint16(b, u)
 	}
@@ -91,7 +90,7 @@ func identifier() []byte {
 // header says that the log is empty. It stands in the file twice; readers take the second where the
 // numbers are the same.
 func (v *vhdxFile) header() []byte {
-	b := make([]byte, image.VHDXHeaderSize)
+	b := make([]byte, vhdxHeaderSize)
 	copy(b, "head")
 	binary.LittleEndian.PutUint64(b[8:], 1)
 	putGUID(b[16:], v.identity.id("vhdx file").String()) // of the file's content
@@ -104,15 +103,15 @@ func (v *vhdxFile) header() []byte {
 
 // regions says where the table of blocks and the metadata lie.
 func (v *vhdxFile) regions() []byte {
-	b := make([]byte, image.VHDXRegionsSize)
+	b := make([]byte, vhdxRegionsSize)
 	copy(b, "regi")
 	binary.LittleEndian.PutUint32(b[8:], 2)
 	for i, r := range []struct {
 		guid     string
 		at, size int64
 	}{
-		{image.VHDXTable, vhdxTable, v.first - vhdxTable},
-		{image.VHDXMetadata, vhdxMetadata, mib},
+		{vhdxTableID, vhdxTable, v.first - vhdxTable},
+		{vhdxMetadataID, vhdxMetadata, mib},
 	} {
 		e := b[16+32*i:]
 		putGUID(e, r.guid)
@@ -139,10 +138,10 @@ func (v *vhdxFile) metadata() []byte {
 		flags uint32
 		data  []byte
 	}{
-		{image.VHDXParameters, vhdxRequired, u32(u32(nil, vhdxBlock), 0)}, // no parent
-		{image.VHDXDiskSize, vhdxRequired | vhdxOfDisk, u64(nil, uint64(v.size))},
+		{vhdxParametersID, vhdxRequired, u32(u32(nil, vhdxBlock), 0)}, // no parent
+		{vhdxDiskSizeID, vhdxRequired | vhdxOfDisk, u64(nil, uint64(v.size))},
 		{"beca12ab-b2e6-4523-93ef-c309e000c746", vhdxRequired | vhdxOfDisk, id},
-		{image.VHDXSectorSize, vhdxRequired | vhdxOfDisk, u32(nil, uint32(v.sector))},
+		{vhdxSectorSizeID, vhdxRequired | vhdxOfDisk, u32(nil, uint32(v.sector))},
 		{"cda348c7-445d-4471-9cc9-e9885251c556", vhdxRequired | vhdxOfDisk, u32(nil, uint32(v.sector))}, // physical
 	}
 	b := make([]byte, vhdxItems)

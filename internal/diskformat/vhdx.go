@@ -1,4 +1,4 @@
-package image
+package diskformat
 
 import (
 	"bytes"
@@ -7,18 +7,33 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 
 	"imagecustomizer/internal/disk"
 )
 
-// vhdx is what a VHDX file says of where its blocks lie ([MS-VHDX], Virtual Hard Disk v2 File
+var vhdx = Format{
+	Name: "vhdx", Extensions: []string{".vhdx"}, About: "Hyper-V",
+	driver: "vhdx", mark: mark{0, vhdxMagic}, probe: probeVHDX, open: openVHDX,
+	pack: writeVHDX, inPlace: folds, options: []string{"block_size=2097152"}, accepts: acceptVHDX, check: checkMagic(vhdxMagic),
+}
+
+const vhdxMagic = "vhdxfile"
+
+// acceptVHDX refuses what has a sector too many to count.
+func acceptVHDX(size int64, sector int) error {
+	if size%int64(sector) != 0 {
+		return fmt.Errorf("the disk has %d bytes, which is no whole number of its sectors of %d bytes", size, sector)
+	}
+	return nil
+}
+
+// vhdxLayout is what a VHDX file says of where its blocks lie ([MS-VHDX], Virtual Hard Disk v2 File
 // Format). qemu-img reads every hole of one, however large; the table of blocks says where the data
 // is.
-type vhdx struct {
+type vhdxLayout struct {
 	r      io.ReaderAt
 	file   int64 // size of the file in bytes
-	size   int64 // size of the disk in bytes
+	disk   int64 // size of the disk in bytes
 	block  int64 // size of a block in bytes
 	sector int64 // size of a logical sector in bytes
 	ratio  int64 // after so many blocks, the table has an entry of another kind
@@ -27,39 +42,48 @@ type vhdx struct {
 
 // Places in a VHDX file, in bytes, and sizes of what lies there ([MS-VHDX], 2.1).
 const (
-	VHDXHeader1     = 64 << 10
-	VHDXHeader2     = 128 << 10
-	VHDXHeaderSize  = 4 << 10
-	VHDXRegions1    = 192 << 10
-	VHDXRegions2    = 256 << 10
-	VHDXRegionsSize = 64 << 10
+	vhdxHeader1     = 64 << 10
+	vhdxHeader2     = 128 << 10
+	vhdxHeaderSize  = 4 << 10
+	vhdxRegions1    = 192 << 10
+	vhdxRegions2    = 256 << 10
+	vhdxRegionsSize = 64 << 10
 )
 
 // Regions and metadata items of a VHDX by the GUIDs of the format ([MS-VHDX], 2.2.3 and 2.6.2).
 const (
-	VHDXTable      = "2dc27766-f623-4200-9d64-115e9bfd4a08"
-	VHDXMetadata   = "8b7ca206-4790-4b9a-b8fe-575f050f886e"
-	VHDXParameters = "caa16737-fa36-4d43-b3b6-33f0aa44e76b"
-	VHDXDiskSize   = "2fa54224-cd1b-4876-b211-5dbed83bf4b8"
-	VHDXSectorSize = "8141bf1d-a96f-4709-ba47-f233a8faab5f"
+	vhdxTableID      = "2dc27766-f623-4200-9d64-115e9bfd4a08"
+	vhdxMetadataID   = "8b7ca206-4790-4b9a-b8fe-575f050f886e"
+	vhdxParametersID = "caa16737-fa36-4d43-b3b6-33f0aa44e76b"
+	vhdxDiskSizeID   = "2fa54224-cd1b-4876-b211-5dbed83bf4b8"
+	vhdxSectorSizeID = "8141bf1d-a96f-4709-ba47-f233a8faab5f"
 )
 
 // errVHDX is an image that only qemu-img may be able to read.
-var errVHDX = fmt.Errorf("this VHDX cannot be read block by block: %w", errMapped)
+var errVHDX = fmt.Errorf("this VHDX cannot be read block by block: %w", errLayout)
 
 // openVHDX reads what leads to the table of blocks. It refuses files whose log is not empty: changes
 // in there come before what the tables say.
-func openVHDX(r io.ReaderAt, file int64) (*vhdx, error) {
-	v := &vhdx{r: r, file: file}
+func openVHDX(_ context.Context, r io.ReaderAt, file int64) (layout, error) {
+	v, err := readVHDX(r, file)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// readVHDX is openVHDX.
+func readVHDX(r io.ReaderAt, file int64) (*vhdxLayout, error) {
+	v := &vhdxLayout{r: r, file: file}
 	header := v.newest()
 	if header == nil || !bytes.Equal(header[48:64], make([]byte, 16)) || binary.LittleEndian.Uint16(header[66:]) != 1 {
 		return nil, fmt.Errorf("%w: it has no good header, or its log is not empty", errVHDX)
 	}
-	regions := v.checked(VHDXRegions1, VHDXRegionsSize, "regi")
+	regions := v.checked(vhdxRegions1, vhdxRegionsSize, "regi")
 	if regions == nil {
-		regions = v.checked(VHDXRegions2, VHDXRegionsSize, "regi")
+		regions = v.checked(vhdxRegions2, vhdxRegionsSize, "regi")
 	}
-	bat, metadata := entry(regions, 8, 16, VHDXTable), entry(regions, 8, 16, VHDXMetadata)
+	bat, metadata := entry(regions, 8, 16, vhdxTableID), entry(regions, 8, 16, vhdxMetadataID)
 	if bat == nil || metadata == nil {
 		return nil, fmt.Errorf("%w: it lacks a region", errVHDX)
 	}
@@ -67,7 +91,7 @@ func openVHDX(r io.ReaderAt, file int64) (*vhdx, error) {
 	if err := v.readMetadata(int64(binary.LittleEndian.Uint64(metadata[16:]))); err != nil {
 		return nil, err
 	}
-	blocks := (v.size + v.block - 1) / v.block
+	blocks := (v.disk + v.block - 1) / v.block
 	if need := (blocks + blocks/v.ratio) * 8; v.table <= 0 || int64(binary.LittleEndian.Uint32(bat[24:])) < need || v.table > file-need {
 		return nil, fmt.Errorf("%w: its table of blocks is too short", errVHDX)
 	}
@@ -77,17 +101,23 @@ func openVHDX(r io.ReaderAt, file int64) (*vhdx, error) {
 // BigSector is the size of the sectors of a disk that does not have the usual ones.
 const BigSector = 4096
 
-// OddVHDX is the size of the disk in a VHDX file whose sectors are not of 512 bytes, which no version of QEMU
+// probeVHDX leaves the size of the disk to qemu-img, where it can read the file.
+func probeVHDX(f candidate) (Image, error) {
+	odd := oddVHDX(f, f.size)
+	return Image{Size: odd, Odd: odd > 0}, nil
+}
+
+// oddVHDX is the size of the disk in a VHDX file whose sectors are not of 512 bytes, which no version of QEMU
 // reads; 0 for any other file.
-func OddVHDX(r io.ReaderAt, file int64) int64 {
-	if v, err := openVHDX(r, file); err == nil && v.sector != 512 {
-		return v.size
+func oddVHDX(r io.ReaderAt, file int64) int64 {
+	if v, err := readVHDX(r, file); err == nil && v.sector != 512 {
+		return v.disk
 	}
 	return 0
 }
 
 // checked reads a structure with a signature and a checksum, or returns nil.
-func (v *vhdx) checked(at, size int64, signature string) []byte {
+func (v *vhdxLayout) checked(at, size int64, signature string) []byte {
 	b := make([]byte, size)
 	if _, err := v.r.ReadAt(b, at); err != nil || string(b[:4]) != signature {
 		return nil
@@ -101,8 +131,8 @@ func (v *vhdx) checked(at, size int64, signature string) []byte {
 }
 
 // newest returns the header that was written last.
-func (v *vhdx) newest() []byte {
-	a, b := v.checked(VHDXHeader1, VHDXHeaderSize, "head"), v.checked(VHDXHeader2, VHDXHeaderSize, "head")
+func (v *vhdxLayout) newest() []byte {
+	a, b := v.checked(vhdxHeader1, vhdxHeaderSize, "head"), v.checked(vhdxHeader2, vhdxHeaderSize, "head")
 	if a == nil || b != nil && binary.LittleEndian.Uint64(b[8:]) > binary.LittleEndian.Uint64(a[8:]) {
 		return b
 	}
@@ -124,8 +154,8 @@ func entry(table []byte, counter, first int, guid string) []byte {
 	return nil
 }
 
-func (v *vhdx) readMetadata(at int64) error {
-	table := make([]byte, VHDXRegionsSize)
+func (v *vhdxLayout) readMetadata(at int64) error {
+	table := make([]byte, vhdxRegionsSize)
 	if _, err := v.r.ReadAt(table, at); err != nil || string(table[:8]) != "metadata" {
 		return fmt.Errorf("%w: it has no metadata", errVHDX)
 	}
@@ -136,34 +166,34 @@ func (v *vhdx) readMetadata(at int64) error {
 		}
 		return binary.LittleEndian.Uint64(b)
 	}
-	parameters, sector, size := item(VHDXParameters), int64(uint32(item(VHDXSectorSize))), item(VHDXDiskSize)
+	parameters, sector, size := item(vhdxParametersID), int64(uint32(item(vhdxSectorSizeID))), item(vhdxDiskSizeID)
 	v.block = int64(uint32(parameters))
 	const hasParent = 1 << (32 + 1)
 	switch {
 	case parameters&hasParent != 0:
 		return fmt.Errorf("%w: it has a parent", errVHDX)
 	case v.block < 1<<20 || v.block > 256<<20 || v.block&(v.block-1) != 0,
-		sector != 512 && sector != 4096, size == 0 || size > 64<<40:
+		sector != 512 && sector != 4096, size == 0 || size > largest:
 		return fmt.Errorf("%w: it has blocks of %d bytes, sectors of %d, a disk of %d", errVHDX, v.block, sector, size)
 	}
-	v.size, v.sector, v.ratio = int64(size), sector, (1<<23)*sector/v.block
+	v.disk, v.sector, v.ratio = int64(size), sector, (1<<23)*sector/v.block
 	return nil
 }
 
 // States of a block in the table that have data in the file; all others read as zeros ([MS-VHDX], 2.5.1.1).
 const (
-	VHDXPresent = 6
+	vhdxPresent = 6
 	vhdxPartly  = 7 // the rest lies in a parent
 )
 
 // place is where a block of the disk lies in the file; 0 is nowhere.
-func (v *vhdx) place(table []byte, i int64) (int64, error) {
+func (v *vhdxLayout) place(table []byte, i int64) (int64, error) {
 	e := binary.LittleEndian.Uint64(table[i*8:])
 	at := int64(e &^ (1<<20 - 1))
 	switch e & 7 {
 	case vhdxPartly:
 		return 0, fmt.Errorf("%w: it needs a parent", errVHDX)
-	case VHDXPresent:
+	case vhdxPresent:
 		if at <= 0 || at >= v.file {
 			return 0, fmt.Errorf("a block of this VHDX lies at byte %d of %d: %w", at, v.file, disk.ErrTruncated)
 		}
@@ -172,16 +202,14 @@ func (v *vhdx) place(table []byte, i int64) (int64, error) {
 	return 0, nil
 }
 
-// copyTo fills dst, an empty file, with the disk's data.
-func (v *vhdx) copyTo(ctx context.Context, dst, src *os.File, progress func(done, total int64)) error {
-	if err := dst.Truncate(v.size); err != nil {
-		return err
-	}
+func (v *vhdxLayout) size() int64 { return v.disk }
+
+func (v *vhdxLayout) each(ctx context.Context, f func(from, to, n int64) error) error {
 	table := make([]byte, v.ratio*8) // the part between two entries of another kind
-	for at := int64(0); at < v.size; at += v.ratio * v.block {
-		n := min(v.ratio, (v.size-at+v.block-1)/v.block)
-		chunk := at / (v.ratio * v.block)
-		if _, err := v.r.ReadAt(table[:n*8], v.table+chunk*(v.ratio+1)*8); err != nil {
+	for at := int64(0); at < v.disk; at += v.ratio * v.block {
+		n := min(v.ratio, (v.disk-at+v.block-1)/v.block)
+		part := at / (v.ratio * v.block)
+		if _, err := v.r.ReadAt(table[:n*8], v.table+part*(v.ratio+1)*8); err != nil {
 			return fmt.Errorf("read the table of blocks: %w", err)
 		}
 		for i := range n {
@@ -189,18 +217,13 @@ func (v *vhdx) copyTo(ctx context.Context, dst, src *os.File, progress func(done
 				return err
 			}
 			from, err := v.place(table, i)
+			if to := at + i*v.block; err == nil && from > 0 {
+				err = f(from, to, min(v.block, v.disk-to))
+			}
 			if err != nil {
 				return err
 			}
-			to := at + i*v.block
-			if from > 0 {
-				if err := copyBlocks(ctx, dst, src, from, to, min(v.block, v.size-to)); err != nil {
-					return fmt.Errorf("copy block at byte %d: %w", to, err)
-				}
-				progress(to, v.size)
-			}
 		}
 	}
-	progress(v.size, v.size)
 	return nil
 }

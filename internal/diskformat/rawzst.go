@@ -1,23 +1,30 @@
-package output
+package diskformat
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"os"
 	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"imagecustomizer/internal/extent"
 )
+
+var rawZstd = Format{
+	Name: "raw.zst", Aliases: []string{"raw-zst"}, Extensions: []string{".raw.zst", ".img.zst"},
+	About: "plain bytes of the disk, zstd compressed", compressed: true, pack: writeZstd, check: checkMagic(zstdMagic),
+}
+
+const zstdMagic = "\x28\xb5\x2f\xfd"
 
 // frameSize is how many bytes of the disk become one zstd frame. Frames are compressed in parallel
 // and stand one after the other, which every decompressor reads as one stream; 8 MiB is also the
 // largest window that decompressors take without being asked (RFC 8878, 3.1.1.1.2).
 const frameSize = 8 * mib
 
-// frame is a compressed piece of the disk, or the error of making it.
+// frame is a compressed part of the disk, or the error of making it.
 type frame struct {
 	data []byte
 	err  error
@@ -25,20 +32,10 @@ type frame struct {
 
 // writeZstd compresses with all cores. Zeros, in a hole or written, become the same few bytes, so
 // the result does not depend on where the holes are.
-func writeZstd(ctx context.Context, disk string, size int64, out string, progress func(done, total int64)) (err error) {
-	in, err := openDisk(disk, size)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	file, err := os.OpenFile(out, os.O_WRONLY|os.O_TRUNC, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
+func writeZstd(ctx context.Context, _ Identity, disk *os.File, size int64, out *os.File, progress func(done, total int64)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c, err := newCompressor(in, size)
+	c, err := newCompressor(disk, size)
 	if err != nil {
 		return err
 	}
@@ -49,7 +46,7 @@ func writeZstd(ctx context.Context, disk string, size int64, out string, progres
 			f.err = context.Cause(ctx)
 		}
 		if f.err == nil {
-			_, f.err = file.Write(f.data)
+			_, f.err = out.Write(f.data)
 		}
 		if f.err != nil {
 			return f.err
@@ -102,18 +99,23 @@ func (c *compressor) frame(at int64) frame {
 	whole := c.buffers.Get().(*[frameSize]byte)
 	defer c.buffers.Put(whole)
 	b := whole[:min(frameSize, c.size-at)]
-	found, err := readSparse(c.in, b, at)
+	found, err := extent.Read(c.in, b, at)
 	switch {
 	case err != nil:
 		return frame{err: err}
-	case len(b) == frameSize && (!found || isZero(b)):
+	case len(b) == frameSize && (!found || extent.AllZero(b)):
 		return frame{data: c.zeros}
 	}
 	return frame{data: c.encoder.EncodeAll(b, nil)}
 }
 
-// isZero compares every byte with the one before it.
-func isZero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
+// ZeroFrames are zstd frames of n zeros, none larger than every decompressor takes.
+func ZeroFrames(n int64) (b []byte) {
+	for ; n > 0; n -= frameSize {
+		b = append(b, zeroFrame(uint32(min(n, frameSize)))...)
+	}
+	return b
+}
 
 // zeroFrame is a zstd frame of n zeros in 4 bytes for each 128 KiB, as few as the format allows
 // (RFC 8878, 3.1.1): a header with the content's size and no checksum, then run-length blocks.
@@ -123,7 +125,7 @@ func zeroFrame(n uint32) []byte {
 		maxBlock                    = 128 << 10
 		last, runLength             = 1, 1 << 1
 	)
-	b := []byte{0x28, 0xb5, 0x2f, 0xfd, singleSegment | fourByteSize}
+	b := append([]byte(zstdMagic), singleSegment|fourByteSize)
 	b = binary.LittleEndian.AppendUint32(b, n)
 	for n > 0 {
 		size := min(n, maxBlock)

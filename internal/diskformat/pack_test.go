@@ -1,8 +1,8 @@
-package output
+package diskformat
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -33,17 +33,17 @@ func TestPack(t *testing.T) {
 	for _, size := range []int64{33*mib + 512, 101 * mib, 4200*mib + 4096} {
 		disk := spread(t, size)
 		for _, name := range []string{"qcow2", "vhdx"} {
-			f := format(t, name)
+			f := byName(name)
 			out := filepath.Join(t.TempDir(), "out")
 			pack(t, f, disk, size, out)
-			run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, out)
-			run(t, "qemu-img", "check", "-f", f.driver, out)
+			tool(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, out)
+			tool(t, "qemu-img", "check", "-f", f.driver, out)
 			theirs := filepath.Join(t.TempDir(), "theirs")
 			args := []string{"convert", "-f", "raw", "-O", f.driver}
 			if len(f.options) > 0 {
 				args = append(args, "-o", f.options[0])
 			}
-			run(t, "qemu-img", append(args, disk, theirs)...)
+			tool(t, "qemu-img", append(args, disk, theirs)...)
 			if a, b := used(t, out), used(t, theirs); a > b+mib {
 				t.Errorf("%s of a disk of %d bytes takes %d bytes, qemu-img's %d", name, size, a, b)
 			}
@@ -56,7 +56,8 @@ func pack(t *testing.T, f Format, disk string, size int64, out string) {
 	if err := os.WriteFile(out, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(context.Background(), f, disk, size, out, func(_, _ int64) {}); err != nil {
+	err := f.Write(t.Context(), Raw(disk, size), out, func(_, _ int64) {})
+	if err := cmp.Or(err, f.Verify(t.Context(), size, out)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -70,14 +71,14 @@ func TestBecome(t *testing.T) {
 			if name == "vhd-fixed" && size%mib != 0 {
 				continue // it has none of that size
 			}
-			f := format(t, name)
+			f := byName(name)
 			packed, own := filepath.Join(t.TempDir(), "packed"), filepath.Join(t.TempDir(), "own")
 			pack(t, f, disk, size, packed)
 			become(t, f, disk, size, own)
-			run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, own)
+			tool(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, own)
 			if name == "qcow2" {
-				run(t, "qemu-img", "check", "-f", f.driver, own)
-				run(t, "cmp", packed, own)
+				tool(t, "qemu-img", "check", "-f", f.driver, own)
+				tool(t, "cmp", packed, own)
 			}
 			if a, b := used(t, own), used(t, packed); a > b+mib {
 				t.Errorf("%s of a disk of %d bytes takes %d bytes, a copy %d", name, size, a, b)
@@ -92,10 +93,10 @@ func TestBecomeOfAnEmptyDisk(t *testing.T) {
 	const size = 40 * mib
 	disk := diskOf(t, size, nil)
 	for _, name := range []string{"qcow2", "vhdx"} {
-		f := format(t, name)
+		f := byName(name)
 		own := filepath.Join(t.TempDir(), "own")
 		become(t, f, disk, size, own)
-		run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, own)
+		tool(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, disk, own)
 	}
 }
 
@@ -109,8 +110,9 @@ func become(t *testing.T, f Format, disk string, size int64, own string) {
 	if !f.InPlace(file) {
 		t.Fatalf("the filesystem of %s cannot cut ranges out of a file: set TMPDIR to a folder on ext4 or xfs", own)
 	}
-	run(t, "cp", "--sparse=always", disk, own)
-	if err := Become(context.Background(), f, file, size, func(_, _ int64) {}); err != nil {
+	tool(t, "cp", "--sparse=always", disk, own)
+	err = f.Become(t.Context(), file, size, func(_, _ int64) {})
+	if err := cmp.Or(err, f.Verify(t.Context(), size, own)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -131,16 +133,16 @@ func TestPackedIsWritable(t *testing.T) {
 	const size = 101 * mib
 	disk := spread(t, size)
 	for _, name := range []string{"qcow2", "vhdx"} {
-		f := format(t, name)
+		f := byName(name)
 		dir := t.TempDir()
 		out, want := filepath.Join(dir, "out"), filepath.Join(dir, "want")
 		pack(t, f, disk, size, out)
-		run(t, "cp", "--sparse=always", disk, want)
+		tool(t, "cp", "--sparse=always", disk, want)
 		for file, driver := range map[string]string{out: f.driver, want: "raw"} {
-			run(t, "qemu-io", "-f", driver, "-c", "write -P 5 1M 3M", "-c", "write -P 6 60M 9M", file)
+			tool(t, "qemu-io", "-f", driver, "-c", "write -P 5 1M 3M", "-c", "write -P 6 60M 9M", file)
 		}
-		run(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, want, out)
-		run(t, "qemu-img", "check", "-f", f.driver, out)
+		tool(t, "qemu-img", "compare", "-f", "raw", "-F", f.driver, want, out)
+		tool(t, "qemu-img", "check", "-f", f.driver, out)
 	}
 }
 
@@ -148,7 +150,7 @@ func TestQCOW2IsReproducible(t *testing.T) {
 	t.Parallel()
 	const size = 101 * mib
 	disk, dir := spread(t, size), t.TempDir()
-	f := format(t, "qcow2")
+	f := qcow2
 	var files [2][]byte
 	for i, name := range []string{"a", "b"} {
 		out := filepath.Join(dir, name)

@@ -1,4 +1,4 @@
-package output
+package diskformat
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ func TestPaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var got []int64
-		report := paced(func(done, _ int64) { got = append(got, done) })
+		report := Paced(func(done, _ int64) { got = append(got, done) })
 		for done := range int64(26) {
 			report(done, 25)
 			time.Sleep(pace / 10)
@@ -21,5 +21,5 @@ func TestPaced(t *testing.T) {
 			t.Error(d)
 		}
 	})
-	paced(nil)(1, 2)
+	Paced(nil)(1, 2)
 }

@@ -8,21 +8,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/extent"
 )
 
 // writeBehind is after how much the kernel is asked to write what it has got.
 const writeBehind = 16 * mib
 
-// region is a place in a file that is filled from its beginning on.
-type region struct {
+// sink is a place in a file that is filled from its beginning on.
+type sink struct {
 	file *os.File
 	at   int64     // where the next byte goes
 	sum  hash.Hash // of what was written; nil where nobody asks for it
 }
 
 // Write appends bytes.
-func (r *region) Write(b []byte) (int, error) {
+func (r *sink) Write(b []byte) (int, error) {
 	n, err := r.file.WriteAt(b, r.at)
 	r.at += int64(n)
 	if r.sum != nil {
@@ -33,7 +33,7 @@ func (r *region) Write(b []byte) (int, error) {
 
 // take appends what comes from a pipe, up to its end. The kernel moves it; where it cannot, it is read
 // and written.
-func (r *region) take(pipe *os.File) error {
+func (r *sink) take(pipe *os.File) error {
 	for {
 		n, err := spliceFrom(pipe, r.file, r.at, mib)
 		if errors.Is(err, unix.EINVAL) {
@@ -50,11 +50,11 @@ func (r *region) take(pipe *os.File) error {
 }
 
 // moved adds what was moved here to the sum, from where it lies in memory.
-func (r *region) moved(n int64) error {
+func (r *sink) moved(n int64) error {
 	at := r.at
 	r.at += n
 	if unit := int64(writeBehind); at/unit != r.at/unit {
-		image.WriteBehind(r.file, at/unit*unit, unit)
+		extent.WriteBehind(r.file, at/unit*unit, unit)
 	}
 	if r.sum == nil {
 		return nil

@@ -5,12 +5,11 @@ import (
 	"context"
 	"crypto/sha512"
 	"errors"
+	"imagecustomizer/internal/extent"
 	"io"
 	"os"
 	"os/exec"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // holes makes a file of that size with a byte of data at each place.
@@ -32,44 +31,6 @@ func holes(t *testing.T, size int64, data ...int64) *os.File {
 	return f
 }
 
-func TestPieces(t *testing.T) {
-	t.Parallel()
-	const block = 4096
-	for _, c := range []struct {
-		name     string
-		size     int64
-		data     []int64
-		from, to int64
-		want     []piece
-	}{
-		{"all hole", 8 * mib, nil, mib, 7 * mib, []piece{{mib, 6 * mib, true}}},
-		{"small holes are data", 8 * mib, []int64{0, block * 2, mib / 2, mib}, 0, mib + block, []piece{{0, mib + block, false}}},
-		{"large holes are not", 8 * mib, []int64{0, 2 * mib, 4 * mib}, 0, 8 * mib, []piece{
-			{0, block, false},
-			{block, 2*mib - block, true},
-			{2 * mib, block, false},
-			{2*mib + block, 2*mib - block, true},
-			{4 * mib, block, false},
-			{4*mib + block, 4*mib - block, true},
-		}},
-		{"a small hole at the end is one", 2 * mib, []int64{2*mib - 2*block}, mib, 2 * mib, []piece{
-			{mib, mib - block, false}, {2*mib - block, block, true},
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			got, err := pieces(holes(t, c.size, c.data...), c.from, c.to-c.from)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(c.want, got, cmp.AllowUnexported(piece{})); d != "" {
-				t.Error(d)
-			}
-		})
-	}
-}
-
-// unzstd decompresses with the program, whose limit on windows is 128 MiB.
 func unzstd(t *testing.T, data []byte) []byte {
 	t.Helper()
 	c := exec.Command("zstd", "-q", "-d", "-c")
@@ -103,9 +64,9 @@ func TestDeflatorRoundTrip(t *testing.T) {
 		{deflator{level: 1}, 50 * mib, 17*mib + 512},
 	} {
 		out := holes(t, 0)
-		to := &region{file: out, at: 100, sum: sha512.New384()}
+		to := &sink{file: out, at: 100, sum: sha512.New384()}
 		var last int64
-		if err := c.d.write(context.Background(), Source{File: f}, c.at, c.size, to, func(done int64) { last = done }); err != nil {
+		if err := c.d.write(context.Background(), extent.View{File: f}, c.at, c.size, to, func(done int64) { last = done }); err != nil {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(io.NewSectionReader(out, 100, 1<<40))
@@ -125,7 +86,7 @@ func TestDeflatorIsCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	err := deflator{level: 9}.write(ctx, Source{File: holes(t, 8*mib, 0, 4*mib)}, 0, 8*mib, &region{file: holes(t, 0)}, func(int64) {})
+	err := deflator{level: 9}.write(ctx, extent.View{File: holes(t, 8*mib, 0, 4*mib)}, 0, 8*mib, &sink{file: holes(t, 0)}, func(int64) {})
 	if err == nil {
 		t.Error("a cancelled context is no error")
 	}
@@ -136,9 +97,9 @@ func TestDeflatorIsCancelled(t *testing.T) {
 func TestDeflatorReadsAll(t *testing.T) {
 	t.Parallel()
 	short := holes(t, mib, 0)
-	f := Source{File: holes(t, 4*mib, 0, 4*mib-1), Where: func(_, end int64) (*os.File, int64) { return short, end }}
+	f := extent.View{File: holes(t, 4*mib, 0, 4*mib-1), Where: func(_, end int64) (*os.File, int64) { return short, end }}
 	for _, d := range []deflator{{level: 9}, {level: 9, long: true}} {
-		err := d.write(context.Background(), f, 0, 4*mib, &region{file: holes(t, 0)}, func(int64) {})
+		err := d.write(context.Background(), f, 0, 4*mib, &sink{file: holes(t, 0)}, func(int64) {})
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%+v: %v", d, err)
 		}

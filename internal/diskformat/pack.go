@@ -1,4 +1,4 @@
-package output
+package diskformat
 
 import (
 	"cmp"
@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/extent"
 )
 
 // packFunc writes a raw disk of size bytes to an empty file, or turns the file of the disk into the format
@@ -67,12 +67,12 @@ func (p *packer) pack(ctx context.Context, out, disk *os.File, size int64, progr
 
 // copyData copies the data of a disk to where place says.
 func copyData(ctx context.Context, out, disk *os.File, size int64, place func(at, n int64) int64, progress func(done, total int64)) error {
-	return image.EachData(ctx, disk, size, zeroBlock, func(at, n int64) error {
+	return extent.Each(ctx, disk, size, zeroBlock, func(at, n int64) error {
 		to := place(at, n)
-		if err := image.CopyRange(out, disk, at, to, n); err != nil {
+		if err := extent.Copy(out, disk, at, to, n); err != nil {
 			return err
 		}
-		image.WriteBehind(out, to, n)
+		extent.WriteBehind(out, to, n)
 		progress(at+n, size)
 		return nil
 	})
@@ -82,7 +82,7 @@ func copyData(ctx context.Context, out, disk *os.File, size int64, place func(at
 // copied: the filesystem moves its extents (fallocate(2), FALLOC_FL_COLLAPSE_RANGE). The last gap comes
 // first, so that the others are where they were.
 func (p *packer) fold(ctx context.Context, disk *os.File, size int64, progress func(done, total int64)) error {
-	err := image.EachData(ctx, disk, size, zeroBlock, func(at, n int64) error {
+	err := extent.Each(ctx, disk, size, zeroBlock, func(at, n int64) error {
 		p.place(at, n)
 		return nil
 	})
@@ -128,7 +128,7 @@ func folds(file *os.File) bool {
 	return errors.Join(err, file.Truncate(0)) == nil
 }
 
-// place finds room for a stretch of the disk, which lies behind all stretches before.
+// place finds room for an extent of the disk, which lies behind all extents before.
 func (p *packer) place(at, n int64) int64 {
 	number := at / p.block
 	if len(p.blocks) == 0 || p.blocks[len(p.blocks)-1] < number {

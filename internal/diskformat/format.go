@@ -1,8 +1,9 @@
-// Package output writes the customized disk to the files a user asked for. An output appears under
-// its name complete, synced and checked, or not at all.
-package output
+// Package diskformat knows the formats of disk images: how one is told, read, written, checked and handed to QEMU.
+// Each has a file of its own and a line in the table, which inputs, outputs and booting share.
+package diskformat
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -10,85 +11,73 @@ import (
 	"strings"
 )
 
-// mib is 1 MiB, the unit of disk sizes.
-const mib = 1 << 20
-
-// Format is one way to write a disk image.
+// Format is a format of disk images.
 type Format struct {
 	Live       bool     // not the disk but a live medium made from its files
 	Network    bool     // a live medium to boot from over the network
 	Folder     bool     // a folder, not a file; it is written as a tar archive, and unpacked when it gets its name
+	Parts      bool     // made of a disk's partitions, whose filesystems are shrunk
 	Name       string   // as spelled on the command line and in the config
 	Aliases    []string // other spellings
 	Extensions []string // usual endings of file names; empty where another format owns them
 	Shares     string   // the usual ending, where another format owns it
 	About      string   // one line for people
 
-	driver     string                   // QEMU's name; empty where qemu-img cannot write the format
-	pack       packFunc                 // writes the format from a raw disk; nil where only qemu-img does
-	inPlace    func(disk *os.File) bool // whether pack can turn this empty file, filled with a disk, into the format; nil if it cannot
-	options    []string                 // QEMU creation options
-	compressed bool                     // have qemu-img compress clusters
+	driver     string // QEMU's name; empty where QEMU does not know the format
+	compressed bool   // the content is compressed
+
+	// Reading. A format without probe is not read, or told by what another finds.
+	mark  mark                                                                 // what tells it from others
+	probe func(f candidate) (Image, error)                                     // looks into a file with the mark
+	plain bool                                                                 // the file begins with the disk's own bytes
+	open  func(ctx context.Context, r io.ReaderAt, file int64) (layout, error) // finds where the data lies; nil where only QEMU can
+	node  func(i Image, node map[string]any)                                   // what QEMU must know besides the driver; may be nil
+	whole bool                                                                 // QEMU can check its tables
+
+	// Writing.
+	pack    packFunc                             // writes the format from a raw disk; nil where only qemu-img does
+	inPlace func(disk *os.File) bool             // whether pack can turn this empty file, filled with a disk, into the format; nil if it cannot
+	options []string                             // qemu-img's when it creates a file
+	stamp   func(name string, id Identity) error // gives a file that qemu-img wrote its identity; may be nil
+	accepts func(size int64, sector int) error   // limits on the disk and its sectors; may be nil
+	check   func(r io.ReaderAt, s sizes) error   // the written file's own structures; nil if it is never written
 
 	identity Identity
-
-	cosi *COSI // for the formats that are made of partitions, not of the disk as a whole
-
-	accepts func(size int64, sector int) error // limits on the disk and its sectors; may be nil
-	check   func(r io.ReaderAt, s sizes) error // the written file's own structures; may be nil
 }
 
-// formats is every format, in the order they are listed to people. force_size keeps QEMU from
-// rounding a VHD up to a CHS geometry; VHDX blocks of 2 MiB keep small images small.
+// formats is every format, in the order they are listed to people.
 var formats = []Format{
-	{
-		Name: "raw", Extensions: []string{".raw", ".img"}, About: "plain bytes of the disk, sparse",
-		driver: "raw", inPlace: always, check: checkRaw,
-	},
-	{
-		Name: "raw.zst", Aliases: []string{"raw-zst"}, Extensions: []string{".raw.zst", ".img.zst"},
-		About: "plain bytes of the disk, zstd compressed", check: checkMagic("\x28\xb5\x2f\xfd"),
-	},
-	{
-		Name: "qcow2", Extensions: []string{".qcow2"}, About: "QEMU copy on write",
-		driver: "qcow2", pack: writeQCOW2, inPlace: folds, check: checkMagic("QFI\xfb"),
-	},
-	{
-		Name: "qcow2-zstd", Shares: ".qcow2", About: "QEMU copy on write, clusters compressed with zstd (QEMU 5.1 or newer)",
-		driver: "qcow2", options: []string{"compression_type=zstd"}, compressed: true, check: checkMagic("QFI\xfb"),
-	},
-	{
-		Name: "vhd", Extensions: []string{".vhd"}, About: "Virtual PC, dynamic",
-		driver: "vpc", options: []string{"subformat=dynamic", "force_size=on"}, accepts: acceptVHD, check: checkVHD,
-	},
-	{
-		Name: "vhd-fixed", Shares: ".vhd", About: "Virtual PC, fixed size: what Azure takes",
-		driver: "vpc", pack: writeFixedVHD, inPlace: always, options: []string{"subformat=fixed", "force_size=on"}, accepts: acceptFixedVHD, check: checkFixedVHD,
-	},
-	{
-		Name: "vhdx", Extensions: []string{".vhdx"}, About: "Hyper-V",
-		driver: "vhdx", pack: writeVHDX, inPlace: folds, options: []string{"block_size=2097152"}, accepts: acceptVHDX, check: checkMagic("vhdxfile"),
-	},
-	{
-		Name: "cosi", Extensions: []string{".cosi"}, About: "Composable OS Image: compressed partitions, filesystems shrunk, and a description",
-		cosi: &COSI{Level: usualLevel, windowLog: 27}, check: checkMagic("cosi-marker"),
-	},
-	{
-		Name: "baremetal-image", Shares: ".vhd", About: "COSI at the highest compression, with the footer of a fixed VHD",
-		cosi: &COSI{Level: 22, windowLog: 31, vhd: true}, check: checkBaremetal,
-	},
-	{
-		Name: "iso", Extensions: []string{".iso"}, About: "LiveOS: runs the system from a CD or a USB stick, with UEFI and BIOS",
-		Live: true, check: checkISO,
-	},
-	{
-		Name: "pxe-dir", About: "folder of what a TFTP server offers to boot the system over the network",
-		Live: true, Network: true, Folder: true, check: checkTar,
-	},
-	{
-		Name: "pxe-tar", Extensions: []string{".tar.gz"}, About: "the same as a compressed tar archive",
-		Live: true, Network: true, check: checkMagic("\x1f\x8b"),
-	},
+	raw, rawZstd, qcow2, qcow2Zstd, vhd, vhdFixed, vhdx, cosi, baremetal, iso, pxeDir, pxeTar,
+}
+
+// byName is the format with that name, which an image that was found has.
+func byName(name string) Format {
+	f, _ := Parse(name)
+	return f
+}
+
+// bootable tells whether QEMU boots images of the format.
+func (f Format) bootable() bool { return f.driver != "" && (f.probe != nil || f.plain) }
+
+// Bootable lists the formats of images that QEMU boots, for people.
+func Bootable() string { return list("or", Format.bootable) }
+
+// Driver is QEMU's name of a format of images that it boots.
+func Driver(name string) (driver string, ok bool) {
+	f := byName(name)
+	return f.driver, f.bootable()
+}
+
+// list names the formats that are wanted, with a word before the last.
+func list(word string, wanted func(Format) bool) string {
+	var names []string
+	for _, f := range formats {
+		if wanted(f) {
+			names = append(names, f.Name)
+		}
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " " + word + " " + names[last]
 }
 
 func always(*os.File) bool { return true }
@@ -120,16 +109,16 @@ func (f *Format) UnmarshalText(name []byte) (err error) {
 }
 
 // Compressed tells whether the content is compressed.
-func (f Format) Compressed() bool { return f.compressed || f.driver == "" }
+func (f Format) Compressed() bool { return f.compressed }
 
 // IsRaw tells whether the file is the disk itself, byte for byte.
-func (f Format) IsRaw() bool { return f.driver == "raw" }
+func (f Format) IsRaw() bool { return f.Name == "raw" }
 
 // InPlace tells whether Become can make an output of the format of the disk that an empty file will hold.
 func (f Format) InPlace(file *os.File) bool { return f.inPlace != nil && f.inPlace(file) }
 
-// InParts tells whether the format is made of a disk's partitions, by COSI, and shrinks its filesystems.
-func (f Format) InParts() bool { return f.cosi != nil }
+// InParts tells whether the format is made of a disk's partitions, and shrinks their filesystems.
+func (f Format) InParts() bool { return f.Parts }
 
 // Accepts tells whether the format can hold a disk of this size in bytes, with sectors that large, before
 // anything is written.
