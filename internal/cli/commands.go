@@ -27,7 +27,7 @@ func (f rootFlags) choice() app.RootChoice {
 type customizeCmd struct {
 	BuildDir          string   `required:"" help:"Folder for temporary files; made if missing. Nothing stays in it." placeholder:"DIR"`
 	ConfigFile        string   `required:"" help:"Config file, YAML or JSON. Relative paths in it are relative to its folder." placeholder:"FILE"`
-	ImageFile         string   `help:"Base image: vhd, vhdx, qcow2, raw, or an ISO image of this program. Never modified. Default: input.image.path of the config." placeholder:"FILE"`
+	ImageFile         string   `help:"Base image: ${readable}, or an ISO image of this program. Never modified. Default: input.image.path of the config." placeholder:"FILE"`
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write. Default: output.image.path of the config." placeholder:"FILE"`
 	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: output.image.format of the config, then what the ending of the file's name says." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable. All are written side by side." placeholder:"FORMAT=PATH"`
@@ -60,7 +60,7 @@ func (c *customizeCmd) Run(s *session) error {
 }
 
 type convertCmd struct {
-	ImageFile         string   `required:"" help:"Image to read: vhd, vhdx, qcow2 or raw." placeholder:"FILE"`
+	ImageFile         string   `required:"" help:"Image to read: ${readable}." placeholder:"FILE"`
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write." placeholder:"FILE"`
 	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: what the ending of the file's name says." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable." placeholder:"FORMAT=PATH"`
@@ -94,7 +94,7 @@ func (c *validateCmd) Run(s *session) error {
 }
 
 type verifyCmd struct {
-	Image            string `arg:"" help:"Image to look into: vhd, vhdx, qcow2 or raw. It is copied, never modified." placeholder:"IMAGE"`
+	Image            string `arg:"" help:"Image to look into: ${readable}. It is copied, never modified." placeholder:"IMAGE"`
 	BuildDir         string `help:"Folder for the copy. Default: the system's temporary folder." placeholder:"DIR"`
 	Format           string `default:"text" enum:"text,json" help:"Form of what is found: text, or json (one finding a line)." placeholder:"FORMAT"`
 	AllowBackingFile bool   `help:"Accept an image that refers to further files."`
@@ -110,7 +110,7 @@ func (c *verifyCmd) Run(s *session) error {
 }
 
 type bootCmd struct {
-	Image            string        `arg:"" help:"Image to boot: vhd, vhdx, qcow2 or raw." placeholder:"IMAGE"`
+	Image            string        `arg:"" help:"Image to boot: ${readable}." placeholder:"IMAGE"`
 	UntilLogin       bool          `help:"End, with success, when the guest asks for a user name; nothing can be typed."`
 	Timeout          time.Duration `default:"10m" help:"How long to wait for that."`
 	Firmware         string        `default:"auto" enum:"auto,uefi,bios" help:"What starts the boot loader: ${enum}; auto is what the partition table asks for."`

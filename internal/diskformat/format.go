@@ -47,7 +47,7 @@ type Format struct {
 
 // formats is every format, in the order they are listed to people.
 var formats = []Format{
-	raw, rawZstd, qcow2, qcow2Zstd, vhd, vhdFixed, vhdx, cosi, baremetal, iso, pxeDir, pxeTar,
+	raw, rawZstd, qcow2, qcow2Zstd, vhd, vhdFixed, vhdx, vdi, cosi, baremetal, iso, pxeDir, pxeTar,
 }
 
 // byName is the format with that name, which an image that was found has.

@@ -34,7 +34,7 @@ func TestParse(t *testing.T) {
 func TestFromPath(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
-		"out/a.raw": "raw", "a.img": "raw", "a.raw.zst": "raw.zst", "A.VHDX": "vhdx", "a.vhd": "vhd", "a.qcow2": "qcow2",
+		"out/a.raw": "raw", "a.img": "raw", "a.raw.zst": "raw.zst", "A.VHDX": "vhdx", "a.vhd": "vhd", "a.qcow2": "qcow2", "a.VDI": "vdi",
 		"a.zst": "", "vhd": "", "a.vhd.txt": "",
 	} {
 		f, err := FromPath(path)
@@ -70,6 +70,9 @@ func TestAccepts(t *testing.T) {
 		{"vhdx", vhdMax + mib, ""},
 		{"4096 vhd", 8 * mib, "counts sectors of 4096 bytes and a VHD has sectors of 512"},
 		{"4096 vhd-fixed", 8 * mib, "counts sectors of 4096 bytes"},
+		{"vdi", 3*mib + 512, ""},
+		{"vdi", largest + 512, "at most 64 TiB"},
+		{"4096 vdi", 8 * mib, "a VDI has sectors of 512"},
 		{"4096 vhdx", 8 * mib, ""},
 		{"4096 vhdx", 8*mib + 512, "no whole number of its sectors"},
 		{"4096 qcow2", 8 * mib, ""},

@@ -56,7 +56,6 @@ var foreign = []struct{ magic, name string }{
 	{"KDMV", "vmdk"},
 	{"COWD", "vmdk"},
 	{"# Disk Descriptor", "vmdk"},
-	{"<<< ", "vdi"},
 	{"QED\x00", "qed"},
 	{"WithoutFreeSpace", "parallels"},
 	{"WithouFreSpacExt", "parallels"},
@@ -94,7 +93,7 @@ func Probe(ctx context.Context, path string, allowBacking bool) (Image, error) {
 func (f candidate) probe() (Image, error) {
 	for _, u := range foreign {
 		if (mark{0, u.magic}).on(f) {
-			return Image{}, fmt.Errorf("this is a %s file; images that can be read are %s", u.name, list("and", Format.readable))
+			return Image{}, fmt.Errorf("this is a %s file; images that can be read are %s", u.name, Readable())
 		}
 	}
 	const least = 512
@@ -121,8 +120,8 @@ func (f candidate) marked() Format {
 	return raw
 }
 
-// readable tells whether disks of the format are told by what is in them.
-func (f Format) readable() bool { return f.probe != nil && !f.Live }
+// Readable lists the formats of disks that are told by what is in them.
+func Readable() string { return list("and", func(f Format) bool { return f.probe != nil && !f.Live }) }
 
 // check has qemu-img look at the whole file, in time that goes with its tables, and returns the size
 // of the disk. Converting a truncated qcow2 would succeed, with zeros for what is missing.

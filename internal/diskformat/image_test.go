@@ -77,6 +77,7 @@ var inputs = map[string]struct {
 	"vhdx":                  {"vhdx", "vhdx", "", 8 * mib},
 	"vhdx small blocks":     {"vhdx", "vhdx", "block_size=1048576", 512},
 	"vhdx fixed":            {"vhdx", "vhdx", "subformat=fixed", 8 * mib},
+	"vdi":                   {"vdi", "vdi", "", 1024},
 }
 
 const diskSize = 65 * mib

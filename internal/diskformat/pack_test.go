@@ -32,7 +32,7 @@ func TestPack(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{33*mib + 512, 101 * mib, 4200*mib + 4096} {
 		disk := spread(t, size)
-		for _, name := range []string{"qcow2", "vhdx"} {
+		for _, name := range []string{"qcow2", "vhdx", "vdi"} {
 			f := byName(name)
 			out := filepath.Join(t.TempDir(), "out")
 			pack(t, f, disk, size, out)
@@ -67,7 +67,7 @@ func TestBecome(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{33 * mib, 101*mib + 512, 4200*mib + 4096} {
 		disk := spread(t, size)
-		for _, name := range []string{"qcow2", "vhdx", "vhd-fixed"} {
+		for _, name := range []string{"qcow2", "vhdx", "vdi", "vhd-fixed"} {
 			if name == "vhd-fixed" && size%mib != 0 {
 				continue // it has none of that size
 			}
@@ -92,7 +92,7 @@ func TestBecomeOfAnEmptyDisk(t *testing.T) {
 	t.Parallel()
 	const size = 40 * mib
 	disk := diskOf(t, size, nil)
-	for _, name := range []string{"qcow2", "vhdx"} {
+	for _, name := range []string{"qcow2", "vhdx", "vdi"} {
 		f := byName(name)
 		own := filepath.Join(t.TempDir(), "own")
 		become(t, f, disk, size, own)
@@ -132,7 +132,7 @@ func TestPackedIsWritable(t *testing.T) {
 	t.Parallel()
 	const size = 101 * mib
 	disk := spread(t, size)
-	for _, name := range []string{"qcow2", "vhdx"} {
+	for _, name := range []string{"qcow2", "vhdx", "vdi"} {
 		f := byName(name)
 		dir := t.TempDir()
 		out, want := filepath.Join(dir, "out"), filepath.Join(dir, "want")

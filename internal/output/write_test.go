@@ -68,6 +68,7 @@ func TestWriteAndReadBack(t *testing.T) {
 		{"vhd", "vpc", "conectix", 512},
 		{"vhd-fixed", "vpc", "conectix", 512},
 		{"vhdx", "vhdx", "vhdxfile", 0},
+		{"vdi", "vdi", "<<< ", 0},
 	} {
 		t.Run(c.format, func(t *testing.T) {
 			t.Parallel()

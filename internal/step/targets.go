@@ -23,6 +23,7 @@ type target struct {
 var formatTargets = map[string]target{
 	"vhdx":      {"Hyper-V", []string{"hv_vmbus", "hv_storvsc"}, []string{"hv_netvsc"}},
 	"vhd":       {"Hyper-V", []string{"hv_vmbus", "hv_storvsc"}, []string{"hv_netvsc"}},
+	"vdi":       {"VirtualBox", []string{"ahci"}, []string{"e1000"}},
 	"vhd-fixed": {"Hyper-V and Azure", []string{"hv_vmbus", "hv_storvsc"}, []string{"hv_netvsc", "nvme"}},
 }
 

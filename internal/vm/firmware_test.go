@@ -85,7 +85,7 @@ func TestStartErrors(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Options{Image: "x", Format: "vmdk"}, `cannot boot format "vmdk": use raw, qcow2, vhd, vhd-fixed, vhdx or iso`},
+		{Options{Image: "x", Format: "vmdk"}, `cannot boot format "vmdk": use raw, qcow2, vhd, vhd-fixed, vhdx, vdi or iso`},
 		{Options{Image: dir + "/absent", Format: "raw"}, "absent"},
 		{Options{Image: makeDisk(t, "", "raw"), Format: "qcow2"}, "not in qcow2 format"},
 		{Options{Image: makeDisk(t, "", "raw"), Format: "raw", Firmware: "coreboot"}, `no firmware is named "coreboot": use uefi or bios`},

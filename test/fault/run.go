@@ -305,6 +305,7 @@ func whole(format, path string) error {
 	qcow2 := []string{"qemu-img", "check", "-q", "-f", "qcow2", path}
 	check := map[string][]string{
 		"raw": {"sfdisk", "--verify", path}, "qcow2": qcow2, "qcow2-zstd": qcow2, "vhdx": {"qemu-img", "check", "-q", "-f", "vhdx", path},
+		"vdi": {"qemu-img", "check", "-q", "-f", "vdi", path},
 		"cosi": {"sh", "-ec", `tar -xOf "$1" metadata.json | jq -r '.disk.gptRegions[].image | "\(.path) \(.sha384)"' |
 			while read -r name sum; do tar -xOf "$1" "$name" | sha384sum | grep -q "^$sum "; done`, "sh", path},
 	}[format]
