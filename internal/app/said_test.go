@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/job"
-	"imagecustomizer/internal/output"
 )
 
 // TestBuildTime: what SOURCE_DATE_EPOCH says counts, or is refused.
@@ -25,7 +25,7 @@ func TestDryRunListsOutputs(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	err := printOutputs(&b, []*job.Output{
-		{Format: output.Format{Name: "vhdx"}, Path: "/out/a.vhdx"}, {Split: "raw", Partition: 1, Path: "/out/a_1.raw"}, {Split: "raw", Partition: 2, Path: "/out/a_2.raw"},
+		{Format: diskformat.Format{Name: "vhdx"}, Path: "/out/a.vhdx"}, {Split: "raw", Partition: 1, Path: "/out/a_1.raw"}, {Split: "raw", Partition: 2, Path: "/out/a_2.raw"},
 	})
 	const want = "to be written: /out/a.vhdx (vhdx)\nto be written: /out/a_1.raw (raw, partition 1, and so on for each partition)\n"
 	if b.String() != want || err != nil {
