@@ -48,6 +48,8 @@ type OS struct {
 	Bootloader        Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
 	SELinux           SELinux           `yaml:"selinux" doc:"The mode of SELinux."`
 	Overlays          Overlays          `yaml:"overlays" doc:"Overlay filesystems to mount at boot."`
+	Timezone          Timezone          `yaml:"timezone" doc:"Time zone, by its name in the tz database. The image must have it: Debian 13 keeps old names in the package tzdata-legacy." why:"packages bring zones, and scripts may read the time" example:"Europe/Oslo"`
+	Sysctl            Sysctl            `yaml:"sysctl" doc:"Kernel parameters to set at boot, by name. Written to /etc/sysctl.d/99-zz-image.conf, which is read behind the files of distributions." why:"packages bring files that win over it" example:"{net.ipv4.ip_forward: \"1\"}"`
 	ImageHistory      HistoryMode       `yaml:"imageHistory" default:"\"\"" doc:"Whether the image records how it was made, in /usr/share/image-customizer/history.json."`
 }
 
