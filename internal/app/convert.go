@@ -159,7 +159,7 @@ func (w *worker) convert(ctx context.Context) (err error) {
 	for _, p := range append(w.checkOutputs(), w.checkFormats(m.Facts.DiskSize)...) {
 		return &failure.Failure{Code: failure.Failed, Step: p.Step, Err: errors.New(p.Text), Hint: p.Hint}
 	}
-	if err := w.inspect(ctx, m); err != nil {
+	if err := w.phase(ctx, "describe", "list packages and boot entries for the output", w.inspect); err != nil {
 		return err
 	}
 	for _, s := range w.machine.Opened().Sealed {

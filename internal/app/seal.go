@@ -9,34 +9,48 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/verity"
 )
 
-// seal finishes the disk: from here on no program of the image runs, and at the end the disk is only
-// read.
-func (w *worker) seal(ctx context.Context) error {
+// phase is a step of the run that no part of the config asks for.
+type phase struct {
+	name, what string
+	run        func(context.Context) error
+}
+
+// Name identifies the step.
+func (p phase) Name() string { return p.name }
+
+func (p phase) String() string { return p.what }
+
+// Run carries the step out.
+func (p phase) Run(ctx context.Context, _ *machine.Machine) error { return p.run(ctx) }
+
+// sealing are the steps that finish the disk: from here on no program of the image runs, and at the end the disk is
+// only read.
+func (w *worker) sealing() (list plan.Plan) {
+	check := func(ctx context.Context) error { return w.machine.Opened().Check(ctx) }
 	for _, p := range []struct {
-		name, what string
-		need       bool
-		run        func(context.Context) error
+		phase
+		need bool
 	}{
-		{"close", "trim and unmount the filesystems", true, w.close},
-		{"shrink", "shrink the filesystems", w.shrinksEarly(), w.shrink}, // before they are sealed and looked at
-		{"settle", "set the times of files to SOURCE_DATE_EPOCH", w.Fixed, w.settle},
-		{"verity", "make the hash trees of dm-verity", w.sealed(), w.makeTrees}, // of what nothing changes any more
-		{"verify", "look at the finished image", true, w.verify},
-		{"check", "check the filesystems", true, w.machine.Opened().Check},
-		{"detach", "detach the disk", true, w.detach},
+		{phase{"describe", "list packages and boot entries for the output", w.inspect}, slices.ContainsFunc(w.Outputs, inParts)},
+		{phase{"close", "trim and unmount the filesystems", w.close}, true},
+		{phase{"shrink", "shrink the filesystems", w.shrink}, w.shrinksEarly()}, // before they are sealed and looked at
+		{phase{"settle", "set the times of files to SOURCE_DATE_EPOCH", w.settle}, w.Fixed},
+		{phase{"verity", "make the hash trees of dm-verity", w.makeTrees}, w.sealed()}, // of what nothing changes any more
+		{phase{"verify", "look at the finished image", w.verify}, true},
+		{phase{"check", "check the filesystems", check}, true},
+		{phase{"detach", "detach the disk", w.detach}, true},
 	} {
-		if !p.need {
-			continue
-		}
-		if err := w.phase(ctx, p.name, p.what, p.run); err != nil {
-			return err
+		if p.need {
+			list = append(list, p.phase)
 		}
 	}
-	return nil
+	return list
 }
 
 // sealed tells whether the image will have dm-verity.
@@ -66,6 +80,9 @@ func (w *worker) close(ctx context.Context) error {
 // makeTrees makes the hash trees and names them in the boot entries. Devices that stay as they were
 // are named again, since a run may have generated the entries anew.
 func (w *worker) makeTrees(ctx context.Context) error {
+	if !w.sealed() { // any more: the system has a new disk
+		return nil
+	}
 	all := slices.DeleteFunc(slices.Clone(w.machine.Opened().Sealed), func(old image.Sealed) bool {
 		return slices.ContainsFunc(w.seals, func(s image.Seal) bool { return s.Name == old.Device.Name })
 	})

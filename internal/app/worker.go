@@ -101,20 +101,15 @@ func (w *worker) customize(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if w.Fixed {
+		p = w.committed(p)
+	}
+	p = append(p, w.sealing()...)
 	if w.DryRun {
 		w.show(p)
 		return nil
 	}
-	if w.Fixed {
-		p = w.committed(p)
-	}
 	if err := engine.Run(ctx, p, m, w.send.Event); err != nil {
-		return err
-	}
-	if err := w.inspect(ctx, m); err != nil {
-		return err
-	}
-	if err := w.seal(ctx); err != nil {
 		return err
 	}
 	return w.write(ctx, w.machine.Disk)

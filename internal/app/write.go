@@ -13,7 +13,6 @@ import (
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/job"
-	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
@@ -61,18 +60,13 @@ func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
 }
 
 // inspect collects what a COSI says of the system, while it is mounted.
-func (w *worker) inspect(ctx context.Context, m *machine.Machine) error {
-	if !slices.ContainsFunc(w.Outputs, inParts) {
-		return nil
+func (w *worker) inspect(ctx context.Context) (err error) {
+	id := w.Seed.UUID("image")
+	if w.Kind == job.Convert {
+		id = cmp.Or(step.ReleaseUUID(w.machine.Root), id)
 	}
-	return w.phase(ctx, "describe", "list packages and boot entries for the output", func(ctx context.Context) (err error) {
-		id := w.Seed.UUID("image")
-		if w.Kind == job.Convert {
-			id = cmp.Or(step.ReleaseUUID(m.Root), id)
-		}
-		w.system, err = output.Inspect(ctx, m, w.machine.Opened().Mounts, id)
-		return err
-	})
+	w.system, err = output.Inspect(ctx, w.machine, w.machine.Opened().Mounts, id)
+	return err
 }
 
 // inParts tells whether the output is a COSI of some kind.
