@@ -126,7 +126,7 @@ func (n none) unsupported() error { return errors.New(n.Unsupported()) }
 // Verify looks whether every normal boot entry ends, name by name, with the arguments. It is what
 // makes a run fail that would otherwise pass and drop them.
 func Verify(files Files, s Scheme, args []string) error {
-	entries, err := normal(files, s)
+	entries, err := Normal(files, s)
 	if err != nil {
 		return err
 	}
@@ -152,16 +152,16 @@ const maxCmdline = 2047
 // Args returns the kernel arguments of the first normal boot entry. Variables that GRUB's
 // configuration sets or loads are expanded.
 func Args(files Files, s Scheme) ([]string, error) {
-	entries, err := normal(files, s)
+	entries, err := Normal(files, s)
 	if err != nil || len(entries) == 0 {
 		return nil, err
 	}
 	return entries[0].Args(), nil
 }
 
-// normal are the entries that boot this system as it should be: not those for recovery, and of a folder of
+// Normal are the entries that boot this system as it should be: not those for recovery, and of a folder of
 // entries those alone that stand there.
-func normal(files Files, s Scheme) ([]Entry, error) {
+func Normal(files Files, s Scheme) ([]Entry, error) {
 	if s.Unsupported() != "" {
 		return nil, nil
 	}

@@ -222,6 +222,11 @@ type variables struct {
 	from   map[string]Origin
 }
 
+// Variables are the values of GRUB's variables, by name.
+func Variables(files Files, config string, script *grub.Script) map[string]string {
+	return readVariables(files, config, script).values
+}
+
 func readVariables(files Files, config string, script *grub.Script) variables {
 	v := variables{map[string]string{}, map[string]Origin{}}
 	v.load(files, path.Join(path.Dir(config), "grubenv"))

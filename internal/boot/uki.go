@@ -2,86 +2,58 @@ package boot
 
 import (
 	"bytes"
-	"debug/pe"
 	"fmt"
 	"strings"
 
+	"imagecustomizer/internal/efi"
 	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/rootfs"
 )
 
-// UnifiedImage is a unified kernel image: kernel, initramfs and arguments in one EFI program.
-type UnifiedImage struct {
-	Path    string
-	Kernel  string // version; empty where the image does not say it
-	Cmdline string // its own arguments and those of its add-ons
-}
-
-// UnifiedImages lists what lies where systemd-boot looks for unified kernel images.
-func UnifiedImages(files Files) (found []UnifiedImage, err error) {
-	for _, esp := range espDirs {
-		for _, name := range list(files, esp+"/EFI/Linux", ".efi") {
-			u := UnifiedImage{Path: name}
-			sections, err := peSections(files, name)
-			if err != nil {
-				return nil, err
-			}
-			u.Kernel, u.Cmdline = sections[".uname"], sections[".cmdline"]
-			for _, addon := range list(files, name+".extra.d", ".addon.efi") {
-				more, err := peSections(files, addon)
-				if err != nil {
-					return nil, err
-				}
-				u.Cmdline = strings.TrimSpace(u.Cmdline + " " + more[".cmdline"])
-			}
-			found = append(found, u)
-		}
-	}
-	return found, nil
-}
-
-// peSections reads the sections of an EFI program that hold a line of text (UAPI group, UKI).
-func peSections(files Files, name string) (map[string]string, error) {
-	data, err := files.ReadAs(rootfs.UnifiedImage, name)
-	if err != nil {
-		return nil, err
-	}
-	x, err := pe.NewFile(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("%s is no EFI program: %w", name, err)
-	}
-	texts := map[string]string{}
-	for _, s := range x.Sections {
-		if s.Name != ".cmdline" && s.Name != ".uname" {
-			continue
-		}
-		b, err := s.Data()
-		if err != nil {
-			return nil, fmt.Errorf("%s: section %s: %w", name, s.Name, err)
-		}
-		b = b[:min(uint32(len(b)), s.VirtualSize)] // the rest of the section is padding
-		texts[s.Name] = strings.TrimSpace(strings.TrimRight(string(b), "\x00"))
-	}
-	return texts, nil
-}
-
 // uki are unified kernel images. How their arguments are changed is not known here.
 type uki struct{ none }
 
-// Entries lists the images that systemd-boot finds.
-func (u uki) Entries(files Files) (*Menu, error) {
+// Entries lists the images that lie where systemd-boot looks for them.
+func (uki) Entries(files Files) (*Menu, error) {
 	m := &Menu{}
-	images, err := UnifiedImages(files)
-	for _, i := range images {
-		args, err := kargs.Split(i.Cmdline)
-		if err != nil {
-			return nil, fmt.Errorf("%s: its kernel arguments: %w", i.Path, err)
+	for _, esp := range espDirs {
+		for _, name := range list(files, esp+ukiDir, ".efi") {
+			e, err := unifiedEntry(files, esp, name)
+			if err != nil {
+				return nil, err
+			}
+			m.Entries = append(m.Entries, e)
 		}
-		id, tries := EntryID(i.Path)
-		m.Entries = append(m.Entries, Entry{
-			ID: id, Tries: tries, File: i.Path, Text: i.Cmdline, Unified: true, Version: i.Kernel,
-			Arguments: ArgumentsAt(args, Origin{File: i.Path, Variable: ".cmdline"}),
-		})
 	}
-	return m, err
+	return m, nil
+}
+
+// unifiedEntry is what an image says of itself, with the arguments of its add-ons behind its own.
+func unifiedEntry(files Files, esp, name string) (Entry, error) {
+	self := Ref{File: name, Place: Place{Path: strings.TrimPrefix(name, esp)}}
+	e := Entry{File: name, Unified: true, Kernel: self}
+	e.ID, e.Tries = EntryID(name)
+	for _, file := range append([]string{name}, list(files, name+".extra.d", ".addon.efi")...) {
+		data, err := files.ReadAs(rootfs.UnifiedImage, file)
+		if err != nil {
+			return e, err
+		}
+		p, err := efi.Read(bytes.NewReader(data))
+		if err != nil {
+			return e, fmt.Errorf("%s: %w", file, err)
+		}
+		args, err := kargs.Split(p.Cmdline)
+		if err != nil {
+			return e, fmt.Errorf("%s: its kernel arguments: %w", file, err)
+		}
+		if file == name {
+			e.Version = p.Version
+		}
+		if p.HasInitrd {
+			e.Initrds = []Ref{self}
+		}
+		e.Text = strings.TrimSpace(e.Text + " " + p.Cmdline)
+		e.Arguments = append(e.Arguments, ArgumentsAt(args, Origin{File: file, Variable: ".cmdline"})...)
+	}
+	return e, nil
 }

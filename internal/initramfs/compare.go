@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/kmod"
 	"imagecustomizer/internal/machine"
 )
 
@@ -85,7 +85,7 @@ func (r *run) losses(name string, now machine.Initramfs) error {
 		return nil
 	}
 	version := kernelOf(name)
-	has := boot.ReadModules(r.m.Root, "/lib/modules/"+version)
+	has := kmod.Read(r.m.Root, "/lib/modules/"+version)
 	same := old.Builder == now.Builder && r.programs == r.builders()
 	var lost, less []string
 	for driver, file := range old.Drivers {
@@ -153,7 +153,7 @@ func (r *run) omitted(driver string) bool {
 				continue
 			}
 			for _, line := range omits.FindAllStringSubmatch(string(text), -1) {
-				if slices.ContainsFunc(strings.Fields(line[1]), func(w string) bool { return boot.ModuleName(w) == driver }) {
+				if slices.ContainsFunc(strings.Fields(line[1]), func(w string) bool { return kmod.Name(w) == driver }) {
 					return true
 				}
 			}

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/kmod"
 	"imagecustomizer/internal/machine"
 )
 
@@ -62,7 +62,7 @@ func Read(ctx context.Context, m *machine.Machine, name string) (i machine.Initr
 	note := func(e member) {
 		e.name = path.Clean(e.name)
 		if found := module.FindStringSubmatch(e.name); found != nil {
-			drivers[boot.ModuleName(found[2])] = found[1]
+			drivers[kmod.Name(found[2])] = found[1]
 		}
 		i.Builder = cmp.Or(builderMarks[e.name], i.Builder)
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/kmod"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/pkgmgr/probe"
 )
@@ -38,7 +39,7 @@ func (c *lackCheck) hardware(kernels []boot.Kernel, s Spec) {
 	var none []Lack
 	drives := false
 	for _, k := range kernels {
-		lacks := undriven(boot.ReadModules(c.m.Root, k.Modules), needed)
+		lacks := undriven(kmod.Read(c.m.Root, k.Modules), needed)
 		if len(lacks) == 0 {
 			drives = true
 			continue
@@ -57,7 +58,7 @@ func (c *lackCheck) hardware(kernels []boot.Kernel, s Spec) {
 }
 
 // undriven lists hardware that a kernel has no driver for, with the first that it lacks.
-func undriven(m boot.Modules, needed []reach) (lacks []string) {
+func undriven(m kmod.Modules, needed []reach) (lacks []string) {
 	for _, r := range needed {
 		has := false
 		for _, d := range r.drivers {

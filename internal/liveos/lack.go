@@ -7,6 +7,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/kmod"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/pkgmgr/probe"
@@ -128,5 +129,5 @@ func (c *lackCheck) host(s Spec) {
 
 // hasModule tells whether a kernel has the module or has it built in.
 func hasModule(m *machine.Machine, k boot.Kernel, name string) bool {
-	return boot.ReadModules(m.Root, k.Modules).Has(name)
+	return kmod.Read(m.Root, k.Modules).Has(name)
 }

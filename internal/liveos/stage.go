@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/bootmedium"
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/rootfs"
@@ -199,8 +200,8 @@ func (s *stage) biosPath() string { return path.Join(grubDir(s.m), "i386-pc", "e
 // diskArgs are the names of arguments that are about the disk the image was on.
 var diskArgs = []string{"root", "rootfstype", "rootflags", "resume", "rw"}
 
-func (s *stage) medium() boot.Medium {
-	med := boot.Medium{Label: Label, Drop: diskArgs, Args: s.args(), Kernels: s.kernels}
+func (s *stage) medium() bootmedium.Medium {
+	med := bootmedium.Medium{Label: Label, Drop: diskArgs, Args: s.args(), Kernels: s.kernels}
 	if s.spec.Network {
 		med.Label = ""
 	}
@@ -277,7 +278,7 @@ func (s *stage) withoutPersistence(scheme boot.Scheme) (text string, err error) 
 	}
 	text = furtherEntries
 	for _, k := range s.kernels {
-		e, err := boot.MenuEntry("Linux "+k.Version+", changes are not kept", k, args)
+		e, err := bootmedium.MenuEntry("Linux "+k.Version+", changes are not kept", k, args)
 		if err != nil {
 			return "", err
 		}

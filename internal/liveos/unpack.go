@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/bootmedium"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
@@ -199,7 +200,7 @@ func (u unpacker) menu() error {
 		return errors.Join(errors.New("the medium has no kernel"), err)
 	}
 	sortKernels(found)
-	m := boot.Medium{UUID: u.rootID(), Drop: liveArgs, Omit: append(slices.Clone(liveBootArgs), u.saved.KernelArgs...), Args: []string{"root=UUID=" + u.rootID()}, Kernels: found}
+	m := bootmedium.Medium{UUID: u.rootID(), Drop: liveArgs, Omit: append(slices.Clone(liveBootArgs), u.saved.KernelArgs...), Args: []string{"root=UUID=" + u.rootID()}, Kernels: found}
 	if u.saved.SELinuxOff {
 		m.Drop, m.Args = append(slices.Clone(liveArgs), selinuxArgs...), append(m.Args, u.saved.SELinuxArgs...)
 	}

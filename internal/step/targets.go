@@ -8,6 +8,7 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/initramfs"
+	"imagecustomizer/internal/kmod"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 )
@@ -60,7 +61,7 @@ func (s CheckTargets) Run(ctx context.Context, m *machine.Machine) error {
 		return err
 	}
 	for _, k := range kernels {
-		modules := boot.ReadModules(m.Root, k.Modules)
+		modules := kmod.Read(m.Root, k.Modules)
 		if k.Modules == "" || !modules.Known {
 			continue // it cannot be told what is in the kernel itself
 		}
@@ -74,7 +75,7 @@ func (s CheckTargets) Run(ctx context.Context, m *machine.Machine) error {
 }
 
 // lacks says what keeps a kernel from where a format runs.
-func (s CheckTargets) lacks(ctx context.Context, m *machine.Machine, format string, k boot.Kernel, modules boot.Modules) (found []string) {
+func (s CheckTargets) lacks(ctx context.Context, m *machine.Machine, format string, k boot.Kernel, modules kmod.Modules) (found []string) {
 	t, special := formatTargets[format]
 	if !special {
 		if !slices.ContainsFunc(anywhere, modules.Has) {

@@ -6,8 +6,8 @@ import (
 	"path"
 	"slices"
 
-	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
+	"imagecustomizer/internal/kmod"
 	"imagecustomizer/internal/rootfs"
 )
 
@@ -26,7 +26,7 @@ func drivers(s *system) []Finding {
 var moduleNames = map[string]string{"ext2": "ext4", "ext3": "ext4"}
 
 func (s *system) kernelDrivers(found *list, version, dir string) {
-	modules := boot.ReadModules(s.Root, dir)
+	modules := kmod.Read(s.Root, dir)
 	if dir == "" || !modules.Known {
 		return // it cannot be told what is in the kernel itself
 	}
@@ -41,7 +41,7 @@ func (s *system) kernelDrivers(found *list, version, dir string) {
 		if other := moduleNames[fstype]; other != "" {
 			module = other
 		}
-		if !modules.Has(boot.ModuleName(module)) {
+		if !modules.Has(kmod.Name(module)) {
 			found.at("", 0, "the kernel %s has no driver for %s, which %s is (partition %d)", version, fstype, m.Path, m.Volume.Number)
 		}
 	}

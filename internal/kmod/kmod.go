@@ -1,4 +1,5 @@
-package boot
+// Package kmod reads what a kernel's build and depmod say of its modules.
+package kmod
 
 import (
 	"path"
@@ -12,8 +13,8 @@ type Modules struct {
 	Known    bool            // it can be told what is built in
 }
 
-// ReadModules reads the indexes that depmod and the kernel's build have left in a folder of modules.
-func ReadModules(files Files, dir string) Modules {
+// Read reads the indexes that depmod and the kernel's build have left in a folder of modules.
+func Read(files interface{ ReadFile(name string) ([]byte, error) }, dir string) Modules {
 	m := Modules{Loadable: map[string]bool{}, Builtin: map[string]bool{}}
 	builtin, err := files.ReadFile(path.Join(dir, "modules.builtin"))
 	m.Known = err == nil && len(builtin) > 0
@@ -22,7 +23,7 @@ func ReadModules(files Files, dir string) Modules {
 		for line := range strings.Lines(string(text)) {
 			file, _, _ := strings.Cut(strings.TrimSpace(line), ":")
 			base, _, _ := strings.Cut(path.Base(file), ".ko")
-			(*index)[ModuleName(base)] = true
+			(*index)[Name(base)] = true
 		}
 	}
 	return m
@@ -31,5 +32,5 @@ func ReadModules(files Files, dir string) Modules {
 // Has tells whether the kernel has a driver, in either way.
 func (m Modules) Has(driver string) bool { return m.Loadable[driver] || m.Builtin[driver] }
 
-// ModuleName is the name by which the kernel knows a module.
-func ModuleName(base string) string { return strings.ReplaceAll(base, "-", "_") }
+// Name is the name by which the kernel knows a module.
+func Name(base string) string { return strings.ReplaceAll(base, "-", "_") }

@@ -1,11 +1,16 @@
-package boot
+package bootmedium
 
 import (
+	"errors"
+	"path"
 	"strings"
 	"testing"
+
+	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/rootfs"
 )
 
-var mediumKernels = []Kernel{
+var mediumKernels = []boot.Kernel{
 	{Version: "6.2", Image: "/boot/vmlinuz-6.2", Initramfs: "/boot/initramfs-6.2.img"},
 	{Version: "6.1", Image: "/boot/vmlinuz-6.1", Initramfs: "/boot/initramfs-6.1.img"},
 }
@@ -40,7 +45,7 @@ menuentry 'Memory test' { linux16 /memtest86+.bin }
 func TestRewriteGenerated(t *testing.T) {
 	t.Parallel()
 	const cfg = "/boot/grub/grub.cfg"
-	got, err := medium().Rewrite(image(map[string]string{cfg: generated}), Scheme{Kind: Mkconfig, Config: cfg})
+	got, err := medium().Rewrite(image(t, map[string]string{cfg: generated}), boot.Scheme{Kind: boot.Mkconfig, Config: cfg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,11 +76,11 @@ menuentry 'Memory test' { linux16 /memtest86+.bin }
 	// Over the network GRUB's root is right already; a second rewrite changes nothing more.
 	network := medium()
 	network.Label = ""
-	net, err := network.Rewrite(image(map[string]string{cfg: got}), Scheme{Kind: Mkconfig, Config: cfg})
+	net, err := network.Rewrite(image(t, map[string]string{cfg: got}), boot.Scheme{Kind: boot.Mkconfig, Config: cfg})
 	if err != nil || strings.Contains(net, "search --") || !strings.Contains(net, "set root=$root") {
 		t.Errorf("%v\n%s", err, net)
 	}
-	again, err := medium().Rewrite(image(map[string]string{cfg: got}), Scheme{Kind: Mkconfig, Config: cfg})
+	again, err := medium().Rewrite(image(t, map[string]string{cfg: got}), boot.Scheme{Kind: boot.Mkconfig, Config: cfg})
 	if err != nil || strings.Count(again, "live=1") != 2 || strings.Count(again, "root=live") != 2 {
 		t.Errorf("%v\n%s", err, again)
 	}
@@ -84,7 +89,7 @@ menuentry 'Memory test' { linux16 /memtest86+.bin }
 func TestRewriteLegacy(t *testing.T) {
 	t.Parallel()
 	const cfg = "/boot/grub2/grub.cfg"
-	files := image(map[string]string{
+	files := image(t, map[string]string{
 		cfg: `set timeout=0
 set bootprefix=
 search -n -u 1234 -s
@@ -97,7 +102,7 @@ menuentry "Mariner" {
 `,
 		"/boot/mariner.cfg": "# GRUB Environment Block\nmariner_linux=vmlinuz-6.1\nmariner_initrd=initrd.img-6.1\nmariner_cmdline=quiet\n",
 	})
-	got, err := medium().Rewrite(files, Scheme{Kind: Legacy, Config: cfg})
+	got, err := medium().Rewrite(files, boot.Scheme{Kind: boot.Legacy, Config: cfg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,13 +119,13 @@ menuentry "Mariner" {
 func TestRewriteEntries(t *testing.T) {
 	t.Parallel()
 	const cfg = "/boot/grub2/grub.cfg"
-	files := image(map[string]string{
+	files := image(t, map[string]string{
 		cfg:                               "set kernelopts=\"root=UUID=abcd ro quiet\"\nblscfg\n",
 		"/boot/loader/entries/a-6.1.conf": "title Fedora (6.1)\nlinux /vmlinuz-6.1\ninitrd /initramfs-6.1.img\noptions $kernelopts a=1\n",
 		"/boot/loader/entries/a-6.2.conf": "title Fedora (6.2)\nlinux /boot/vmlinuz-6.2\ninitrd /boot/initramfs-6.2.img\noptions root=UUID=abcd b=2\n",
 		"/boot/loader/entries/r.conf":     "title Fedora (rescue)\nlinux /vmlinuz-0-rescue\noptions x\n",
 	})
-	got, err := medium().Rewrite(files, Scheme{Kind: BLS, Config: cfg, Entries: "/boot/loader/entries"})
+	got, err := medium().Rewrite(files, boot.Scheme{Kind: boot.BLS, Config: cfg, Entries: "/boot/loader/entries"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,12 +150,12 @@ menuentry 'Fedora (6.1)' {
 func TestRewriteBackForADisk(t *testing.T) {
 	t.Parallel()
 	const cfg = "/boot/grub/grub.cfg"
-	live, err := medium().Rewrite(image(map[string]string{cfg: generated}), Scheme{Kind: Mkconfig, Config: cfg})
+	live, err := medium().Rewrite(image(t, map[string]string{cfg: generated}), boot.Scheme{Kind: boot.Mkconfig, Config: cfg})
 	if err != nil {
 		t.Fatal(err)
 	}
 	disk := Medium{UUID: "5678", Drop: []string{"root"}, Omit: []string{"live=1"}, Args: []string{"root=UUID=5678"}, Kernels: mediumKernels}
-	got, err := disk.Rewrite(image(map[string]string{cfg: live}), Scheme{Kind: Mkconfig, Config: cfg})
+	got, err := disk.Rewrite(image(t, map[string]string{cfg: live}), boot.Scheme{Kind: boot.Mkconfig, Config: cfg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,4 +167,20 @@ func TestRewriteBackForADisk(t *testing.T) {
 	if strings.Contains(got, "live") {
 		t.Errorf("something of the medium is left:\n%s", got)
 	}
+}
+
+// image is a tree with these files.
+func image(t *testing.T, files map[string]string) *rootfs.Root {
+	t.Helper()
+	root, err := rootfs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	for name, text := range files {
+		if err := errors.Join(root.MkdirAll(path.Dir(name), 0o755), root.WriteFile(name, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
 }

@@ -1,4 +1,5 @@
-package boot
+// Package bootmedium rewrites the boot menu of an image for a boot medium, and back.
+package bootmedium
 
 import (
 	"fmt"
@@ -6,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/grub"
 	"imagecustomizer/internal/kargs"
 )
@@ -13,18 +15,18 @@ import (
 // Medium is a boot medium that an image's boot entries are rewritten for. It holds the kernels, and
 // GRUB's folder under the path that it has in the image.
 type Medium struct {
-	Label   string   // by which GRUB finds the medium; without it and UUID its root is the medium already
-	UUID    string   // of its filesystem, instead of Label
-	Drop    []string // names of arguments that are about the disk
-	Omit    []string // further arguments that are dropped where they stand just so
-	Args    []string // added to every entry
-	Kernels []Kernel // Image and Initramfs are paths on the medium; the default kernel first
+	Label   string        // by which GRUB finds the medium; without it and UUID its root is the medium already
+	UUID    string        // of its filesystem, instead of Label
+	Drop    []string      // names of arguments that are about the disk
+	Omit    []string      // further arguments that are dropped where they stand just so
+	Args    []string      // added to every entry
+	Kernels []boot.Kernel // Image and Initramfs are paths on the medium; the default kernel first
 }
 
 // Rewrite returns the image's grub.cfg for the medium. Its own arguments, entries and settings stay;
 // what refers to the disk is replaced.
-func (m Medium) Rewrite(files Files, s Scheme) (string, error) {
-	if !s.grub() {
+func (m Medium) Rewrite(files boot.Files, s boot.Scheme) (string, error) {
+	if s.Config == "" {
 		return "", fmt.Errorf("the image is not booted by GRUB (%s)", s)
 	}
 	data, err := files.ReadFile(s.Config)
@@ -35,13 +37,13 @@ func (m Medium) Rewrite(files Files, s Scheme) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", s.Config, err)
 	}
-	r := rewriter{Medium: m, variables: readVariables(files, s.Config, script).values}
+	r := rewriter{Medium: m, variables: boot.Variables(files, s.Config, script)}
 	for _, c := range script.Commands {
 		if err := r.command(c); err != nil {
 			return "", fmt.Errorf("%s:%d: %w", s.Config, c.Line, err)
 		}
 	}
-	if s.Kind == BLS {
+	if s.Kind == boot.BLS {
 		if err := r.entries(files, s, script); err != nil {
 			return "", err
 		}
@@ -53,7 +55,7 @@ type rewriter struct {
 	Medium
 	variables map[string]string
 	changes   []grub.Edit
-	kernel    Kernel // of the linux command seen last
+	kernel    boot.Kernel // of the linux command seen last
 }
 
 // replace replaces the words of a command from the n-th on.
@@ -159,8 +161,8 @@ func (r *rewriter) drops(arg string) bool {
 
 // entries writes the boot loader entries into the script: GRUB finds their files neither on every
 // medium nor over the network. The newest comes first, as with blscfg.
-func (r *rewriter) entries(files Files, s Scheme, script *grub.Script) error {
-	found, err := bls{s}.own(files)
+func (r *rewriter) entries(files boot.Files, s boot.Scheme, script *grub.Script) error {
+	found, err := boot.Normal(files, s)
 	if err != nil {
 		return err
 	}
@@ -178,31 +180,31 @@ func (r *rewriter) entries(files Files, s Scheme, script *grub.Script) error {
 	return nil
 }
 
-func (r *rewriter) entry(e entry) (string, error) {
-	words, err := grub.Words(strings.Join(e.values("options"), " "))
+func (r *rewriter) entry(e boot.Entry) (string, error) {
+	words, err := grub.Words(e.Text)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", e.file, err)
+		return "", fmt.Errorf("%s: %w", e.File, err)
 	}
 	var args kargs.Cmdline
 	for _, w := range words {
 		more, err := kargs.Split(w.Expand(r.variables))
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", e.file, err)
+			return "", fmt.Errorf("%s: %w", e.File, err)
 		}
 		args = append(args, more...)
 	}
 	args = slices.DeleteFunc(args, r.drops).Add(r.Args...)
 	kernel := r.Kernels[0]
 	for _, k := range r.Kernels {
-		if slices.Contains(e.values("linux"), "/"+path.Base(k.Image)) || slices.Contains(e.values("linux"), k.Image) {
+		if name := e.Kernel.Place.Path; name == "/"+path.Base(k.Image) || name == k.Image {
 			kernel = k
 		}
 	}
-	return MenuEntry(strings.Join(e.values("title"), " "), kernel, args)
+	return MenuEntry(e.Title, kernel, args)
 }
 
 // MenuEntry is a GRUB menu entry for a kernel.
-func MenuEntry(title string, k Kernel, args []string) (string, error) {
+func MenuEntry(title string, k boot.Kernel, args []string) (string, error) {
 	line, err := kargs.GRUBScript.Join(args)
 	if err != nil {
 		return "", err
@@ -212,7 +214,7 @@ func MenuEntry(title string, k Kernel, args []string) (string, error) {
 }
 
 // LiveArgs are the arguments that an image's normal entry has on the medium.
-func (m Medium) LiveArgs(files Files, s Scheme) ([]string, error) {
-	args, err := Args(files, s)
+func (m Medium) LiveArgs(files boot.Files, s boot.Scheme) ([]string, error) {
+	args, err := boot.Args(files, s)
 	return slices.DeleteFunc(kargs.Cmdline(args), (&rewriter{Medium: m}).drops).Add(m.Args...), err
 }
