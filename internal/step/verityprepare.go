@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/initramfs"
@@ -56,6 +57,12 @@ func (c sealing) Plan(g *Given) (plan.Plan, []plan.Problem) {
 	}
 	if why := f.Boot.Unsupported(); why != "" {
 		problems = append(problems, plan.Problem{Step: s.Name(), Text: "the hashes cannot be named in the kernel arguments: " + why})
+	}
+	if on := f.FilesystemOf(f.Boot.Entries).MountPoint; f.Boot.Kind == boot.Systemd && on != f.FilesystemOf("/boot").MountPoint {
+		problems = append(problems, plan.Problem{
+			Step: s.Name(), Text: fmt.Sprintf("the hashes cannot be named in the boot entries: they lie on %s, which is closed when the hashes are known", on),
+			Hint: "have the EFI system partition mounted at /boot, or use GRUB",
+		})
 	}
 	if needs := s.sealsBoot(g); needs != "" && !c.separate("/boot", f) {
 		problems = append(problems, plan.Problem{
