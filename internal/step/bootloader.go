@@ -9,7 +9,7 @@ import (
 
 // Bootloader says what becomes of the boot loader.
 type Bootloader struct {
-	ResetType ResetType `yaml:"resetType" default:"\"\"" doc:"hard-reset sets the boot loader up from scratch: its programs, its configuration and the initramfs images. The kernel arguments are then those of the distribution and extraCommandLine. Needed with storage.disks and storage.resetPartitionsUuidsType."`
+	ResetType ResetType `yaml:"resetType" default:"\"\"" doc:"hard-reset sets the boot loader up from scratch: its programs, its configuration and the initramfs images. An image that systemd-boot boots, or that has it and no GRUB, gets systemd-boot. The kernel arguments are then those of the distribution and extraCommandLine. Needed with storage.disks and storage.resetPartitionsUuidsType."`
 }
 
 // ResetType tells whether the boot loader is set up from scratch.
