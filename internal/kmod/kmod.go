@@ -14,7 +14,9 @@ type Modules struct {
 }
 
 // Read reads the indexes that depmod and the kernel's build have left in a folder of modules.
-func Read(files interface{ ReadFile(name string) ([]byte, error) }, dir string) Modules {
+func Read(files interface {
+	ReadFile(name string) ([]byte, error)
+}, dir string) Modules {
 	m := Modules{Loadable: map[string]bool{}, Builtin: map[string]bool{}}
 	builtin, err := files.ReadFile(path.Join(dir, "modules.builtin"))
 	m.Known = err == nil && len(builtin) > 0
