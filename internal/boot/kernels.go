@@ -3,6 +3,8 @@ package boot
 import (
 	"errors"
 	"io/fs"
+	"path"
+	"slices"
 	"strings"
 )
 
@@ -14,13 +16,11 @@ type Kernel struct {
 	Modules   string // folder; empty where there is none
 }
 
-// Kernels lists the kernels in /boot, but not Fedora's copies for rescue.
+// Kernels lists the kernels in /boot, but not Fedora's copies for rescue. Where there are none, as with kernels that only
+// kernel-install has copied to where systemd-boot reads them, it lists those that lie with their modules.
 func Kernels(files Files) ([]Kernel, error) {
 	entries, err := files.ReadDir("/boot")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	names := map[string]bool{}
@@ -41,7 +41,22 @@ func Kernels(files Files) ([]Kernel, error) {
 		}
 		kernels = append(kernels, k)
 	}
+	if len(kernels) == 0 {
+		return kernelsWithModules(files), nil
+	}
 	return kernels, nil
+}
+
+func kernelsWithModules(files Files) (kernels []Kernel) {
+	const dir = "/usr/lib/modules"
+	versions, _ := files.ReadDir(dir)
+	for _, v := range versions {
+		in := path.Join(dir, v.Name())
+		if slices.Contains(list(files, in, "vmlinuz"), path.Join(in, "vmlinuz")) {
+			kernels = append(kernels, Kernel{Version: v.Name(), Image: path.Join(in, "vmlinuz"), Modules: in})
+		}
+	}
+	return kernels
 }
 
 func modules(files Files, version string) string {

@@ -61,3 +61,17 @@ func TestKernels(t *testing.T) {
 		t.Errorf("without /boot: %v, %v", got, err)
 	}
 }
+
+// TestKernelsBesideTheirModules: kernel-install takes them from there, and /boot has none.
+func TestKernelsBesideTheirModules(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"/usr/lib/modules/6.1/vmlinuz": "", "/usr/lib/modules/6.1/modules.dep": "", "/usr/lib/modules/5.9/modules.dep": "", "/boot/efi/x": ""}
+	got, err := Kernels(image(files))
+	if d := cmp.Diff([]Kernel{{"6.1", "/usr/lib/modules/6.1/vmlinuz", "", "/usr/lib/modules/6.1"}}, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+	files["/boot/vmlinuz-6.1"] = ""
+	if got, err := Kernels(image(files)); err != nil || len(got) != 1 || got[0].Image != "/boot/vmlinuz-6.1" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

@@ -90,7 +90,7 @@ func (s systemdBoot) Lags(files Files, kernels []Kernel) string {
 // of are the entries of a kernel.
 func (m *Menu) of(k Kernel) (found []Entry) {
 	for _, e := range m.Entries {
-		if e.kernelVersion() == k.Version || path.Base(e.Kernel.Place.Path) == path.Base(k.Image) {
+		if base := path.Base(e.Kernel.Place.Path); e.kernelVersion() == k.Version || base == path.Base(k.Image) && strings.HasSuffix(base, k.Version) {
 			found = append(found, e)
 		}
 	}

@@ -193,6 +193,31 @@ func TestRefreshKeepsCountedEntries(t *testing.T) {
 	}
 }
 
+// TestRefreshFromModules has kernels that lie with their modules only, whose initramfs kernel-install makes.
+func TestRefreshFromModules(t *testing.T) {
+	t.Parallel()
+	files := sdFiles()
+	for _, name := range []string{"/boot/vmlinuz-6.1", "/boot/initrd.img-6.1"} {
+		_ = files.Remove(name)
+	}
+	_ = files.WriteFile("/usr/lib/modules/6.1/vmlinuz", []byte("K1"), 0o644)
+	_ = files.WriteFile("/usr/lib/modules/6.2/vmlinuz", []byte("K2"), 0o644)
+	loader := files.scheme(t).Loader()
+	kernels, err := Kernels(files)
+	if why := loader.Lags(files, kernels); err != nil || why != "no entry loads /usr/lib/modules/6.2/vmlinuz" {
+		t.Errorf("%q, %v", why, err)
+	}
+	p := &kernelInstall{do: func([]string) {
+		_ = files.WriteFile("/efi/loader/entries/"+sdID+"-6.2.conf", []byte(strings.ReplaceAll(sdEntry, "6.1", "6.2")), 0o644)
+	}}
+	if err := loader.Refresh(t.Context(), Target{Root: files, Programs: p}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"kernel-install add 6.2 /usr/lib/modules/6.2/vmlinuz"}, p.runs); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestInstallSystemdBoot: what bootctl writes, without what no two systems may share.
 func TestInstallSystemdBoot(t *testing.T) {
 	t.Parallel()
