@@ -44,6 +44,8 @@ type OS struct {
 	Hosts             Hosts             `yaml:"hosts" doc:"Addresses and names to add to /etc/hosts. The lines of the image stay; a name to which they give another address is refused." why:"after the host name, which /etc/hosts follows, and files, which may be /etc/hosts"`
 	Services          Services          `yaml:"services" doc:"Services to enable and disable." why:"packages and files bring units"`
 	Modules           Modules           `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options." why:"packages bring the files that it edits"`
+	Locale            Locale            `yaml:"locale" doc:"Language of the system, and how it writes dates, numbers and the like. Locales that the image has the sources of are made." why:"packages bring the locales, and the sources of them"`
+	Keymap            Keymap            `yaml:"keymap" doc:"What the keys of the console mean. The initramfs is made anew with it, for passphrases of disks." why:"packages bring the keymaps, and the initramfs has it too"`
 	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
 	Bootloader        Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
 	SELinux           SELinux           `yaml:"selinux" doc:"The mode of SELinux."`

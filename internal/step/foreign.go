@@ -12,7 +12,7 @@ import (
 )
 
 // programSteps begin the names of steps that have programs of the image do something.
-var programSteps = []string{"packages", "scripts.", "services", "initramfs", "bootloader", "verity.prepare", "live.", selinuxRelabel}
+var programSteps = []string{"packages", "scripts.", "services", "initramfs", "bootloader", "verity.prepare", "live.", selinuxRelabel, "locale", "keymap", "sudo", "sshd", "cloud-init"}
 
 // withoutPrograms takes out of a plan what cannot be done in an image whose programs do not run on this host, and says
 // what it was. Files, accounts, kernel arguments and partitions take no program of the image.

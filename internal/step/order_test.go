@@ -119,7 +119,10 @@ func fill(v reflect.Value, file config.Path) {
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0), file)
 	case reflect.Map:
-		v.Set(reflect.ValueOf(map[string]string{"key": "value"}))
+		v.Set(reflect.MakeMap(v.Type()))
+		item := reflect.New(v.Type().Elem()).Elem()
+		fill(item, file)
+		v.SetMapIndex(reflect.ValueOf("key").Convert(v.Type().Key()), item)
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[config.Path]() {
 			v.Set(reflect.ValueOf(file))

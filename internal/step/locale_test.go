@@ -1,0 +1,114 @@
+package step
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"imagecustomizer/internal/config"
+)
+
+// problemTexts are the problems of a config's steps of one name, each as "path: text (hint)".
+func problemTexts(t *testing.T, yaml, step string, files map[string]string) string {
+	t.Helper()
+	m := tree(t, files)
+	m.Facts = debianFacts
+	p, _ := Plan(parse(t, yaml), debianFacts, Inputs{})
+	var b strings.Builder
+	for _, pr := range p.Preflight(context.Background(), m) {
+		if pr.Step == step {
+			b.WriteString(pr.Path + ": " + pr.Text + " (" + pr.Hint + ")\n")
+		}
+	}
+	return b.String()
+}
+
+// mistakes decodes each text and looks for what must be said of it, with its place.
+func mistakes(t *testing.T, key string, cases map[string]string) {
+	t.Helper()
+	for yaml, want := range cases {
+		doc, report := config.Parse("c.yaml", []byte("os:\n  "+key+": "+yaml+"\n"))
+		Decode(doc, config.Options{})
+		var b bytes.Buffer
+		report.Render(&b, false)
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s: want %q in\n%s", yaml, want, b.String())
+		}
+	}
+}
+
+func TestLocaleIsNamedWhereItIsRead(t *testing.T) {
+	t.Parallel()
+	const pam = "session required pam_env.so readenv=1 envfile=/etc/default/locale\n"
+	for _, c := range []struct {
+		files      map[string]string
+		conf, deb  string
+		deflt, gen string
+	}{
+		{map[string]string{"usr/lib/locale/nb_NO.utf8/LC_TIME": ""}, "LANG=nb_NO.UTF-8\nLC_TIME=C.UTF-8\n", "", "", ""},
+		{map[string]string{"usr/lib/locale/nb_NO.utf8/LC_TIME": "", "etc/pam.d/login": pam, "etc/default/locale": "LC_ALL=C\nLANG=C\nLC_PAPER=C\n", "etc/locale.conf": "#x\nLANG=en_US.UTF-8\n"},
+			"#x\nLANG=nb_NO.UTF-8\nLC_TIME=C.UTF-8\n", "LC_PAPER=C\nLANG=nb_NO.UTF-8\nLC_TIME=C.UTF-8\n", "", ""},
+		{map[string]string{"usr/lib/locale/nb_NO.utf8/LC_TIME": "", "etc/locale.gen": "# list\n"}, "LANG=nb_NO.UTF-8\nLC_TIME=C.UTF-8\n", "", "", "# list\nnb_NO.UTF-8 UTF-8\n"},
+	} {
+		m := tree(t, c.files)
+		if err := m.Root.MkdirAll("/etc", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		s := SetLocale{parse(t, "os: {locale: {lang: nb_NO.UTF-8, extra: {LC_TIME: C.UTF-8}}}").OS.Locale}
+		mustRun(t, m, s, s) // the second changes nothing
+		for name, want := range map[string]string{localeConf: c.conf, localeDefault: c.deb, localeGen: c.gen} {
+			if got, _ := m.Root.ReadFile(name); string(got) != want {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+		}
+	}
+}
+
+func TestLocaleThatTheImageLacks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		yaml  string
+		files map[string]string
+		want  string
+	}{
+		{"lang: nb_NO.UTF-8", nil, "os.locale.lang: the image has no locale nb_NO.UTF-8 (install the package locales in the same run)\n"},
+		{"lang: C.UTF-8", nil, ""},
+		{"lang: C.UTF-8, generate: [de_DE.utf8]", map[string]string{"usr/lib/locale/de_DE.utf8/x": ""}, ""},
+		{"generate: [no_NB.UTF-8]", map[string]string{"usr/share/i18n/locales/nb_NO": ""}, "os.locale.generate[0]: the image has no locale no_NB.UTF-8 (install"},
+		{"lang: nb_NN.UTF-8", map[string]string{"usr/share/i18n/locales/nb_NO": ""}, `(did you mean "nb_NO"?)`},
+		{"extra: {LC_TIME: en_DK.UTF-8, LANGUAGE: 'nb:en'}", nil, "os.locale.extra.LC_TIME: the image has no locale en_DK.UTF-8"},
+		{"lang: C.UTF-8", map[string]string{"etc/environment": "export LC_ALL=C\n"}, "/etc/environment of the image sets LC_ALL"},
+		{"lang: C.UTF-8", map[string]string{"etc/environment": "LANG=C\n"}, "sets LANG"},
+		{"lang: C.UTF-8", map[string]string{"etc/environment": "#LANG=C\nLC_TIME=C\n"}, ""},
+	} {
+		c.files = addedTo(c.files, "etc/x")
+		got := problemTexts(t, "os: {locale: {"+c.yaml+"}}", "locale", c.files)
+		if !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", c.yaml, got, c.want)
+		}
+	}
+}
+
+func addedTo(files map[string]string, name string) map[string]string {
+	all := map[string]string{name: ""}
+	for k, v := range files {
+		all[k] = v
+	}
+	return all
+}
+
+func TestLocalesAreChecked(t *testing.T) {
+	t.Parallel()
+	mistakes(t, "locale", map[string]string{
+		"{lang: norsk bokmål}":            `2:18: error: "norsk bokmål"`,
+		"{lang: nb_NO}":                   "names no encoding",
+		"{lang: ca_ES@valencia}":          "write ca_ES.UTF-8@valencia",
+		"{lang: ../../etc/passwd}":        "is not the name of a locale",
+		"{generate: [nb-NO.UTF-8]}":       "2:23: error",
+		"{extra: {LC_ALL: C.UTF-8}}":      "LC_ALL is for single commands",
+		"{extra: {LC_TIEM: C.UTF-8}}":     `did you mean "LC_TIME"?`,
+		"{extra: {LANGUAGE: 'nb en'}}":    "LANGUAGE",
+		"{extra: {LC_TIME: \"C\\nX=1\"}}": "LC_TIME",
+	})
+}
