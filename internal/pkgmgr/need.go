@@ -21,10 +21,16 @@ const (
 	AnyKernel     Need = "a kernel for any machine"
 	Veritysetup   Need = "systemd-veritysetup"
 	SELinuxPolicy Need = "an SELinux policy"
+	Locales       Need = "locales, or what they are made of"
+	Keymaps       Need = "what sets a keymap at boot"
+	Sudo          Need = "sudo"
+	SSHServer     Need = "sshd"
+	CloudInit     Need = "cloud-init"
+	Repart        Need = "systemd-repart"
 )
 
 // Needs are all of them.
 var Needs = []Need{
 	Dracut, DracutLive, DracutNetwork, LiveBoot, Dmsetup, Tar, Busybox, Curl, Sfdisk, MkfsExt4, SignedEFI, GRUBForBIOS, Kernel, AnyKernel,
-	Veritysetup, SELinuxPolicy,
+	Veritysetup, SELinuxPolicy, Locales, Keymaps, Sudo, SSHServer, CloudInit, Repart,
 }

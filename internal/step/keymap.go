@@ -12,6 +12,7 @@ import (
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
 )
 
@@ -115,11 +116,7 @@ func (s SetKeymap) Check(_ context.Context, m *machine.Machine) (problems []plan
 	}
 	setup, console := s.setup(m), s.console(m)
 	if !setup && !console {
-		hint := "install the package kbd in the same run"
-		if m.Facts.PackageManager == "apt" {
-			hint = "install the package console-setup in the same run"
-		}
-		add("", "nothing in the image sets a keymap at boot", hint)
+		add("", "nothing in the image sets a keymap at boot", installing(m, pkgmgr.Keymaps))
 		return problems
 	}
 	if maps := keymapNames(m); !setup && !slices.Contains(maps, s.consoleMap()) {

@@ -64,7 +64,7 @@ func TestKeymapThatTheImageLacks(t *testing.T) {
 		}
 	}
 	got := problemTexts(t, "os: {keymap: {layout: us}}", "keymap", map[string]string{"etc/x": ""})
-	if !strings.Contains(got, "install the package console-setup") {
+	if !strings.Contains(got, "install console-setup") {
 		t.Errorf("an image with nothing that sets a keymap: %q", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,57 +14,82 @@ import (
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
 )
 
 // Locale is the language of the system and how it writes dates, numbers and the like.
 type Locale struct {
-	Lang     LocaleName            `yaml:"lang" doc:"Locale of all that extra does not name." example:"nb_NO.UTF-8"`
-	Generate []LocaleName          `yaml:"generate" doc:"Further locales that the image must have."`
-	Extra    map[string]LocaleName `yaml:"extra" doc:"Locales of single categories by their variables, such as LC_TIME; LANGUAGE is a list of languages." example:"{LC_TIME: en_DK.UTF-8}"`
+	Lang     LocaleName   `yaml:"lang" doc:"Locale of all that extra does not name." example:"nb_NO.UTF-8"`
+	Generate []LocaleName `yaml:"generate" doc:"Further locales that the image must have."`
+	Extra    LocaleExtra  `yaml:"extra" doc:"Locales of single categories, by their variables."`
 }
 
-// LocaleName is the name of a locale, such as nb_NO.UTF-8; for LANGUAGE, languages with colons between them.
+// LocaleExtra are the variables of locale.conf(5) beside LANG.
+type LocaleExtra struct {
+	Language       Languages  `yaml:"LANGUAGE" doc:"Languages of messages, the first choice first." example:"nb:nn:en"`
+	CType          LocaleName `yaml:"LC_CTYPE" doc:"Locale of kinds of characters."`
+	Numeric        LocaleName `yaml:"LC_NUMERIC" doc:"Locale of numbers."`
+	Time           LocaleName `yaml:"LC_TIME" doc:"Locale of dates and times."`
+	Collate        LocaleName `yaml:"LC_COLLATE" doc:"Locale of the order of words."`
+	Monetary       LocaleName `yaml:"LC_MONETARY" doc:"Locale of sums of money."`
+	Messages       LocaleName `yaml:"LC_MESSAGES" doc:"Locale of messages."`
+	Paper          LocaleName `yaml:"LC_PAPER" doc:"Locale of the size of paper."`
+	PersonName     LocaleName `yaml:"LC_NAME" doc:"Locale of names of people."`
+	Address        LocaleName `yaml:"LC_ADDRESS" doc:"Locale of addresses."`
+	Telephone      LocaleName `yaml:"LC_TELEPHONE" doc:"Locale of telephone numbers."`
+	Measurement    LocaleName `yaml:"LC_MEASUREMENT" doc:"Locale of units of measurement."`
+	Identification LocaleName `yaml:"LC_IDENTIFICATION" doc:"Locale of what is said of the locale."`
+}
+
+// variables are those that are set, in their order.
+func (e LocaleExtra) variables() (list []LocaleVariable) {
+	v := reflect.ValueOf(e)
+	for f, value := range v.Fields() {
+		if value.String() != "" {
+			list = append(list, LocaleVariable{f.Tag.Get("yaml"), value.String()})
+		}
+	}
+	return list
+}
+
+// LocaleVariable is a variable of locale.conf(5).
+type LocaleVariable struct{ Name, Value string }
+
+// LocaleName is the name of a locale, such as nb_NO.UTF-8.
 type LocaleName string
 
-var (
-	localeForm   = regexp.MustCompile(`^(C|POSIX|[a-z]{2,3}(_[A-Z]{2})?)(\.[A-Za-z0-9-]+)?(@[a-z]+)?$`)
-	languageForm = regexp.MustCompile(`^[A-Za-z_@]{2,20}(:[A-Za-z_@]{2,20})*$`)
-)
-
-// localeVariables are those of locale.conf(5) beside LANG.
-var localeVariables = strings.Fields(`LANGUAGE LC_CTYPE LC_NUMERIC LC_TIME LC_COLLATE LC_MONETARY LC_MESSAGES LC_PAPER LC_NAME LC_ADDRESS
-	LC_TELEPHONE LC_MEASUREMENT LC_IDENTIFICATION`)
+// localeForm has an encoding: without one, a locale is from before Unicode.
+var localeForm = regexp.MustCompile(`^(C|POSIX|(C|[a-z]{2,3}(_[A-Z]{2})?)\.[A-Za-z0-9-]+(@[a-z]+)?)$`)
 
 // Describe tells how the name is written.
 func (LocaleName) Describe() config.Form {
-	return config.Form{Kind: "text", Pattern: `^([A-Za-z0-9_@.-]|:)+$`, Max: 128}
+	return config.Form{Kind: "text", Pattern: localeForm.String()}
 }
 
-// Validate checks names and variables.
-func (l *Locale) Validate(at *config.At) {
-	check := func(at *config.At, n LocaleName) {
-		if n != "" && !localeForm.MatchString(string(n)) {
-			at.Errorf("%q is not the name of a locale", string(n)).Hint("write it like nb_NO.UTF-8: language, country, encoding")
-		} else if n.encoding() == "" && !n.builtIn() {
-			at.Errorf("the locale %s names no encoding: it would be one from before Unicode", string(n)).Hint("write %s", n.utf8())
-		}
+// Validate checks the name's form.
+func (n *LocaleName) Validate(at *config.At) {
+	switch {
+	case n.Describe().Fits(string(*n)):
+	case localeForm.MatchString(string(n.utf8())):
+		at.Errorf("the locale %s names no encoding: it would be one from before Unicode", string(*n)).Hint("write %s", n.utf8())
+	default:
+		at.Errorf("%q is not the name of a locale", string(*n)).Hint("write it like nb_NO.UTF-8: language, country, encoding")
 	}
-	check(at.Field("lang"), l.Lang)
-	for i, n := range l.Generate {
-		check(at.Field("generate").Index(i), n)
-	}
-	for _, k := range slices.Sorted(maps.Keys(l.Extra)) {
-		switch {
-		case k == "LC_ALL":
-			at.Field("extra").Key(k).Errorf("LC_ALL is for single commands, and is not read from the files of the system").Hint("set lang")
-		case !slices.Contains(localeVariables, k):
-			at.Field("extra").Key(k).Errorf("%q is no variable of a locale", k).Hint("%s", config.DidYouMean(k, localeVariables, "write one of "+strings.Join(localeVariables, ", ")))
-		case k != "LANGUAGE":
-			check(at.Field("extra").Field(k), l.Extra[k])
-		case !languageForm.MatchString(string(l.Extra[k])):
-			at.Field("extra").Field(k).Errorf("%q is not a list of languages", string(l.Extra[k])).Hint("write it like nb:nn:en")
-		}
+}
+
+// Languages are languages with colons between them.
+type Languages string
+
+// Describe tells how they are written.
+func (Languages) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: `^[A-Za-z_@]{2,20}(:[A-Za-z_@]{2,20})*$`}
+}
+
+// Validate checks their form.
+func (l *Languages) Validate(at *config.At) {
+	if !l.Describe().Fits(string(*l)) {
+		at.Errorf("%q is not a list of languages", string(*l)).Hint("write it like nb:nn:en")
 	}
 }
 
@@ -75,12 +101,12 @@ func (n LocaleName) encoding() string {
 }
 
 // utf8 is the name with the encoding UTF-8.
-func (n LocaleName) utf8() string {
+func (n LocaleName) utf8() LocaleName {
 	name, variant, is := strings.Cut(string(n), "@")
 	if is {
 		variant = "@" + variant
 	}
-	return name + ".UTF-8" + variant
+	return LocaleName(name + ".UTF-8" + variant)
 }
 
 // source is the name without its encoding, as the files are called that a locale is made of.
@@ -100,7 +126,7 @@ func (n LocaleName) builtIn() bool {
 }
 
 // Used tells whether something is asked for.
-func (l Locale) Used() bool { return l.Lang != "" || len(l.Generate)+len(l.Extra) > 0 }
+func (l Locale) Used() bool { return l.Lang != "" || len(l.Generate) > 0 || l.Extra != LocaleExtra{} }
 
 // Touches are the files that name the locale, and those that it is made into.
 func (l Locale) Touches() []Touch {
@@ -116,7 +142,7 @@ func (l Locale) Plan(*Given) (plan.Plan, []plan.Problem) { return plan.Plan{SetL
 
 // Record is all of it.
 func (l Locale) Record() (any, error) {
-	return recordIf(l.Used(), map[string]any{"lang": l.Lang, "generate": l.Generate, "extra": l.Extra})
+	return recordIf(l.Used(), map[string]any{"lang": l.Lang, "generate": l.Generate, "extra": l.Extra.variables()})
 }
 
 // needed are the locales that the image must have, with the place of each in the config.
@@ -125,9 +151,9 @@ func (l Locale) needed() map[LocaleName]string {
 	for i, n := range l.Generate {
 		all[n] = cmp.Or(all[n], fmt.Sprintf("os.locale.generate[%d]", i))
 	}
-	for k, n := range l.Extra {
-		if k != "LANGUAGE" {
-			all[n] = cmp.Or(all[n], "os.locale.extra."+k)
+	for _, v := range l.Extra.variables() {
+		if n := LocaleName(v.Value); v.Name != "LANGUAGE" {
+			all[n] = cmp.Or(all[n], "os.locale.extra."+v.Name)
 		}
 	}
 	maps.DeleteFunc(all, func(n LocaleName, _ string) bool { return n.builtIn() })
@@ -163,8 +189,8 @@ func (s SetLocale) settings() (list []string) {
 	if s.Locale.Lang != "" {
 		list = append(list, "LANG="+string(s.Locale.Lang))
 	}
-	for _, k := range slices.Sorted(maps.Keys(s.Locale.Extra)) {
-		list = append(list, k+"="+string(s.Locale.Extra[k]))
+	for _, v := range s.Locale.Extra.variables() {
+		list = append(list, v.Name+"="+v.Value)
 	}
 	return list
 }
@@ -182,7 +208,7 @@ func (s SetLocale) Check(ctx context.Context, m *machine.Machine) (problems []pl
 		if slices.ContainsFunc(there, n.same) || m.Root.Exists(path.Join(localeSources, n.source())) && m.Has("localedef") {
 			continue
 		}
-		p := plan.Problem{Path: needed[n], Text: fmt.Sprintf("the image has no locale %s", n), Later: true, Hint: localePackage(m, n)}
+		p := plan.Problem{Path: needed[n], Text: fmt.Sprintf("the image has no locale %s", n), Later: true, Hint: installing(m, pkgmgr.Locales)}
 		if sources, err := m.Root.ReadDir(localeSources); err == nil {
 			var names []string
 			for _, e := range sources {
@@ -215,20 +241,6 @@ func (s SetLocale) overruled(m *machine.Machine) (problems []plan.Problem) {
 
 func (s SetLocale) sets(key string) bool {
 	return slices.ContainsFunc(s.settings(), func(l string) bool { return strings.HasPrefix(l, key+"=") })
-}
-
-// localePackage says what brings a locale to an image.
-func localePackage(m *machine.Machine, n LocaleName) string {
-	language, _, _ := strings.Cut(string(n), "_")
-	switch m.Facts.PackageManager {
-	case "":
-		return "write a locale that the image has (locale -a), such as C.UTF-8"
-	case "apt":
-		return "install the package locales in the same run"
-	case "tdnf":
-		return "install the package glibc-i18n in the same run"
-	}
-	return fmt.Sprintf("install the package glibc-langpack-%s in the same run", language)
 }
 
 // localesThere are the locales that the image's own programs find.

@@ -72,7 +72,7 @@ func TestLocaleThatTheImageLacks(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		{"lang: nb_NO.UTF-8", nil, "os.locale.lang: the image has no locale nb_NO.UTF-8 (install the package locales in the same run)\n"},
+		{"lang: nb_NO.UTF-8", nil, "os.locale.lang: the image has no locale nb_NO.UTF-8 (install locales in the same run)\n"},
 		{"lang: C.UTF-8", nil, ""},
 		{"lang: C.UTF-8, generate: [de_DE.utf8]", map[string]string{"usr/lib/locale/de_DE.utf8/x": ""}, ""},
 		{"generate: [no_NB.UTF-8]", map[string]string{"usr/share/i18n/locales/nb_NO": ""}, "os.locale.generate[0]: the image has no locale no_NB.UTF-8 (install"},
@@ -106,7 +106,7 @@ func TestLocalesAreChecked(t *testing.T) {
 		"{lang: ca_ES@valencia}":          "write ca_ES.UTF-8@valencia",
 		"{lang: ../../etc/passwd}":        "is not the name of a locale",
 		"{generate: [nb-NO.UTF-8]}":       "2:23: error",
-		"{extra: {LC_ALL: C.UTF-8}}":      "LC_ALL is for single commands",
+		"{extra: {LC_ALL: C.UTF-8}}":      "unknown key \"LC_ALL\"",
 		"{extra: {LC_TIEM: C.UTF-8}}":     `did you mean "LC_TIME"?`,
 		"{extra: {LANGUAGE: 'nb en'}}":    "LANGUAGE",
 		"{extra: {LC_TIME: \"C\\nX=1\"}}": "LC_TIME",

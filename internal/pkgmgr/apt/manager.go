@@ -77,6 +77,12 @@ var needs = map[pkgmgr.Need]string{
 	pkgmgr.AnyKernel:     "linux-image-",
 	pkgmgr.Veritysetup:   "systemd (systemd-cryptsetup since Debian 13)",
 	pkgmgr.SELinuxPolicy: "selinux-basics and selinux-policy-default",
+	pkgmgr.Locales:       "locales",
+	pkgmgr.Keymaps:       "console-setup",
+	pkgmgr.Sudo:          "sudo",
+	pkgmgr.SSHServer:     "openssh-server",
+	pkgmgr.CloudInit:     "cloud-init",
+	pkgmgr.Repart:        "systemd-repart (systemd before Debian 13)",
 }
 
 // PackageFor names packages as Debian does, but for those that a distribution of its family names otherwise.

@@ -119,6 +119,12 @@ var needs = map[pkgmgr.Need]string{
 	pkgmgr.AnyKernel:     "kernel",
 	pkgmgr.Veritysetup:   "systemd-udev or cryptsetup",
 	pkgmgr.SELinuxPolicy: "selinux-policy and policycoreutils",
+	pkgmgr.Locales:       "glibc-i18n (Azure Linux), or glibc-all-langpacks or that of the language (Fedora)",
+	pkgmgr.Keymaps:       "kbd",
+	pkgmgr.Sudo:          "sudo",
+	pkgmgr.SSHServer:     "openssh-server",
+	pkgmgr.CloudInit:     "cloud-init",
+	pkgmgr.Repart:        "systemd-udev",
 }
 
 // PackageFor names packages as distributions with RPM do.
