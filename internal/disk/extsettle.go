@@ -188,7 +188,7 @@ func (e *extSettler) inode(b []byte, number uint32, used bool) (changed, generat
 		if extra >= t[1]+4 {
 			binary.LittleEndian.PutUint32(b[t[1]:], uint32((e.at-int64(int32(e.at)))>>32)&3)
 		}
-		if i == len(extTimes)-1 {
+		if i == len(extTimes)-1 && number != e.orphans() {
 			generation = true
 			binary.LittleEndian.PutUint32(b[100:], number)
 		}
@@ -204,6 +204,16 @@ func (e *extSettler) inode(b []byte, number uint32, used bool) (changed, generat
 		return true, false
 	}
 	return changed, generation
+}
+
+// orphans is the inode of the file that lists what is to be deleted, where there is one: the checksums of its blocks are
+// made with its generation, which is the same whenever the filesystem is made.
+func (e *extSettler) orphans() uint32 {
+	const compatible, orphanFile, inode = 0x5c, 0x1000, 0x280
+	if e.u32(compatible)&orphanFile == 0 {
+		return 0
+	}
+	return e.u32(inode)
 }
 
 func (e *extSettler) new(seconds int64) bool { return seconds >= e.since }

@@ -67,6 +67,7 @@ func TestSettleExt(t *testing.T) {
 		"no checksums":   {"-t", "ext4", "-O", "^metadata_csum"},
 		"seed of sums":   {"-t", "ext4", "-O", "metadata_csum_seed"},
 		"narrow":         {"-t", "ext4", "-O", "^64bit"},
+		"orphan file":    {"-t", "ext4", "-O", "orphan_file"},
 		"ext2":           {"-t", "ext2"},
 		"no flex groups": {"-t", "ext4", "-O", "^flex_bg"},
 	} {
