@@ -37,6 +37,7 @@ var Version = "unknown"
 type CustomizeOptions struct {
 	BuildDir     string
 	ConfigFile   string
+	Compose      compose.Options // profiles and variables
 	ImageFile    string
 	OutputFile   string
 	OutputFormat string
@@ -85,6 +86,10 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	}
 	res, err := runWorker(ctx, j, screen.Handle)
 	if res != nil && len(res.Problems) > 0 {
+		var again error
+		if composed, again = j.Parts.With(res.Facts, composed); again != nil {
+			return errors.Join(err, again)
+		}
 		refuse(res.Failure, composed, res.Problems)
 	}
 	if err != nil {
@@ -103,7 +108,8 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 // prepare checks the command line and the config, and writes the job.
 func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, error) {
 	var files compose.Files
-	composed, err := loadConfig(o.ConfigFile, &files, true, screen)
+	o.Compose.CheckFiles = true
+	composed, err := loadConfig(o.ConfigFile, &files, o.Compose, screen)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -119,7 +125,10 @@ func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, err
 		Fixed: o.Seed != "" && os.Getenv("SOURCE_DATE_EPOCH") != "", Seed: seed.New(o.Seed),
 	}
 	j.Image = job.Image{Path: base, Root: o.Root}
-	j.Show(job.Read, named(cfg)...)
+	if composed.Waiting {
+		j.Parts = &compose.Sources{Top: abs(o.ConfigFile), Files: files, Options: o.Compose}
+	}
+	j.Show(job.Read, named(append(composed.Maybe, cfg)...)...)
 	for _, s := range slices.Concat(j.RPMSources, j.DebSources) {
 		j.Show(job.Read, s.Path)
 	}
@@ -146,9 +155,11 @@ func (o CustomizeOptions) probe(ctx context.Context, j *job.Job) (err error) {
 }
 
 // named lists the files and folders of the build host that a config names.
-func named(cfg *step.Config) (list []string) {
-	for _, p := range config.Paths(*cfg) {
-		list = append(list, p.Resolved)
+func named(configs ...*step.Config) (list []string) {
+	for _, cfg := range configs {
+		for _, p := range config.Paths(*cfg) {
+			list = append(list, p.Resolved)
+		}
 	}
 	return list
 }
@@ -175,8 +186,8 @@ func buildTime() time.Time {
 
 // loadConfig reads and validates a config of either schema, with all files that it is made of. Warnings are
 // shown; errors are the returned failure.
-func loadConfig(file string, files *compose.Files, checkFiles bool, screen *ui.UI) (*compose.Result, error) {
-	r, err := compose.Load(file, files, compose.Options{CheckFiles: checkFiles})
+func loadConfig(file string, files *compose.Files, o compose.Options, screen *ui.UI) (*compose.Result, error) {
+	r, err := compose.Load(file, files, o)
 	if err != nil {
 		return nil, &failure.Failure{Code: failure.Config, Err: err}
 	}

@@ -13,8 +13,9 @@ import (
 // ValidateOptions are the flags of the validate-config command.
 type ValidateOptions struct {
 	ConfigFile string
-	Resources  []string // files, oci, all
-	BuildDir   string   // mandatory with oci and all, as in today's Image Customizer
+	Compose    compose.Options // profiles and variables
+	Resources  []string        // files, oci, all
+	BuildDir   string          // mandatory with oci and all, as in today's Image Customizer
 }
 
 // Validate checks a config file and, where asked, that the files it names can be read. It needs
@@ -25,7 +26,8 @@ func Validate(o ValidateOptions, screen *ui.UI, stdout io.Writer) error {
 		return &failure.Failure{Code: failure.Usage, Err: fmt.Errorf("--validate-resources oci and all need --build-dir")}
 	}
 	files := slices.Contains(o.Resources, "files") || slices.Contains(o.Resources, "all")
-	if _, err := loadConfig(o.ConfigFile, &compose.Files{}, files, screen); err != nil {
+	o.Compose.CheckFiles = files
+	if _, err := loadConfig(o.ConfigFile, &compose.Files{}, o.Compose, screen); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(stdout, "%s is valid\n", o.ConfigFile)

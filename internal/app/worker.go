@@ -10,10 +10,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/extent"
+	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
@@ -210,8 +212,28 @@ func (w *worker) phase(ctx context.Context, name, what string, f func(context.Co
 	return engine.Phase(ctx, name, what, w.send.Event, f)
 }
 
+// compose makes the config anew where it depends on what the base image is, which is known now.
+func (w *worker) compose(f *machine.Facts) error {
+	if w.Parts == nil {
+		return nil
+	}
+	w.result.Facts = &compose.Facts{Arch: f.Arch, Distro: f.OSRelease["ID"], Version: f.OSRelease["VERSION_ID"]}
+	r, err := w.Parts.With(w.result.Facts, nil)
+	if err != nil {
+		return err
+	}
+	if err := r.Report.Err(); err != nil {
+		return &failure.Failure{Code: failure.Config, Err: err}
+	}
+	w.Config = r.Config
+	return nil
+}
+
 // plan makes the plan and looks for every reason why it would fail, before anything is changed.
 func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error) {
+	if err := w.compose(m.Facts); err != nil {
+		return nil, err
+	}
 	in := step.Inputs{
 		ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed,
 		RPMSources: w.RPMSources, DebSources: w.DebSources, NoBaseRepos: w.NoBaseRepos,

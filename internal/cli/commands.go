@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/app"
+	"imagecustomizer/internal/compose"
 )
 
 // sourceFlags say where packages come from.
@@ -24,6 +25,18 @@ func (f rootFlags) choice() app.RootChoice {
 	return app.RootChoice{Device: f.RootDevice, Subvolume: f.RootSubvolume}
 }
 
+// composeFlags choose and set what a config leaves open.
+type composeFlags struct {
+	Profile []string `sep:"none" help:"Profile of the config to apply; repeatable, a later one comes after an earlier one." placeholder:"NAME"`
+	Set     []string `sep:"none" help:"Give a variable of the config a value; repeatable." placeholder:"NAME=VALUE"`
+	SetFile []string `sep:"none" help:"Give a variable of the config the text of a file, without its last line break; repeatable." placeholder:"NAME=FILE"`
+	Vars    []string `sep:"none" help:"YAML file with values of variables; repeatable, a later one wins. Names that the config does not declare are left out, with a warning." placeholder:"FILE"`
+}
+
+func (f composeFlags) options() compose.Options {
+	return compose.Options{Profiles: f.Profile, Set: f.Set, SetFiles: f.SetFile, Vars: f.Vars}
+}
+
 type customizeCmd struct {
 	BuildDir          string   `required:"" help:"Folder for temporary files; made if missing. Nothing stays in it." placeholder:"DIR"`
 	ConfigFile        string   `required:"" help:"Config file, YAML or JSON. Relative paths in it are relative to its folder." placeholder:"FILE"`
@@ -36,6 +49,7 @@ type customizeCmd struct {
 	ShrinkFilesystems           bool   `help:"Shrink filesystems and their partitions before they are written with --output-split-partitions-format. Not with --output-image-format."`
 	COSICompressionLevel        int    `name:"cosi-compression-level" help:"Level of zstd for the formats cosi (default 9) and baremetal-image (default 22): 1 to 22." placeholder:"LEVEL"`
 
+	composeFlags
 	sourceFlags
 	rootFlags
 
@@ -55,7 +69,7 @@ func (c *customizeCmd) Run(s *session) error {
 		SplitFormat: c.OutputSplitPartitionsFormat, ShrinkFilesystems: c.ShrinkFilesystems, COSILevel: c.COSICompressionLevel,
 		RPMSources: c.RPMSource, DebSources: c.DebSource, NoBaseRepos: c.DisableBaseImageRPMRepos,
 		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, NoClobber: c.NoClobber, DryRun: c.DryRun, Seed: c.Seed,
-		Root: c.choice(),
+		Root: c.choice(), Compose: c.options(),
 	}, s.ui, s.stdout)
 }
 
@@ -86,11 +100,13 @@ type validateCmd struct {
 	ConfigFile        string   `required:"" help:"Config file to check." placeholder:"FILE"`
 	ValidateResources []string `enum:"files,oci,all" help:"What to check besides the config itself: files (every file it names exists and can be read), oci, all." placeholder:"KIND"`
 	BuildDir          string   `help:"Accepted for compatibility." placeholder:"DIR"`
+
+	composeFlags
 }
 
 // Run checks a config file.
 func (c *validateCmd) Run(s *session) error {
-	return app.Validate(app.ValidateOptions{ConfigFile: c.ConfigFile, Resources: c.ValidateResources, BuildDir: c.BuildDir}, s.ui, s.stdout)
+	return app.Validate(app.ValidateOptions{ConfigFile: c.ConfigFile, Compose: c.options(), Resources: c.ValidateResources, BuildDir: c.BuildDir}, s.ui, s.stdout)
 }
 
 type verifyCmd struct {

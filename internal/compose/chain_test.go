@@ -60,14 +60,14 @@ func three(a, b, top string) map[string]string {
 	return map[string]string{"a.yaml": a, "b.yaml": "baseConfigs: [{path: a.yaml}]\n" + b, "top.yaml": "baseConfigs: [{path: b.yaml}]\n" + top}
 }
 
-var facts = &machine.Facts{
+var baseFacts = &machine.Facts{
 	Distro: &distro.Distro{Name: "Debian"}, PackageManager: "apt", Boot: boot.Scheme{Kind: boot.Mkconfig, Config: "/boot/grub/grub.cfg"},
 }
 
 // planned are the steps of a config whose names begin with one of these.
 func planned(t *testing.T, c *step.Config, names ...string) (list []string) {
 	t.Helper()
-	p, problems := step.Plan(c, facts, step.Inputs{Now: time.Unix(0, 0)})
+	p, problems := step.Plan(c, baseFacts, step.Inputs{Now: time.Unix(0, 0)})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -297,7 +297,7 @@ func TestProblemsOfThePlanAreAtTheirPlace(t *testing.T) {
 			t.Errorf("%s is in %s:%d, want %s", path, at.File(), at.Line(), want)
 		}
 	}
-	p, _ := step.Plan(r.Config, facts, step.Inputs{})
+	p, _ := step.Plan(r.Config, baseFacts, step.Inputs{})
 	var paths []string
 	for _, s := range p {
 		if s, ok := s.(step.ChangeUser); ok {

@@ -16,14 +16,27 @@ import (
 
 // Options are what to look at besides the config files.
 type Options struct {
-	CheckFiles bool // files that the config names must exist
+	CheckFiles bool     // files that the config names must exist
+	Profiles   []string // to apply, in this order
+	Set        []string // NAME=VALUE
+	SetFiles   []string // NAME=FILE
+	Vars       []string // files of values
+	Facts      *Facts   // of the base image, where they are known
 }
+
+// given tells whether the command line asks for what only a config of several parts has.
+func (o Options) given() bool { return len(o.Profiles)+len(o.Set)+len(o.SetFiles)+len(o.Vars) > 0 }
 
 // Result is a config, and where each part of it stands.
 type Result struct {
 	Config *step.Config
 	Report *config.Report
 	doc    *config.Document // that Config was decoded from
+
+	// Maybe are the parts that count or not, by what the base image is.
+	Maybe []*step.Config
+	// Waiting tells whether the config depends on what the base image is, and that is not known.
+	Waiting bool
 }
 
 // Load composes the config that a file is the top of. What is wrong with it is in the report; the error is that the
@@ -39,6 +52,7 @@ func Load(top string, files *Files, o Options) (*Result, error) {
 	if len(c.layers) > 0 {
 		r.Config, r.doc = c.together()
 	}
+	r.Maybe, r.Waiting = c.pending, c.waiting || len(c.pending) > 0
 	return r, nil
 }
 
@@ -52,6 +66,9 @@ type chain struct {
 	report  *config.Report
 	layers  []layer
 	done    []string // real paths of files that are in the chain
+
+	pending []*step.Config
+	waiting bool
 }
 
 // layer is one file of a chain.
@@ -72,12 +89,38 @@ func (c *chain) visit(name string, f File, above []string) {
 	if len(above) > 0 && legacy.Is2023(doc) {
 		doc.At().Errorf("a base config is written in today's schema, and this one is of 2023").Hint("write its SystemConfig as os; the reference is docs/configuration.md")
 	}
+	if doc = c.whole(doc, name, f, above); doc == nil {
+		return
+	}
 	cfg := legacy.Load(doc, config.Options{CheckFiles: c.options.CheckFiles})
 	bases := doc.At().Field("baseConfigs")
 	for i, b := range cfg.BaseConfigs {
 		c.base(name, b, bases.Index(i).Field("path"), append(slices.Clone(above), f.Real))
 	}
 	c.layers, c.done = append(c.layers, layer{doc, cfg, f}), append(c.done, f.Real)
+}
+
+// whole is a document with what it includes, and its profiles. It is nil where that cannot be made.
+func (c *chain) whole(doc *config.Document, name string, f File, above []string) *config.Document {
+	parts := composed(doc)
+	switch {
+	case parts && len(above) > 0:
+		for _, k := range Keys {
+			if slices.Contains(doc.Keys(), k) {
+				doc.At().Key(k).Errorf("a base config cannot have %s", k).Hint("include the file instead of naming it in baseConfigs")
+			}
+		}
+		return doc.Without(Keys...)
+	case !parts && c.options.given() && len(above) == 0:
+		c.report.Add(name, "--profile, --set, --set-file and --vars are for a config with variables, include or profiles; this one has none of them")
+		return doc
+	case !parts:
+		return doc
+	}
+	m := &composer{files: c.files, options: c.options, report: c.report, top: name}
+	doc = m.compose(doc, f)
+	c.pending, c.waiting = m.pending, m.waiting
+	return doc
 }
 
 // base adds a base config that the file named from names.
@@ -123,7 +166,7 @@ var inChain = config.Rules{
 	Once:   []string{"storage"},
 	Sticky: []string{"os.packages.updateExistingPackages"},
 	Union:  []string{"previewFeatures"},
-	Filled: true,
+	Filled: true, Layers: true,
 }
 
 // together is the config of the whole chain. Each file was found valid for itself; now the whole is.

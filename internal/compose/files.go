@@ -3,15 +3,69 @@ package compose
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/hostfs"
 )
 
-// Files are the config files of a run. Each is read once: whoever composes them again gets the same
-// texts, whatever has become of the files.
-type Files struct{ List []File }
+// Files are the config files of a run. Each is read once: whoever composes them again, in the worker too, gets the
+// same texts, whatever has become of the files.
+type Files struct {
+	List   []File
+	Sealed bool // no other file is read, and nothing else
+
+	Dir string            // what paths of the command line are relative to
+	Env map[string]string // environment variables that were asked for and there
+}
+
+// Sources are what a config is made of: whoever has them composes the same.
+type Sources struct {
+	Top     string
+	Files   Files
+	Options Options
+}
+
+// With composes the config for a base image of which these facts are known. Where that changes nothing it is the one
+// that there is.
+func (s *Sources) With(f *Facts, have *Result) (*Result, error) {
+	if s == nil || f == nil {
+		return have, nil
+	}
+	files, o := s.Files, s.Options
+	files.Sealed, o.Facts = true, f
+	return Load(s.Top, &files, o)
+}
+
+// getenv looks up a variable of the environment.
+func (f *Files) getenv(name string) (value string, there bool) {
+	if value, there = f.Env[name]; there || f.Sealed {
+		return value, there
+	}
+	if value, there = os.LookupEnv(name); there {
+		if f.Env == nil {
+			f.Env = map[string]string{}
+		}
+		f.Env[name] = value
+	}
+	return value, there
+}
+
+// absolute is a path that the command line names, as an absolute one.
+func (f *Files) absolute(name string) (string, error) {
+	if f.Dir == "" {
+		dir, err := filepath.Abs(".")
+		if err != nil {
+			return "", err
+		}
+		f.Dir = dir
+	}
+	if filepath.IsAbs(name) {
+		return filepath.Clean(name), nil
+	}
+	return filepath.Join(f.Dir, name), nil
+}
 
 // File is one config file.
 type File struct {
@@ -38,7 +92,7 @@ func (f *Files) Further(name string) (File, error) {
 }
 
 func (f *Files) file(name string, read func(string) ([]byte, error)) (File, error) {
-	path, err := filepath.Abs(name)
+	path, err := f.absolute(name)
 	if err != nil {
 		return File{}, err
 	}
@@ -50,6 +104,8 @@ func (f *Files) file(name string, read func(string) ([]byte, error)) (File, erro
 		total += len(have.Text)
 	}
 	switch {
+	case f.Sealed:
+		return File{}, fmt.Errorf("%s was not there when the config was checked", path)
 	case len(f.List) >= maxFiles:
 		return File{}, fmt.Errorf("the config is made of more than %d files", maxFiles)
 	case total > maxTotal:

@@ -141,6 +141,9 @@ func (d *decoder) value(at *At, v reflect.Value) {
 	}
 	defer func() { d.depth-- }()
 	n := resolve(at.node)
+	if at.doc.opts.Part && n != nil && n.Tag == tagRemove {
+		return
+	}
 	if v.Kind() == reflect.Pointer {
 		if kindOf(n) == Null {
 			return
@@ -150,7 +153,7 @@ func (d *decoder) value(at *At, v reflect.Value) {
 	}
 	decoded := false
 	_, formed := v.Addr().Interface().(Formed)
-	if c, ok := v.Addr().Interface().(Validator); ok && kindOf(n) != Null && (formed || !at.doc.opts.FormOnly) {
+	if c, ok := v.Addr().Interface().(Validator); ok && kindOf(n) != Null && (formed || !at.FormOnly()) {
 		d.checks = append(d.checks, func() {
 			if decoded { // what could not be decoded has its problem already
 				c.Validate(at)
@@ -317,7 +320,7 @@ func (d *decoder) fields(at *At, n *yaml.Node, v reflect.Value) {
 	}
 	unset := d.unset(at, known, names, keys)
 	for _, f := range fields {
-		if f.Required && !slices.Contains(keys, f.Key) && !slices.Contains(unset, f.Key) && !misspelled(f.Key, keys, names) {
+		if f.Required && !at.doc.opts.Part && !slices.Contains(keys, f.Key) && !slices.Contains(unset, f.Key) && !misspelled(f.Key, keys, names) {
 			at.Errorf("%s is missing", f.Key).Hint("add \"%s:\" here", f.Key)
 		}
 	}
@@ -334,7 +337,7 @@ func (d *decoder) unset(at *At, known map[string]Field, names, keys []string) (u
 		case !ok && !unsupported:
 			d.unknown(at, k.Value, names)
 		case ok && !d.noWrongEmpty(at, k, f.Type):
-		case ok && f.Required:
+		case ok && f.Required && !at.doc.opts.Part:
 			place.Errorf("%s has no value", k.Value).Hint("write one behind the \":\"")
 		}
 		unset = append(unset, k.Value)
@@ -360,6 +363,9 @@ func takesEmpty(t reflect.Type, v *yaml.Node) bool {
 	}
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if own, ok := reflect.Zero(t).Interface().(interface{ TakesEmpty(k Kind) bool }); ok {
+		return own.TakesEmpty(kindOf(v))
 	}
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[Scalar]()) {
 		return false

@@ -27,6 +27,8 @@ type Document struct {
 
 	origins map[*yaml.Node]*Document // of a document made of several: the file that each node stands in
 	layer   int                      // of a file in a chain: which it is
+
+	written map[*yaml.Node]*yaml.Node // what a file has in the place of a node
 }
 
 // MaxSize bounds a config file; the largest real ones have some hundred lines.
@@ -198,6 +200,8 @@ type Options struct {
 	// FormOnly leaves out the rules between fields and on files, which a JSON schema cannot have: the test of
 	// the schema compares what is left.
 	FormOnly bool
+	// Part is for what is merged with other parts: like FormOnly, and nothing is missing.
+	Part bool
 }
 
 // Unreadable tells whether the text cannot be decoded.

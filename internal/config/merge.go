@@ -15,17 +15,30 @@ type Rules struct {
 	Sticky []string // true where any file says true
 	Union  []string // lists of words, in which each is once
 	Filled bool     // an empty text does not count
+	Layers bool     // the documents are carried out one after the other, and what one says twice another may say again
+
+	// Identity names, of a list, the key by which items of two files are one and the same.
+	Identity map[string]string
+	// Tags has !replace discard what came before, and !remove take an item out of a list.
+	Tags bool
 }
+
+const (
+	tagReplace = "!replace"
+	tagRemove  = "!remove"
+)
 
 // Merge is what several documents say together, the later ones last. They share one report.
 func Merge(docs []*Document, rules Rules) *Document {
 	out := &Document{
 		file: docs[len(docs)-1].file, report: docs[0].report,
-		unset: map[*yaml.Node][]*yaml.Node{}, origins: map[*yaml.Node]*Document{},
+		unset: map[*yaml.Node][]*yaml.Node{}, origins: map[*yaml.Node]*Document{}, written: map[*yaml.Node]*yaml.Node{},
 	}
 	m := merger{rules: rules, out: out}
 	for i, d := range docs {
-		d.layer = i
+		if rules.Layers {
+			d.layer = i
+		}
 		m.adopt(d, d.root, 0)
 		out.root = m.value("", out.root, d.root)
 	}
@@ -39,7 +52,7 @@ type merger struct {
 	merged int
 }
 
-// maxTogether bounds the mappings that are merged, of files made to exhaust the reader by mappings that alias
+// maxTogether bounds the nodes that are merged, of files made to exhaust the reader by mappings that alias
 // each other.
 const maxTogether = 100_000
 
@@ -49,6 +62,12 @@ func (m *merger) adopt(d *Document, n *yaml.Node, depth int) {
 		return
 	}
 	m.out.origins[n] = d
+	if o := d.origins[n]; o != nil { // of a document that is made of several itself
+		m.out.origins[n] = o
+	}
+	if w := d.written[n]; w != nil {
+		m.out.written[n] = w
+	}
 	if pairs := d.unset[n]; pairs != nil {
 		m.out.unset[n] = pairs
 		for _, c := range pairs {
@@ -67,6 +86,9 @@ func (m *merger) at(path string, n *yaml.Node) *At { return &At{doc: m.out, node
 // value is what an earlier and a later value are together.
 func (m *merger) value(path string, old, later *yaml.Node) *yaml.Node {
 	a, b := resolve(old), resolve(later)
+	if m.rules.Tags && b != nil && b.Kind != yaml.ScalarNode && (kindOf(a) == Null || b.Tag == tagReplace || a.Kind != b.Kind) {
+		a = &yaml.Node{Kind: b.Kind} // what b says of earlier items is looked at all the same
+	}
 	switch {
 	case kindOf(b) == Null:
 		return old
@@ -87,28 +109,76 @@ func (m *merger) value(path string, old, later *yaml.Node) *yaml.Node {
 // like is a new node in the place of one of a file.
 func (m *merger) like(n *yaml.Node) *yaml.Node {
 	c := &yaml.Node{Kind: n.Kind, Tag: n.Tag, Line: n.Line, Column: n.Column}
+	if c.Tag == tagReplace {
+		c.Tag = map[yaml.Kind]string{yaml.SequenceNode: "!!seq", yaml.MappingNode: "!!map"}[n.Kind]
+	}
 	m.out.origins[c] = m.out.origins[n]
 	return c
 }
 
+// spend tells whether there may be so many more nodes.
+func (m *merger) spend(path string, n *yaml.Node, nodes int) bool {
+	before := m.merged
+	m.merged += nodes
+	if m.merged > maxTogether && before <= maxTogether {
+		m.at(path, n).Errorf("too much to merge: more than %d items", maxTogether)
+	}
+	return m.merged <= maxTogether
+}
+
 func (m *merger) list(path string, a, b *yaml.Node) *yaml.Node {
 	list := m.like(b)
+	if !m.spend(path, b, 1+len(a.Content)+len(b.Content)) {
+		return list
+	}
 	list.Content = slices.Clone(a.Content)
+	earlier := len(list.Content)
 	for _, item := range b.Content {
-		same := func(n *yaml.Node) bool { return resolve(n).Value == resolve(item).Value }
-		if !slices.Contains(m.rules.Union, path) || !slices.ContainsFunc(list.Content, same) {
+		switch at := m.same(path, list.Content[:earlier], item); {
+		case m.rules.Tags && item.Tag == tagRemove:
+			if at < 0 {
+				m.at(path, item).Errorf("!remove %s: the list has no such item so far", item.Value).Hint("write it as it is written where it is added")
+				continue
+			}
+			list.Content = slices.Delete(list.Content, at, at+1)
+			earlier--
+		case at >= 0 && slices.Contains(m.rules.Union, path):
+		case at >= 0 && m.rules.Identity[path] != "":
+			list.Content[at] = m.value(path, list.Content[at], item)
+		case m.rules.Tags:
+			list.Content = append(list.Content, m.value(path, nil, item))
+		default:
 			list.Content = append(list.Content, item)
 		}
 	}
 	return list
 }
 
+// same finds the earlier item that an item means: one of the same text, or of the same identity.
+func (m *merger) same(path string, list []*yaml.Node, item *yaml.Node) int {
+	key := m.rules.Identity[path]
+	if key == "" && item.Tag != tagRemove && !slices.Contains(m.rules.Union, path) {
+		return -1
+	}
+	id := func(n *yaml.Node) string {
+		if n = resolve(n); n.Kind == yaml.ScalarNode {
+			return n.Value
+		}
+		_, v := (&At{doc: m.out, node: n}).find(key)
+		if v = resolve(v); v == nil || v.Kind != yaml.ScalarNode {
+			return ""
+		}
+		return v.Value
+	}
+	if id(item) == "" {
+		return -1
+	}
+	return slices.IndexFunc(list, func(n *yaml.Node) bool { return id(n) == id(item) })
+}
+
 func (m *merger) mapping(path string, a, b *yaml.Node) *yaml.Node {
 	both := m.like(b)
-	if m.merged++; m.merged > maxTogether {
-		if m.merged == maxTogether+1 {
-			m.at(path, b).Errorf("too much to merge: more than %d mappings", maxTogether)
-		}
+	if !m.spend(path, b, 1+len(a.Content)+len(b.Content)) {
 		return both
 	}
 	both.Content = slices.Clone(a.Content)
@@ -119,15 +189,30 @@ func (m *merger) mapping(path string, a, b *yaml.Node) *yaml.Node {
 	for i := 0; i+1 < len(b.Content); i += 2 {
 		k, v := b.Content[i], b.Content[i+1]
 		at, there := where[k.Value]
-		if !there {
+		p := join(path, k.Value)
+		switch {
+		case !there && m.rules.Tags:
+			both.Content = append(both.Content, k, m.value(p, nil, v))
+		case !there:
 			both.Content = append(both.Content, k, v)
+		default:
+			m.once(p, both.Content[at], k)
+			both.Content[at], both.Content[at+1] = k, m.value(p, both.Content[at+1], v)
+		}
+	}
+	return m.withoutEmpty(both)
+}
+
+// withoutEmpty takes out of a mapping what says nothing, now that all of it was taken out of it.
+func (m *merger) withoutEmpty(n *yaml.Node) *yaml.Node {
+	for i := 0; m.rules.Tags && i+1 < len(n.Content); {
+		if v := resolve(n.Content[i+1]); v.Kind != yaml.ScalarNode && len(v.Content) == 0 {
+			n.Content = slices.Delete(n.Content, i, i+2)
 			continue
 		}
-		p := join(path, k.Value)
-		m.once(p, both.Content[at], k)
-		both.Content[at], both.Content[at+1] = k, m.value(p, both.Content[at+1], v)
+		i += 2
 	}
-	return both
+	return n
 }
 
 // once reports a key that two files have, and only one may.

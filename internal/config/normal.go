@@ -144,7 +144,7 @@ func (z *normalizer) prune(n *yaml.Node) {
 
 // nothing tells whether a value is null, or a list or section without content as it is written.
 func (z *normalizer) nothing(n *yaml.Node) bool {
-	return kindOf(n) == Null || n.Kind != yaml.ScalarNode && len(n.Content)+len(z.doc.unset[n]) == 0
+	return kindOf(n) == Null && n.Tag != tagRemove || n.Tag != tagReplace && n.Kind != yaml.ScalarNode && len(n.Content)+len(z.doc.unset[n]) == 0
 }
 
 // unsetKeys are the keys of a mapping that have no value.
@@ -167,10 +167,15 @@ func (d *Document) valueOf(n, key *yaml.Node) *yaml.Node {
 	return nil
 }
 
-// Unset lists the keys of a mapping that have no value.
+// Unset lists the keys of a mapping that have no value that counts. Value is nil, or a list or mapping that is empty.
 func (n *Node) Unset() (keys []Pair) {
 	for _, k := range n.at.unsetKeys() {
-		keys = append(keys, Pair{Key: k.Value, KeyAt: &At{doc: n.at.doc, node: k, path: join(n.at.path, k.Value), parent: n.at}})
+		place := &At{doc: n.at.doc, node: k, path: join(n.at.path, k.Value), parent: n.at}
+		p := Pair{Key: k.Value, KeyAt: place}
+		if v := n.at.doc.valueOf(resolve(n.at.node), k); kindOf(v) != Null {
+			p.Value = &Node{&At{doc: n.at.doc, node: v, key: k, path: place.path, parent: n.at}}
+		}
+		keys = append(keys, p)
 	}
 	return keys
 }

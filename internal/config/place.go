@@ -60,6 +60,9 @@ func (a *At) origin() *Document {
 // File is the name of the file that this place is in.
 func (a *At) File() string { return a.origin().file }
 
+// Node is what stands at this place.
+func (a *At) Node() *Node { return &Node{a} }
+
 // Layer tells which file of a chain this place is in. Those of one chain are carried out one after the other.
 func (a *At) Layer() int { return a.origin().layer }
 
@@ -75,6 +78,9 @@ func (a *At) place() (line, column, end int) {
 	}
 	if n == nil {
 		return 1, 1, 2
+	}
+	if w := a.doc.written[n]; w != nil {
+		n = w
 	}
 	text := n.Value
 	if n.Kind != yaml.ScalarNode {
@@ -160,7 +166,7 @@ func (a *At) Dir() string {
 func (a *At) CheckFiles() bool { return a.doc.opts.CheckFiles }
 
 // FormOnly tells whether rules between fields, and on what a text says, are left out.
-func (a *At) FormOnly() bool { return a.doc.opts.FormOnly }
+func (a *At) FormOnly() bool { return a.doc.opts.FormOnly || a.doc.opts.Part }
 
 // Include decodes another config file that this place names, with its own places in the same report.
 // A file that is not there is a problem of this place.

@@ -68,6 +68,13 @@ func (r *Report) Failed() bool {
 	return slices.ContainsFunc(r.problems, func(p *Problem) bool { return !p.Warning })
 }
 
+// Add reports a problem of something that is no file, such as a flag.
+func (r *Report) Add(where, format string, args ...any) *Entry {
+	p := &Problem{File: where, Message: fmt.Sprintf(format, args...)}
+	r.problems = append(r.problems, p)
+	return &Entry{p}
+}
+
 // Forget drops the problems found so far, so that those of a later look are shown alone.
 func (r *Report) Forget() { r.problems = nil }
 

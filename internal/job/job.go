@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
@@ -31,8 +32,9 @@ const (
 type Job struct {
 	Kind      Kind
 	Image     Image
-	Config    *step.Config // decoded and valid; the worker reads no config file
-	ConfigDir string       // directory of the config file, which the paths in it are relative to
+	Config    *step.Config     // decoded and valid; the worker reads no config file
+	Parts     *compose.Sources // what Config is made of, where it depends on what the image is
+	ConfigDir string           // directory of the config file, which the paths in it are relative to
 	Resources []Resource
 	Outputs   []*Output
 
@@ -56,8 +58,10 @@ type Image struct {
 // NewDisk tells whether the system gets a disk made from scratch.
 func (j *Job) NewDisk() bool { return j.Config != nil && len(j.Config.Storage.Disks) > 0 }
 
-// Installs tells whether packages are added or updated.
-func (j *Job) Installs() bool { return j.Config != nil && j.Config.OS.Packages.Adds() }
+// Installs tells whether packages are added or updated, as far as that is known.
+func (j *Job) Installs() bool {
+	return j.Parts != nil || j.Config != nil && j.Config.OS.Packages.Adds()
+}
 
 // Role is what a resource is to a job.
 type Role string

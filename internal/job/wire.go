@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/ui"
@@ -34,6 +35,7 @@ type Record struct {
 type Result struct {
 	Failure   *failure.Failure `json:"failure,omitempty"`  // nil where the job is done
 	Problems  []plan.Problem   `json:"problems,omitempty"` // why the config cannot be carried out: part of the failure
+	Facts     *compose.Facts   `json:"facts,omitempty"`    // by which a config was made that depends on them
 	Plan      []Line           `json:"plan,omitempty"`     // of a run that was only planned
 	Host      *Abilities       `json:"host,omitempty"`
 	Findings  []verify.Finding `json:"findings,omitempty"`

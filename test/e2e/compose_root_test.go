@@ -56,3 +56,27 @@ func TestChainOfFiles(t *testing.T) {
 		t.Errorf("the history names no base config:\n%s", history)
 	}
 }
+
+// TestFactsOfTheBaseImage: conditions ask the image itself, and the plan follows.
+func TestFactsOfTheBaseImage(t *testing.T) {
+	t.Parallel()
+	dir := writeTree(t, map[string]string{
+		"top.yaml": "variables: {role: {type: string}}\ninclude:\n- {path: d/debian.yaml, when: {distro: debian}}\n- {when: \"version > '12'\", config: {os: {hostname: newer}}}\n" +
+			"os: {groups: [{name: \"${{ role }}\"}, {name: never, when: \"distro == 'azurelinux'\"}]}\nprofiles: {p: {os: {groups: [{name: p}]}}}",
+		"d/debian.yaml": "os: {hostname: \"${{ role }}-1\", additionalFiles: [{source: note, destination: /etc/note}]}", "d/note": "note\n",
+	})
+	image, out := filepath.Join(dir, "tiny.raw"), filepath.Join(dir, "out.raw")
+	tinydisk.Make(t, image, tinydisk.System())
+	status, text := run(t, "--build-dir", dir+"/build", "--image-file", image, "--config-file", dir+"/top.yaml", "--output-image-file", out, "--output-image-format", "raw", "--set", "role=web", "--profile", "p")
+	if status != 0 {
+		t.Fatalf("exit %d\n%s", status, text)
+	}
+	for file, want := range map[string]string{"/etc/hostname": "web-1", "/etc/note": "note\n"} {
+		if got := tinydisk.Read(t, out, file); got != want {
+			t.Errorf("%s: got %q, want %q", file, got, want)
+		}
+	}
+	if group := tinydisk.Read(t, out, "/etc/group"); !strings.Contains(group, "\nweb:") || !strings.Contains(group, "\np:") || strings.Contains(group, "never") {
+		t.Error(group)
+	}
+}

@@ -1,0 +1,92 @@
+package compose
+
+import (
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/config"
+)
+
+// expander carries out the expressions of a part.
+type expander struct {
+	c      *composer
+	vars   map[string]*variable
+	all    bool // all list items stay, whatever their conditions
+	needed bool // a value that is missing is a mistake
+}
+
+// nothing is what stands in the place of an expression whose value is not known.
+var nothing = config.Value{Kind: config.NoValue}
+
+// Text carries out the expressions of a text. A text that is one expression takes its type.
+func (x expander) Text(text string, at *config.At) (config.Value, bool) {
+	if !strings.Contains(text, "${{") {
+		return config.Value{}, false
+	}
+	list, err := segments(text)
+	if err != nil {
+		at.Errorf("%v", err)
+		return nothing, true
+	}
+	var b strings.Builder
+	known := true
+	for _, s := range list {
+		if !s.expr {
+			b.WriteString(s.text)
+			continue
+		}
+		v, ok := x.value(s.text, at)
+		switch {
+		case ok && len(list) == 1:
+			return v, true
+		case ok && v.Kind == config.ListValue:
+			at.Errorf("%s is a list, which cannot stand within a text", s.text)
+			return nothing, true
+		}
+		known = known && ok
+		b.WriteString(v.String())
+	}
+	if !known {
+		return nothing, true
+	}
+	return config.Value{Text: b.String()}, true
+}
+
+// value is that of one expression. A mistake is reported.
+func (x expander) value(source string, at *config.At) (config.Value, bool) {
+	e, err := parseExpr(source)
+	if err != nil {
+		at.Errorf("%v", err)
+		return config.Value{}, false
+	}
+	t, err := scope{c: x.c, variables: x.vars, needed: x.needed}.eval(e)
+	if err != nil {
+		at.Errorf("%v", err)
+	}
+	return t.value, err == nil && t.known
+}
+
+// Keep tells whether a list item stays.
+func (x expander) Keep(when *config.Node) bool {
+	holds, known := x.c.condition(when, x.vars)
+	if !known {
+		x.c.waiting = true
+		if key, _, _ := strings.Cut(when.At().Path(), "."); !slices.Contains(late, key) {
+			when.At().Errorf("%s cannot depend on what the base image is", key).Hint("%s", lateHint)
+		}
+	}
+	return x.all || holds && known
+}
+
+// path is that of an include.
+func (x expander) path(n *config.Node) (path string, changed bool) {
+	if n.Kind() != config.Text {
+		n.At().Errorf("path: expected the path of a config file")
+		return "", false
+	}
+	v, changed := x.Text(n.Text(), n.At())
+	if !changed {
+		return n.Text(), false
+	}
+	return v.String(), true
+}

@@ -1,0 +1,169 @@
+package compose
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"imagecustomizer/internal/config"
+)
+
+// holds tells whether all conditions are true, and whether that is known yet.
+func (c *composer) holds(conds []*config.Node, vars map[string]*variable) (holds, known bool) {
+	holds, known = true, true
+	for _, n := range conds {
+		h, k := c.condition(n, vars)
+		if k && !h {
+			return false, true
+		}
+		known = known && k
+	}
+	return holds, known
+}
+
+// condition tells whether a condition is true, and whether that is known yet. One that makes no sense is reported, and
+// taken for false.
+func (c *composer) condition(n *config.Node, vars map[string]*variable) (holds, known bool) {
+	s := scope{c: c, variables: vars, when: true, needed: true}
+	if n.Kind() == config.Map {
+		return c.conditions(n, s)
+	}
+	if n.Kind() != config.Text {
+		n.At().Errorf("when: expected an expression, or a mapping of names and what they are").
+			Hint("write \"when: {profile: debug}\", or \"when: distro == 'debian' && role == 'web'\"")
+		return false, true
+	}
+	source := n.Text()
+	if list, err := segments(source); err == nil && len(list) == 1 && list[0].expr {
+		source = list[0].text
+	}
+	e, err := parseExpr(source)
+	if err != nil {
+		n.At().Errorf("when: %v", err)
+		return false, true
+	}
+	return s.truth(e, n.At())
+}
+
+// truth evaluates a condition that stands at a place.
+func (s scope) truth(e *expr, at *config.At) (holds, known bool) {
+	t, err := s.eval(e)
+	if err == nil {
+		err = wantBool("when", e, t)
+	}
+	if err != nil {
+		at.Errorf("%v", err)
+		return false, true
+	}
+	return t.value.Bool, t.known
+}
+
+// conditions are those of a mapping: each name is one of the values given for it.
+func (c *composer) conditions(n *config.Node, s scope) (holds, known bool) {
+	holds, known = true, true
+	for _, p := range n.Pairs() {
+		var any *expr
+		for _, v := range singles(p.Value) {
+			if v.Kind() != config.Text {
+				v.At().Errorf("when: %s is compared with a single value", p.Key)
+				return false, true
+			}
+			one := s.equals(p.Key, v.Text())
+			if any == nil {
+				any = one
+			} else {
+				any = &expr{op: "||", left: any, right: one}
+			}
+		}
+		h, k := s.truth(any, p.KeyAt)
+		holds = holds && (h || !k)
+		known = known && k
+	}
+	return holds, known || !holds
+}
+
+// singles are the items of a list; anything else is one itself.
+func singles(n *config.Node) []*config.Node {
+	if n.Kind() == config.List {
+		return n.Items()
+	}
+	return []*config.Node{n}
+}
+
+// equals is the condition that a name is a value, which is read as the name's type has it.
+func (s scope) equals(name, value string) *expr {
+	if name == "profile" {
+		return &expr{op: "name", text: "profile." + value}
+	}
+	literal := &expr{op: "text", text: value}
+	if v := s.variables[name]; v != nil {
+		switch v.kind() {
+		case "bool":
+			literal.op = "bool"
+		case "int":
+			literal.op = "number"
+		}
+	}
+	return &expr{op: "==", left: &expr{op: "name", text: name}, right: literal}
+}
+
+// mention notes the profiles that the condition of an include names, which need no section of their own.
+func (c *composer) mention(n *config.Node) {
+	if n.Kind() != config.Map || !n.At().Has("profile") {
+		return
+	}
+	for _, v := range singles(n.At().Field("profile").Node()) {
+		if v.Kind() == config.Text && c.mentioned[v.Text()] == nil {
+			c.mentioned[v.Text()] = v.At()
+		}
+	}
+}
+
+// profile tells whether a profile is selected.
+func (c *composer) profile(name string) (typed, error) {
+	if _, defined := c.profiles[name]; !defined && c.mentioned[name] == nil {
+		return typed{}, errors.New(c.noProfile(name))
+	}
+	return boolean(slices.Contains(c.options.Profiles, name), true), nil
+}
+
+func (c *composer) noProfile(name string) string {
+	names := c.profileNames()
+	otherwise := "the config has none"
+	if len(names) > 0 {
+		otherwise = "there are " + strings.Join(names, ", ")
+	}
+	return "there is no profile " + name + ": " + config.DidYouMean(name, names, otherwise)
+}
+
+func (c *composer) profileNames() []string {
+	names := sortedKeys(c.profiles)
+	for _, n := range sortedKeys(c.mentioned) {
+		if !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// checkProfiles reports profiles that are asked for and not there, and names that look like a misspelt one.
+func (c *composer) checkProfiles() {
+	var selected []string
+	for _, name := range c.options.Profiles {
+		if !slices.Contains(c.profileNames(), name) {
+			c.report.Add("--profile "+name, "%s", c.noProfile(name))
+		}
+		if !slices.Contains(selected, name) {
+			selected = append(selected, name)
+		}
+	}
+	c.options.Profiles = selected
+	for _, name := range sortedKeys(c.mentioned) {
+		if _, defined := c.profiles[name]; defined {
+			continue
+		}
+		if hint := config.DidYouMean(name, sortedKeys(c.profiles), ""); hint != "" {
+			c.mentioned[name].Errorf("there is no profile %s", name).Hint("%s If it is another one, declare it: \"profiles: {%s: }\"", hint, name)
+		}
+	}
+}

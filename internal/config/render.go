@@ -1,0 +1,204 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Rendering says how a document is written.
+type Rendering struct {
+	Dir     string       // where relative paths are to begin
+	Type    reflect.Type // of the config, which tells what is a path
+	Origins bool         // each value has a comment that says where it stands
+	Shown   string       // directory from which files are named in these
+	Escape  bool         // a text that looks like an expression is to be taken as a text
+}
+
+// Origin is where a value of a document stands.
+type Origin struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+}
+
+// YAML writes the document without aliases and merge keys, as one file that says the same.
+func (d *Document) YAML(r Rendering) ([]byte, error) {
+	w := renderer{Rendering: r}
+	root, ok := w.node(d.At(), r.Type, 0)
+	if !ok {
+		return []byte("{}\n"), nil
+	}
+	if w.nodes > maxTogether {
+		return nil, fmt.Errorf("the config has more than %d values", maxTogether)
+	}
+	var b bytes.Buffer
+	dumper, err := yaml.NewDumper(&b, yaml.WithV4Defaults(), yaml.WithIndent(2))
+	if err != nil {
+		return nil, err
+	}
+	if err := dumper.Dump(root); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), dumper.Close()
+}
+
+// Origins are the places of all values, by their JSON pointers.
+func (d *Document) Origins(shown string) map[string]Origin {
+	all := map[string]Origin{}
+	w := renderer{Rendering: Rendering{Shown: shown}}
+	w.origins(d.At(), "", all, 0)
+	return all
+}
+
+func (r *renderer) origins(at *At, pointer string, all map[string]Origin, depth int) {
+	n := resolve(at.node)
+	if r.nodes++; n == nil || depth > maxDepth || r.nodes > maxTogether {
+		return
+	}
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			name := n.Content[i].Value
+			r.origins(at.Field(name), pointer+"/"+escape.Replace(name), all, depth+1)
+		}
+	case yaml.SequenceNode:
+		for i := range n.Content {
+			r.origins(at.Index(i), fmt.Sprintf("%s/%d", pointer, i), all, depth+1)
+		}
+	default:
+		line, column, _ := at.place()
+		all[pointer] = Origin{r.name(at.File()), line, column}
+	}
+}
+
+type renderer struct {
+	Rendering
+	nodes int
+}
+
+// node is a new node that says what the node at a place does; t is what it is decoded into, where that is known.
+func (r *renderer) node(at *At, t reflect.Type, depth int) (*yaml.Node, bool) {
+	n := resolve(at.node)
+	if r.nodes++; n == nil || depth > maxDepth || r.nodes > maxTogether {
+		return nil, false
+	}
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	c := &yaml.Node{Kind: n.Kind, Tag: n.Tag}
+	switch n.Kind {
+	case yaml.MappingNode:
+		c.Tag = "!!map"
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			r.pair(c, at, n.Content[i], t, depth)
+		}
+	case yaml.SequenceNode:
+		c.Tag = "!!seq"
+		for i := range n.Content {
+			if item, ok := r.node(at.Index(i), itemType(t), depth+1); ok {
+				c.Content = append(c.Content, item)
+			}
+		}
+	default:
+		r.scalar(c, n, at, t)
+	}
+	return c, true
+}
+
+func (r *renderer) pair(c *yaml.Node, at *At, key *yaml.Node, t reflect.Type, depth int) {
+	if v, ok := r.node(at.Field(key.Value), fieldType(t, key.Value), depth+1); ok {
+		c.Content = append(c.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key.Value}, v)
+	}
+}
+
+func (r *renderer) scalar(c, n *yaml.Node, at *At, t reflect.Type) {
+	c.Value = n.Value
+	if r.isPath(t) {
+		c.Value = r.path(n.Value, at)
+	}
+	if r.Escape {
+		c.Value = strings.ReplaceAll(c.Value, "${{", "$${{")
+	}
+	if strings.Contains(c.Value, "\n") {
+		c.Style = yaml.LiteralStyle
+	}
+	if c.Tag == "!!str" && plainMeansOther(c.Value) {
+		c.Style = yaml.DoubleQuotedStyle
+	}
+	if r.Origins {
+		line, column, _ := at.place()
+		c.LineComment = fmt.Sprintf("# %s:%d:%d", r.name(at.File()), line, column)
+	}
+}
+
+// plainMeansOther tells whether a reader of YAML 1.1 or 1.2 would take the text for something else.
+func plainMeansOther(s string) bool {
+	switch strings.ToLower(s) {
+	case "", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n":
+		return true
+	}
+	_, isNumber := number(s)
+	return isNumber
+}
+
+func (r *renderer) isPath(t reflect.Type) bool {
+	path := reflect.TypeFor[Path]()
+	if t == nil || t == path {
+		return t != nil
+	}
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	f, ok := t.FieldByName("Path")
+	return ok && f.Anonymous && f.Type == path
+}
+
+// path is a path that leads from the new place to the same file.
+func (r *renderer) path(text string, at *At) string {
+	if filepath.IsAbs(text) {
+		return text
+	}
+	full := filepath.Join(at.Dir(), text)
+	if rel, err := filepath.Rel(r.Dir, full); err == nil {
+		return rel
+	}
+	return full
+}
+
+// name is how a file is called.
+func (r *renderer) name(file string) string {
+	if rel, err := filepath.Rel(r.Shown, file); err == nil && r.Shown != "" && filepath.IsAbs(file) {
+		return rel
+	}
+	return file
+}
+
+func itemType(t reflect.Type) reflect.Type {
+	if t != nil && t.Kind() == reflect.Slice {
+		return t.Elem()
+	}
+	return nil
+}
+
+// fieldType is the type of a key's value, where it is known.
+func fieldType(t reflect.Type, key string) reflect.Type {
+	switch {
+	case t == nil:
+		return nil
+	case t.Kind() == reflect.Map:
+		return t.Elem()
+	case t.Kind() == reflect.Struct:
+		for _, f := range Fields(t) {
+			if f.Key == key {
+				return f.Type
+			}
+		}
+	}
+	return nil
+}
