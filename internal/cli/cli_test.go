@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/docgen"
 	"imagecustomizer/internal/failure"
@@ -65,9 +67,17 @@ func TestExamplesInDocumentsAreValid(t *testing.T) {
 		}
 		for _, e := range docgen.Examples(string(text)) {
 			count++
-			doc, report := config.Parse(d, []byte(e))
-			legacy.Load(doc, config.Options{})
-			if err := report.Err(); err != nil {
+			doc, _ := config.Parse(d, []byte(e))
+			files := &compose.Files{Sealed: true, Dir: "/", List: []compose.File{{Path: "/top.yaml", Real: "/top.yaml", Text: []byte(e)}}}
+			for _, name := range regexp.MustCompile(`[\w/.-]+\.yaml`).FindAllString(strings.ReplaceAll(e, "${{ role }}", "web"), -1) {
+				path := filepath.Join("/", name)
+				files.List = append(files.List, compose.File{Path: path, Real: path, Text: []byte("os: {packages: {install: [nano]}}")})
+			}
+			r, err := compose.Load("/top.yaml", files, compose.Options{})
+			if err == nil {
+				err = r.Report.Err()
+			}
+			if err != nil {
 				t.Errorf("example of %s:\n%s\n%v", d, e, err)
 			}
 			if err := schema.Validate(doc.Plain()); err != nil {

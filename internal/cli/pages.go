@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/docgen"
 	"imagecustomizer/internal/failure"
@@ -22,6 +23,7 @@ func Pages() (map[string][]byte, error) {
 	var schema bytes.Buffer
 	if err := docgen.Schema(&schema, "urn:imagecustomizer:config", "imagecustomizer config",
 		docgen.Root{Type: reflect.TypeFor[legacy.Config](), Told: legacy.TopKeys},
+		docgen.Root{Type: step.Root, Unsupported: step.Unsupported, Told: compose.Keys, Parts: reflect.TypeFor[compose.Reference]()},
 		docgen.Root{Type: step.Root, Unsupported: step.Unsupported}); err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func (c *chain) visit(name string, f File, above []string) {
 
 // whole is a document with what it includes, and its profiles. It is nil where that cannot be made.
 func (c *chain) whole(doc *config.Document, name string, f File, above []string) *config.Document {
-	parts := composed(doc)
+	parts := Composed(doc)
 	switch {
 	case parts && len(above) > 0:
 		for _, k := range Keys {

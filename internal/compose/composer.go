@@ -19,6 +19,12 @@ type Sections struct {
 	Profiles  profiles     `yaml:"profiles"`
 }
 
+// Reference is what these keys hold, for a schema.
+type Reference struct {
+	Variables map[string]Variable `yaml:"variables" doc:"Variables that expressions, ${{ NAME }}, can name."`
+	Include   []config.Raw        `yaml:"include" doc:"Config files, or parts of one, that come before what this file says: a path, or a mapping with path or config, and when."`
+}
+
 // Include is a config file, or a part of one, that comes before what the file itself says.
 type Include struct {
 	Path   config.Raw `yaml:"path"`
@@ -54,8 +60,8 @@ func (p *profiles) UnmarshalConfig(n *config.Node) {
 	*p = append(n.Pairs(), n.Unset()...)
 }
 
-// composed tells whether a document is made of several parts, so that its texts may hold expressions.
-func composed(doc *config.Document) bool {
+// Composed tells whether a document is made of several parts, so that its texts may hold expressions.
+func Composed(doc *config.Document) bool {
 	return slices.ContainsFunc(doc.Keys(), func(k string) bool { return slices.Contains(Keys, k) })
 }
 

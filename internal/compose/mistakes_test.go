@@ -48,7 +48,7 @@ func TestMistakesOfParts(t *testing.T) {
 
 		"undefined":              {one(v + "os: {hostname: \"${{ v }}${{ w }}\"}"), Options{}, []string{"top.yaml:2:16: error: there is no variable \"w\": did you mean \"v\"?"}},
 		"unused":                 {one(v), Options{}, []string{"top.yaml:1:13: error: the variable v is not used"}},
-		"unused, maybe":          {one(v+"include: [\"${{ v }}.yaml\"]\n").and("x.yaml", "variables: {w: {type: int, default: 1}}"), Options{}, []string{"x.yaml:1:13: warning: the variable w is not used"}},
+		"unused, maybe":          {one(v+"include: [\"${{ v }}.yaml\"]\nos: {hostname: h}").and("x.yaml", "variables: {w: {type: int, default: 1}}"), Options{}, []string{"x.yaml:1:13: warning: the variable w is not used"}},
 		"no value":               {one("variables: {v: {type: string}}\nos:\n  hostname: ${{ v }}\n  groups: [{name: \"${{ v }}\"}]"), Options{}, []string{"top.yaml:3:13: error: the variable v has no value: give one with --set v=..."}},
 		"no type":                {one("variables: {v: {default: x}}\nos: {hostname: \"${{ v }}\"}"), Options{}, []string{"top.yaml:1:13: error: the variable v has no type"}},
 		"an unknown type":        {one("variables: {v: {type: number, default: 1}}\nos: {hostname: \"${{ v }}\"}"), Options{}, []string{"top.yaml:1:23: error: type: \"number\" is not allowed"}},

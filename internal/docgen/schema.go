@@ -16,6 +16,7 @@ type Root struct {
 	Type        reflect.Type
 	Told        []string          // top-level keys by which it is told; none for the kind that all others are
 	Unsupported map[string]string // keys that are taken only without a value, and what to do without them
+	Parts       reflect.Type      // sections of a config that is made of parts, in which there are expressions
 }
 
 // Schema writes a JSON schema (draft 2020-12) for editors. It accepts what the reader accepts; what only the
@@ -24,6 +25,9 @@ func Schema(w io.Writer, id, title string, roots ...Root) error {
 	var schema map[string]any
 	for _, r := range slices.Backward(roots) {
 		s := optional(schemaOf(r.Type, "", r.Unsupported))
+		if r.Parts != nil {
+			s = composed(r)
+		}
 		if schema == nil {
 			schema = s
 			continue
@@ -54,6 +58,9 @@ func permissions() map[string]any {
 }
 
 func schemaOf(t reflect.Type, path string, unsupported map[string]string) map[string]any {
+	if t == reflect.TypeFor[config.Raw]() {
+		return map[string]any{"type": []string{"array", "boolean", "integer", "number", "object", "string"}}
+	}
 	s := shapeOf(t)
 	switch s.kind {
 	case "octal permissions":
