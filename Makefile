@@ -10,7 +10,7 @@ PREFIX  ?= /usr/local
 export CGO_ENABLED = 0
 export PATH := $(dir $(GO)):$(PATH)
 
-.PHONY: help deps build install package check test test-full demo hostile torture bench fuzz lint deadcode generate clean
+.PHONY: help deps build install package check test test-full demo hostile torture bench fuzz mutants lint deadcode generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: deps build ## Speed against a plain script, as ratios taken in one run (r
 
 fuzz: ## Every fuzz test for FUZZTIME each (10m); NAMES="VHD Fstab" selects some
 	@test/fuzz.sh $(NAMES)
+
+mutants: ## Break the rules in test/mutants/list.txt one by one: tests must notice each; WORDS="merge eval" selects lines
+	$(GO) run ./test/mutants $(WORDS)
 
 lint: ## golangci-lint with gofumpt, kept in a module of its own
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...

@@ -30,6 +30,7 @@ type commandLine struct {
 	Customize customizeCmd `cmd:"" default:"withargs" help:"Change an image as a config file says. This is the command that runs when none is named."`
 	Convert   convertCmd   `cmd:"" help:"Write an image in another format, unchanged. Needs no config file, and root for cosi and baremetal-image only."`
 	Validate  validateCmd  `cmd:"" name:"validate-config" help:"Check a config file without touching any image. Needs no root."`
+	Config    configCmd    `cmd:"" help:"Show and compare what config files come to. Needs no root."`
 	Verify    verifyCmd    `cmd:"" help:"Look for reasons why an image would not boot: names that nothing in it has, missing files, damage. Customize does the same before it publishes an image."`
 	Boot      bootCmd      `cmd:"" help:"Boot an image in QEMU, with its serial console here. The image is not changed: what the guest writes is forgotten. Needs no root."`
 	Doctor    doctorCmd    `cmd:"" help:"Say what this host can and cannot do, and what mends it."`

@@ -32,6 +32,7 @@ type Result struct {
 	Config *step.Config
 	Report *config.Report
 	doc    *config.Document // that Config was decoded from
+	top    *config.Document // of a chain: its last file
 
 	// Maybe are the parts that count or not, by what the base image is.
 	Maybe []*step.Config
@@ -51,6 +52,7 @@ func Load(top string, files *Files, o Options) (*Result, error) {
 	r := &Result{Config: &step.Config{}, Report: c.report}
 	if len(c.layers) > 0 {
 		r.Config, r.doc = c.together()
+		r.top = c.layers[len(c.layers)-1].doc
 	}
 	r.Maybe, r.Waiting = c.pending, c.waiting || len(c.pending) > 0
 	return r, nil

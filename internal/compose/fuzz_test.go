@@ -51,7 +51,7 @@ func FuzzParts(f *testing.F) {
 		if err != nil || r.Report.Failed() || r.Waiting {
 			return
 		}
-		once, err := r.Render(Rendering{Dir: "/d"})
+		once, _, err := r.Render(Rendering{Dir: "/d"})
 		if err != nil {
 			return
 		}
@@ -59,7 +59,7 @@ func FuzzParts(f *testing.F) {
 		if err != nil || again.Report.Failed() {
 			t.Fatalf("%q and %q are rendered as what is not valid: %v\n%s", a, b, again.Report.Err(), once)
 		}
-		if twice, err := again.Render(Rendering{Dir: "/d"}); err != nil || string(twice) != string(once) {
+		if twice, _, err := again.Render(Rendering{Dir: "/d"}); err != nil || string(twice) != string(once) {
 			t.Errorf("rendered %s\nand again %s\n%v", once, twice, err)
 		}
 	})

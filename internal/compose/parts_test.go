@@ -23,7 +23,7 @@ func rendered(t *testing.T, dir string, o Options) (text, report string) {
 	if r.Report.Failed() {
 		return "", report
 	}
-	data, err := r.Render(Rendering{Dir: dir})
+	data, _, err := r.Render(Rendering{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,10 +123,6 @@ func TestParts(t *testing.T) {
 			map[string]string{"top.yaml": "profiles: {}\ninclude:\n- {when: {distro: azurelinux}, config: {os: {packages: {install: [a]}}}}\n- {when: \"version >= '3' && version < '3.1' && arch == 'amd64'\", config: {os: {packages: {install: [b]}}}}\n- {when: {arch: arm64}, config: {os: {packages: {install: [c]}}}}\nos: {groups: [{name: g, when: {distro: [debian, ubuntu]}}, {name: h, when: \"version == '3'\"}]}"}, Options{Facts: azl},
 			"os:\n  packages:\n    install:\n      - a\n      - b\n  groups:\n    - name: h\n",
 		},
-		"facts that are not known": {
-			map[string]string{"top.yaml": "include:\n- {when: {distro: azurelinux}, config: {os: {packages: {install: [a]}}}}\nos: {hostname: x, groups: [{name: g, when: \"distro == 'x' || true\"}, {name: h, when: \"distro == 'x'\"}]}"}, Options{},
-			"os:\n  hostname: x\n  groups:\n    - name: g\n",
-		},
 		"what is escaped, and what is in no expression": {
 			map[string]string{"top.yaml": "variables: {v: {type: string, default: x}}\nos: {additionalFiles: [{content: \"$${{ v }} ${{ v }} $${{ ${ {{ }} $v\", destination: /f}]}"}, Options{},
 			"os:\n  additionalFiles:\n    - content: ${{ v }} x ${{ ${ {{ }} $v\n      destination: /f\n",
@@ -172,4 +168,32 @@ func lines(text string) (list []string) {
 
 func writeTop(dir, text string) error {
 	return os.WriteFile(filepath.Join(dir, "top.yaml"), []byte(text), 0o644)
+}
+
+// TestFactsThatAreNotKnown: what depends on them is left out, and known to be.
+func TestFactsThatAreNotKnown(t *testing.T) {
+	t.Parallel()
+	dir := tree(t, set{"top.yaml": "include:\n- {when: {distro: azurelinux}, config: {os: {packages: {install: [a]}, additionalFiles: [{source: f, destination: /f}]}}}\n" +
+		"os: {hostname: x, groups: [{name: g, when: \"distro == 'x' || true\"}, {name: h, when: \"distro == 'x'\"}]}", "f": ""})
+	files := &Files{Dir: dir}
+	r, err := Load(dir+"/top.yaml", files, Options{CheckFiles: true})
+	if err != nil || r.Report.Failed() {
+		t.Fatal(err, r.Report.Err())
+	}
+	if !r.Waiting || len(r.Config.OS.Groups) != 1 || len(r.Maybe) != 1 || r.Maybe[0].OS.AdditionalFiles[0].Source.Resolved != dir+"/f" {
+		t.Errorf("%+v %+v", r.Config.OS, r.Maybe)
+	}
+	if _, _, err := r.Render(Rendering{Dir: dir}); err == nil {
+		t.Error("it is rendered as if it did not depend on the base image")
+	}
+	sources := &Sources{Top: dir + "/top.yaml", Files: *files}
+	for distro, want := range map[string]int{"azurelinux": 1, "x": 2} {
+		again, err := sources.With(&Facts{Distro: distro}, r)
+		if err != nil || again.Report.Failed() || again.Waiting {
+			t.Fatal(err, again.Report.Err())
+		}
+		if got := len(again.Config.OS.Groups); got != want || (distro == "azurelinux") != (len(again.Config.OS.Packages.Install) == 1) {
+			t.Errorf("%s: %d groups, packages %v", distro, got, again.Config.OS.Packages.Install)
+		}
+	}
 }

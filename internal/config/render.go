@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -47,15 +49,35 @@ func (d *Document) YAML(r Rendering) ([]byte, error) {
 	return b.Bytes(), dumper.Close()
 }
 
+// Setting is a value of a document, as a text, and where it stands.
+type Setting struct {
+	Text string
+	Origin
+}
+
+// Values are all values of a document, by their paths. What must not be shown is not.
+func (d *Document) Values() map[string]Setting {
+	all := map[string]Setting{}
+	w := renderer{}
+	w.origins(d.At(), "", map[string]Origin{}, 0, func(at *At, o Origin) {
+		text := strconv.Quote(resolve(at.node).Value)
+		if slices.Contains(d.report.Secrets(), resolve(at.node).Value) {
+			text = "(hidden)"
+		}
+		all[at.path] = Setting{text, o}
+	})
+	return all
+}
+
 // Origins are the places of all values, by their JSON pointers.
 func (d *Document) Origins(shown string) map[string]Origin {
 	all := map[string]Origin{}
 	w := renderer{Rendering: Rendering{Shown: shown}}
-	w.origins(d.At(), "", all, 0)
+	w.origins(d.At(), "", all, 0, func(*At, Origin) {})
 	return all
 }
 
-func (r *renderer) origins(at *At, pointer string, all map[string]Origin, depth int) {
+func (r *renderer) origins(at *At, pointer string, all map[string]Origin, depth int, each func(*At, Origin)) {
 	n := resolve(at.node)
 	if r.nodes++; n == nil || depth > maxDepth || r.nodes > maxTogether {
 		return
@@ -65,15 +87,16 @@ func (r *renderer) origins(at *At, pointer string, all map[string]Origin, depth 
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			name := n.Content[i].Value
-			r.origins(at.Field(name), pointer+"/"+escape.Replace(name), all, depth+1)
+			r.origins(at.Field(name), pointer+"/"+escape.Replace(name), all, depth+1, each)
 		}
 	case yaml.SequenceNode:
 		for i := range n.Content {
-			r.origins(at.Index(i), fmt.Sprintf("%s/%d", pointer, i), all, depth+1)
+			r.origins(at.Index(i), fmt.Sprintf("%s/%d", pointer, i), all, depth+1, each)
 		}
 	default:
 		line, column, _ := at.place()
 		all[pointer] = Origin{r.name(at.File()), line, column}
+		each(at, all[pointer])
 	}
 }
 

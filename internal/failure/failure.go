@@ -18,6 +18,7 @@ const (
 	Usage       = 2
 	Config      = 3
 	Host        = 4
+	Differs     = 5
 	Interrupted = 130
 )
 
@@ -31,6 +32,7 @@ var Codes = []struct {
 	{Usage, "the command line is wrong"},
 	{Config, "the config file is wrong, or cannot be carried out on this image"},
 	{Host, "this host lacks something that the run needs; see the doctor command"},
+	{Differs, "what was compared differs"},
 	{Interrupted, "interrupted by a signal; no output was written"},
 }
 

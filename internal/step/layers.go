@@ -2,7 +2,9 @@ package step
 
 import (
 	"fmt"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/config"
@@ -62,4 +64,45 @@ func (c *Config) layers() []*Config {
 		return []*Config{c}
 	}
 	return c.Layers
+}
+
+// Sequential says why a config cannot be carried out from one file in a directory, where it cannot: what one file says,
+// all groups come before all users, packages are changed in one session, and scripts see one directory.
+func (c *Config) Sequential(dir string) (why []string) {
+	for _, x := range []struct {
+		path string
+		used func(l *Config) bool
+	}{
+		{"os.packages", func(l *Config) bool { return l.OS.Packages.Used() }},
+		{"os.groups and os.users", func(l *Config) bool { return len(l.OS.Groups)+len(l.OS.Users) > 0 }},
+	} {
+		var files []string
+		for _, l := range c.Layers {
+			if x.used(l) {
+				files = append(files, l.Layer.File)
+			}
+		}
+		if len(files) > 1 {
+			why = append(why, fmt.Sprintf("%s of %s are carried out file by file", x.path, strings.Join(files, " and ")))
+		}
+	}
+	for _, u := range c.OS.Services.Enable {
+		if slices.Contains(c.OS.Services.Disable, u) {
+			why = append(why, fmt.Sprintf("os.services: one file enables %s, and another disables it", u))
+		}
+	}
+	modules := map[string]bool{}
+	for _, m := range c.OS.Modules {
+		if modules[moduleKey(string(m.Name))] {
+			why = append(why, fmt.Sprintf("os.modules: two files have %s", m.Name))
+		}
+		modules[moduleKey(string(m.Name))] = true
+	}
+	for _, s := range append(slices.Clone(c.Scripts.PostCustomization), c.Scripts.FinalizeCustomization...) {
+		rel, err := filepath.Rel(dir, s.Path.Resolved)
+		if s.Path.Resolved == "" && s.Dir != dir && strings.Contains(fmt.Sprint(s.Content, s.Arguments, s.EnvironmentVariables), "_imageconfigs") || s.Path.Resolved != "" && (err != nil || !filepath.IsLocal(rel) || s.Dir != dir) {
+			why = append(why, fmt.Sprintf("scripts: one of %s sees that directory at %s, and would see %s", s.Dir, configMount, dir))
+		}
+	}
+	return slices.Compact(why)
 }

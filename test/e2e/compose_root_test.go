@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,5 +79,48 @@ func TestFactsOfTheBaseImage(t *testing.T) {
 	}
 	if group := tinydisk.Read(t, out, "/etc/group"); !strings.Contains(group, "\nweb:") || !strings.Contains(group, "\np:") || strings.Contains(group, "never") {
 		t.Error(group)
+	}
+}
+
+// TestRenderedChainIsTheSameRun: what a chain of three files makes of a real image, its rendered form makes, file by file.
+func TestRenderedChainIsTheSameRun(t *testing.T) {
+	t.Setenv("SOURCE_DATE_EPOCH", "1750000000")
+	dir := writeTree(t, map[string]string{
+		"a/a.yaml": "os:\n  hostname: a\n  groups: [{name: ops}]\n  users: [{name: anna, secondaryGroups: [ops]}]\n  additionalFiles: [{source: note, destination: /etc/note}]\n  kernelCommandLine: {extraCommandLine: [one=1]}\n" +
+			"scripts: {postCustomization: [{content: \"echo a >> /srv/trace\"}]}\n",
+		"a/note": "note\n",
+		"b/b.yaml": "baseConfigs: [{path: ../a/a.yaml}]\nos:\n  additionalDirs: [{source: tree, destination: /srv}]\n  additionalFiles: [{content: b, destination: /etc/note}]\n  services: {disable: [cron]}\n" +
+			"scripts: {postCustomization: [{content: \"echo b >> /srv/trace\"}]}\n",
+		"b/tree/x/y": "y\n",
+		"top.yaml": "baseConfigs: [{path: b/b.yaml}]\nos:\n  hostname: top\n  modules: [{name: loop, loadMode: always}]\n  kernelCommandLine: {extraCommandLine: [two=2]}\n" +
+			"scripts: {finalizeCustomization: [{content: \"echo top >> /srv/trace\"}]}\n",
+	})
+	if status, text := run(t, "config", "render", dir+"/top.yaml", "-o", dir+"/rendered/flat.yaml"); status == 0 || !strings.Contains(text, "rendered") {
+		t.Fatalf("a directory that is not there: exit %d\n%s", status, text)
+	}
+	if status, text := run(t, "config", "render", dir+"/top.yaml", "-o", dir+"/flat.yaml"); status != 0 || strings.Contains(text, "stay") {
+		t.Fatalf("exit %d\n%s", status, text)
+	}
+	flat, err := os.ReadFile(dir + "/flat.yaml")
+	if err != nil || strings.Contains(string(flat), "baseConfigs") {
+		t.Fatalf("%v\n%s", err, flat)
+	}
+	where := "/etc /boot /srv /root /home"
+	if os.Getenv("FULL") != "" {
+		where = "/"
+	}
+	for _, name := range []string{"top", "flat"} {
+		out := dir + "/" + name + ".raw"
+		status, text := run(t, "--build-dir", dir+"/build", "--image-file", base(t, "debian12-efi"), "--config-file", dir+"/"+name+".yaml", "--output-image-file", out, "--output-image-format", "raw", "--seed", "s")
+		if status != 0 {
+			t.Fatalf("%s: exit %d\n%s", name, status, text)
+		}
+		if got := readFile(t, out, "/srv/trace"); got != "a\nb\ntop\n" {
+			t.Errorf("%s: the scripts left %q", name, got)
+		}
+		sh(t, dir, fmt.Sprintf("mkdir tree-%s; debugfs -R 'rdump %s tree-%s' '%s?offset=%d' 2>/dev/null; rm '%s'", name, where, name, out, rootOffset(t, out), out))
+	}
+	if text := sh(t, dir, "test -s tree-top/etc/passwd; diff -r --no-dereference -x history.json tree-top tree-flat || true"); text != "" {
+		t.Errorf("the trees differ:\n%s", text)
 	}
 }

@@ -1,0 +1,73 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"imagecustomizer/internal/compose"
+	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/ui"
+)
+
+// RenderOptions say how a config is written as one file.
+type RenderOptions struct {
+	Output  string // file to write; standard output where it is empty
+	Origins bool
+	JSON    bool
+}
+
+// RenderConfig writes a config as one flat file.
+func RenderConfig(file string, o compose.Options, r RenderOptions, screen *ui.UI, stdout io.Writer) error {
+	c, err := loadConfig(file, &compose.Files{}, o, screen)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(file)
+	if r.Output != "" {
+		dir = filepath.Dir(r.Output)
+	}
+	text, kept, err := c.Render(compose.Rendering{Dir: dir, Origins: r.Origins, JSON: r.JSON})
+	if err != nil {
+		return &failure.Failure{Code: failure.Config, Err: fmt.Errorf("%s cannot be rendered: %w", file, err)}
+	}
+	for _, why := range kept {
+		screen.Note("the base configs stay: %s", why)
+	}
+	if r.Output == "" {
+		_, err = stdout.Write(text)
+		return err
+	}
+	p, err := output.Create(abs(r.Output), false)
+	if err != nil {
+		return err
+	}
+	if _, err := p.File().Write(text); err != nil {
+		p.Discard()
+		return err
+	}
+	return output.Publish(p)
+}
+
+// DiffConfigs compares what two configs come to.
+func DiffConfigs(a, b string, o compose.Options, screen *ui.UI, stdout io.Writer) error {
+	var sides []*compose.Result
+	for _, file := range []string{a, b} {
+		c, err := loadConfig(file, &compose.Files{}, o, screen)
+		if err != nil {
+			return err
+		}
+		sides = append(sides, c)
+	}
+	differences := compose.Diff(sides[0], sides[1])
+	for _, d := range differences {
+		if _, err := fmt.Fprintln(stdout, d); err != nil {
+			return err
+		}
+	}
+	if len(differences) == 0 {
+		return nil
+	}
+	return &failure.Failure{Code: failure.Differs, Shown: true, Err: fmt.Errorf("the configs differ in %d values", len(differences))}
+}
