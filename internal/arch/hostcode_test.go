@@ -72,7 +72,7 @@ var hostCode = byPlace(map[string][]string{
 	},
 	"it reads or makes what the user named, on the host": {
 		"internal/sandbox/files.go",
-		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:files.open", "internal/compose/files.go", "internal/app/inputs.go",
+		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:files.open", "internal/compose/files.go", "internal/compose/variables.go:variable.of", "internal/app/inputs.go",
 		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go",
 		"internal/app/verify.go:Verify", "internal/app/witness.go:witnessOf",
 		"internal/liveos/stage.go:stage.add", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/distro"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/step"
@@ -309,5 +310,19 @@ func TestProblemsOfThePlanAreAtTheirPlace(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"os.users[0]", "os.users[1]", "os.users[2]", "os.services.enable[0]", "os.services.enable[1]", "os.services.enable[2]"}, paths); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestRulesOfMerging holds the rules that no field shows by itself.
+func TestRulesOfMerging(t *testing.T) {
+	t.Parallel()
+	report := config.NewReport()
+	docs := []*config.Document{report.Parse("a", []byte("w: {a: 1}\ns: true\nn: 1")), report.Parse("b", []byte("w: {b: 2}\ns: false\nn: \"\""))}
+	doc := config.Merge(docs, config.Rules{Whole: []string{"w"}, Sticky: []string{"s"}, Filled: true})
+	if got := fmt.Sprint(doc.Plain()); got != "map[n:1 s:true w:map[b:2]]" {
+		t.Error(got)
+	}
+	if got := fmt.Sprint(config.Merge(docs, config.Rules{}).Plain()); got != "map[n: s:false w:map[a:1 b:2]]" {
+		t.Error(got)
 	}
 }
