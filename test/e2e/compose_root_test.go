@@ -89,7 +89,7 @@ func TestRenderedChainIsTheSameRun(t *testing.T) {
 		"a/a.yaml": "os:\n  hostname: a\n  groups: [{name: ops}]\n  users: [{name: anna, secondaryGroups: [ops]}]\n  additionalFiles: [{source: note, destination: /etc/note}]\n  kernelCommandLine: {extraCommandLine: [one=1]}\n" +
 			"scripts: {postCustomization: [{content: \"echo a >> /srv/trace\"}]}\n",
 		"a/note": "note\n",
-		"b/b.yaml": "baseConfigs: [{path: ../a/a.yaml}]\nos:\n  additionalDirs: [{source: tree, destination: /srv}]\n  additionalFiles: [{content: b, destination: /etc/note}]\n  services: {disable: [cron]}\n" +
+		"b/b.yaml": "baseConfigs: [{path: ../a/a.yaml}]\nos:\n  additionalDirs: [{source: tree, destination: /srv}]\n  additionalFiles: [{content: b, destination: /etc/note}]\n  services: {enable: [fstrim.timer]}\n" +
 			"scripts: {postCustomization: [{content: \"echo b >> /srv/trace\"}]}\n",
 		"b/tree/x/y": "y\n",
 		"top.yaml": "baseConfigs: [{path: b/b.yaml}]\nos:\n  hostname: top\n  modules: [{name: loop, loadMode: always}]\n  kernelCommandLine: {extraCommandLine: [two=2]}\n" +
