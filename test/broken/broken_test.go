@@ -139,7 +139,7 @@ func goodImage(t *testing.T, format string) string {
 			return path
 		}
 		args := map[string][]string{
-			"qcow2": {"-O", "qcow2"}, "vhdx": {"-O", "vhdx", "-o", "block_size=1M"},
+			"qcow2": {"-O", "qcow2"}, "vhdx": {"-O", "vhdx", "-o", "block_size=1M"}, "vdi": {"-O", "vdi"},
 			"vhd": {"-O", "vpc", "-o", "force_size=on"}, "vhd-fixed": {"-O", "vpc", "-o", "subformat=fixed,force_size=on"},
 		}[format]
 		tinydisk.Run(t, "", "qemu-img", append(append([]string{"convert", "-f", "raw"}, args...), goodImage(t, "raw"), path)...)
@@ -170,7 +170,7 @@ type broken struct {
 
 // TestGoodImages shows that the images and the run are good which all cases change in one place.
 func TestGoodImages(t *testing.T) {
-	for _, format := range []string{"raw", "qcow2", "vhdx", "vhd", "vhd-fixed"} {
+	for _, format := range []string{"raw", "qcow2", "vhdx", "vhd", "vhd-fixed", "vdi"} {
 		p := newPlace(t, format)
 		status, out := p.run()
 		if status != 0 {

@@ -191,6 +191,8 @@ var cases = []broken{
 		tinydisk.Run(p.t, "", "qemu-img", "rebase", "-u", "-b", "/etc/shadow", "-F", "raw", p.image)
 	}, status: 1, want: []string{`refers to a further file, "/etc/shadow"`, "--allow-backing-file"}},
 	{name: "qcow2 with its data elsewhere", format: "qcow2", change: func(p *place) { p.patch(79, []byte{4}) }, status: 1, want: []string{"refers to a further file that holds its data"}},
+	{name: "vdi cut in half", format: "vdi", change: func(p *place) { p.cut(6 << 20) }, status: 1, want: []string{"block", "VDI", "truncated"}},
+	{name: "vdi with a parent", format: "vdi", change: func(p *place) { p.patch(0x1a8, []byte{1}) }, status: 1, want: []string{"merge them first"}},
 	{name: "vhdx cut in half", format: "vhdx", change: func(p *place) { p.cut(6 << 20) }, status: 1, want: []string{"truncated"}},
 	{name: "vhdx with one bad header", format: "vhdx", change: func(p *place) { p.patch(64<<10, make([]byte, 4096)) }, status: 0, check: changed},
 	{name: "vhdx with two bad headers", format: "vhdx", change: func(p *place) { p.patch(64<<10, make([]byte, 128<<10)) }, status: 1, want: []string{"this vhdx image cannot be read"}},
