@@ -19,11 +19,11 @@ type Host struct {
 	Names []HostName  `yaml:"names" required:"true" doc:"Names of the address. The first is the one that the address is resolved to." example:"[db.example.org, db]"`
 }
 
-// Validate finds a name that is there twice.
+// Validate finds a name that is there twice but for the case of letters; the same spelling is found in every list.
 func (h *Host) Validate(at *config.At) {
 	for i, n := range h.Names {
-		if slices.ContainsFunc(h.Names[:i], n.is) {
-			at.Field("names").Index(i).Errorf("%s is in this list twice", n).Hint("remove it")
+		if other := slices.IndexFunc(h.Names[:i], n.is); other >= 0 && h.Names[other] != n {
+			at.Field("names").Index(i).Errorf("%s is the same name as %s", n, h.Names[other]).Hint("remove it")
 		}
 	}
 }

@@ -70,7 +70,7 @@ func TestHostsAreChecked(t *testing.T) {
 		"[{ip: 192.0.2.1, names: [a b]}]":                       `"a b" is not a host name`,
 		"[{ip: 192.0.2.1, names: ['a#b']}]":                     "not a host name",
 		"[{ip: 192.0.2.1, names: [192.0.2.2]}]":                 "is a number or an address",
-		"[{ip: 192.0.2.1, names: [a, A]}]":                      "2:38: error: A is in this list twice",
+		"[{ip: 192.0.2.1, names: [a, A]}]":                      "2:38: error: A is the same name as a",
 		"[{ip: '::1', names: [a]}, {ip: '0:0::1', names: [b]}]": "is in this list twice",
 		"[{ip: 192.0.2.1}]":                                     "names is missing",
 		"[{names: [a]}]":                                        "ip is missing",
