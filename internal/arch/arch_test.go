@@ -34,7 +34,7 @@ var layers = []layer{
 	{names: []string{"internal/diskformat"}},
 	{names: []string{"internal/disk", "internal/boot", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
-	{names: []string{"internal/distro", "internal/cow", "internal/kargs", "internal/kmod", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree"}},
+	{names: []string{"internal/distro", "internal/cow", "internal/kargs", "internal/kmod", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree", "internal/identity"}},
 	{names: []string{"internal/failure"}},
 	{names: []string{"internal/rootfs", "internal/hostcmd", "internal/grub", "internal/efi", "internal/seed", "internal/tempfile", "internal/printable"}},
 	{names: []string{"internal/confine", "internal/extent"}},

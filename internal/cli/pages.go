@@ -31,7 +31,7 @@ func Pages() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{"schema.json": schema.Bytes(), "docs/cli.md": cliPage, "docs/configuration.md": configPage()}, nil
+	return map[string][]byte{"schema.json": schema.Bytes(), "docs/cli.md": cliPage, "docs/configuration.md": configPage(), "docs/generalize.md": append(generalizePage(), '\n')}, nil
 }
 
 func commandPage() ([]byte, error) {

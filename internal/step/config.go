@@ -52,6 +52,7 @@ type OS struct {
 	Overlays          Overlays          `yaml:"overlays" doc:"Overlay filesystems to mount at boot."`
 	Timezone          Timezone          `yaml:"timezone" doc:"Time zone, by its name in the tz database. The image must have it: Debian 13 keeps old names in the package tzdata-legacy." why:"packages bring zones, and scripts may read the time" example:"Europe/Oslo"`
 	Sysctl            Sysctl            `yaml:"sysctl" doc:"Kernel parameters to set at boot, by name. Written to /etc/sysctl.d/99-zz-image.conf, which is read behind the files of distributions." why:"packages bring files that win over it" example:"{net.ipv4.ip_forward: \"1\"}"`
+	Generalize        Generalize        `yaml:"generalize" doc:"What to take out of the image so that machines made of it differ: the machine identifier, SSH host keys, seeds of random numbers, logs and more. See [generalize](generalize.md)."`
 	ImageHistory      HistoryMode       `yaml:"imageHistory" default:"\"\"" doc:"Whether the image records how it was made, in /usr/share/image-customizer/history.json."`
 }
 

@@ -100,6 +100,11 @@ type Given struct {
 	Post      bool        // among them of postCustomization
 	Lowered   bool        // the config was one of 2023
 
+	SealedRoot bool     // the root cannot be written at boot
+	EtcOverlay bool     // but changes to /etc go elsewhere
+	Passwords  []string // users that get one
+	Keyed      []string // users that get SSH keys
+
 	dns       *savedDNS
 	initramfs []string // why it is made anew
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 )
@@ -39,6 +40,7 @@ func (c *Config) order() []Place {
 		{"the image's own name servers", Always(planRestore), "its resolv.conf must be there at the end"},
 		{"SELinux labels", Always(planRelabel), "all files that are made need one"},
 		{"scripts.finalizeCustomization", final, "they have the last word"},
+		{"os.generalize", c.OS.Generalize, "scripts leave traces too, and what it makes gets a label"},
 		{"a look for a kernel", Always(planCheckKernel), "without one the image does not boot"},
 		{"the system of live media", Always(live.planPrepare), "its initramfs holds what everything above has left"},
 		{"a look for drivers", Always(planTargets), "no kernel comes or goes any more"},
@@ -76,10 +78,26 @@ func (c *Config) given(f *machine.Facts, in Inputs) *Given {
 		Reset: c.OS.Bootloader.Used(), SELinux: c.OS.SELinux.Mode, Hostname: string(c.OS.Hostname), Scripts: post+final > 0, Post: post > 0,
 		dns: &savedDNS{},
 	}
+	g.SealedRoot = c.sealsRoot(f)
+	g.EtcOverlay = slices.ContainsFunc(c.OS.Overlays, func(o Overlay) bool { return o.MountPoint == "/etc" })
+	for _, u := range c.OS.Users {
+		if u.Password != nil && u.Password.Type != "locked" {
+			g.Passwords = append(g.Passwords, string(u.Name))
+		}
+		if u.keyCount() > 0 {
+			g.Keyed = append(g.Keyed, string(u.Name))
+		}
+	}
 	for _, m := range c.Storage.mounts(nil) {
 		g.Mounts = append(g.Mounts, m.Path)
 	}
 	return g
+}
+
+// sealsRoot tells whether the root of the result is sealed.
+func (c *Config) sealsRoot(f *machine.Facts) bool {
+	old := f != nil && len(c.Storage.Disks) == 0 && slices.ContainsFunc(f.Sealed, func(s image.Sealed) bool { return s.Device.Name == "root" })
+	return old || slices.ContainsFunc(c.Storage.Verity, func(v Verity) bool { return v.Name == "root" })
 }
 
 // byLayer are the sections that are carried out file by file where the config is made of several; sections that stand
