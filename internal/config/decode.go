@@ -399,7 +399,7 @@ func (d *decoder) unknown(at *At, key string, names []string) {
 		e.Hint("did you mean %q?", near)
 		return
 	}
-	if elsewhere := at.doc.elsewhere(key); elsewhere != "" {
+	if elsewhere := at.doc.elsewhere(key, at.path); elsewhere != "" {
 		e.Hint("did you mean %s?", elsewhere)
 		return
 	}
