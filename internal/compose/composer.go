@@ -78,6 +78,7 @@ type composer struct {
 	profiles  map[string][]part
 	mentioned map[string]*config.At // profiles that a condition of an include names
 	done      []string              // real paths of files that are in parts
+	maybe     map[string]bool       // of these, those that a condition includes
 	dynamic   bool                  // a path is an expression: not all files are known
 	used      map[string]bool       // variables that an expression names
 	missed    map[string]bool       // variables of which it is reported that they have no value
@@ -94,6 +95,7 @@ type part struct {
 // compose makes one document of the top file. It is nil where that cannot be done.
 func (c *composer) compose(doc *config.Document, f File) *config.Document {
 	c.profiles, c.mentioned = map[string][]part{}, map[string]*config.At{}
+	c.maybe = map[string]bool{}
 	c.used, c.missed = map[string]bool{}, map[string]bool{}
 	c.readSettings()
 	c.visit(doc, f, nil, nil, nil)
@@ -152,7 +154,7 @@ func (c *composer) visit(doc *config.Document, f File, above []string, outer []d
 		doc.At().Key("baseConfigs").Errorf("a file has either baseConfigs or include").Hint("include the base configs: the rules of merging differ, see docs/composition.md")
 	}
 	c.parts = append(c.parts, part{body, conds})
-	c.done = append(c.done, f.Real)
+	c.done, c.maybe[f.Real] = append(c.done, f.Real), len(conds) > 0
 	for _, p := range s.Profiles {
 		c.addProfile(p, conds)
 	}
@@ -226,8 +228,8 @@ func (c *composer) includeFile(n *config.Node, above []string, scopes []declarat
 	case len(above) > maxDepth:
 		at.Errorf("includes of includes, more than %d deep", maxDepth)
 	case slices.Contains(c.done, f.Real):
-		if len(conds) > 0 {
-			at.Warnf("%s is included before: what it says counts there, whatever the condition here", path)
+		if c.maybe[f.Real] { // it counts once, and whether it does would depend on the first condition alone
+			at.Errorf("%s is included before under a condition, and counts once", path).Hint("include it once, with both conditions: \"when: profile.a || profile.b\"")
 		}
 	default:
 		doc := c.report.Parse(beside(at.File(), path), f.Text)

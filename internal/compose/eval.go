@@ -225,7 +225,7 @@ func (s scope) variable(v *variable) (typed, error) {
 	s.c.settle(v)
 	s.c.used[v.name] = true
 	if v.Type == "secret" {
-		return typed{}, fmt.Errorf("%s is a secret, which cannot be part of an expression", v.name)
+		return typed{}, fmt.Errorf("%s is a secret: fields cannot take secrets from variables yet", v.name)
 	}
 	if !v.has && s.needed && !v.broken && !s.c.missed[v.name] {
 		s.c.missed[v.name] = true

@@ -22,16 +22,18 @@ func TestMistakesOfParts(t *testing.T) {
 		o     Options
 		want  []string
 	}{
-		"no such file":       {one("include:\n- gone.yaml"), Options{}, []string{"top.yaml:2:3: error: there is no file gone.yaml to include"}},
-		"itself":             {one("include: [top.yaml]"), Options{}, []string{"top.yaml:1:11: error: the includes lead in a circle: top.yaml -> top.yaml"}},
-		"a circle":           {with("include: [{path: b.yaml}]", "include: [a.yaml]").and("b.yaml", "include: [d/../a.yaml]").and("d/x", ""), Options{}, []string{"b.yaml:1:11: error: the includes lead in a circle: a.yaml -> b.yaml -> a.yaml"}},
-		"too many":           {many, Options{}, []string{"top.yaml:201:3: error: cannot read m199.yaml: the config is made of more than 200 files"}},
-		"no path":            {one("include: [{when: {profile: x}}]"), Options{}, []string{"top.yaml:1:11: error: an include has either a path or a config"}},
-		"path and config":    {with("", "include: [{path: a.yaml, config: {os: {hostname: x}}}]"), Options{}, []string{"top.yaml:1:11: error: an include has either"}},
-		"unknown key":        {with("", "include: [{path: a.yaml, wehn: {profile: x}}]"), Options{}, []string{"top.yaml:1:26: error: unknown key \"wehn\""}},
-		"base configs too":   {with("", "include: [a.yaml]\nbaseConfigs: [{path: a.yaml}]"), Options{}, []string{"top.yaml:2:1: error: a file has either baseConfigs or include"}},
-		"base in an include": {with("baseConfigs: [{path: top.yaml}]", "include: [a.yaml]"), Options{}, []string{"a.yaml:1:1: error: a file that is included cannot have baseConfigs"}},
-		"include in a base":  {with("include: [top.yaml]", "baseConfigs: [{path: a.yaml}]"), Options{}, []string{"a.yaml:1:1: error: a base config cannot have include"}},
+		"no such file":           {one("include:\n- gone.yaml"), Options{}, []string{"top.yaml:2:3: error: there is no file gone.yaml to include"}},
+		"itself":                 {one("include: [top.yaml]"), Options{}, []string{"top.yaml:1:11: error: the includes lead in a circle: top.yaml -> top.yaml"}},
+		"a circle":               {with("include: [{path: b.yaml}]", "include: [a.yaml]").and("b.yaml", "include: [d/../a.yaml]").and("d/x", ""), Options{}, []string{"b.yaml:1:11: error: the includes lead in a circle: a.yaml -> b.yaml -> a.yaml"}},
+		"a circle by a link":     {with("include: [link.yaml]", "include: [a.yaml]").and("link.yaml", "-> top.yaml"), Options{}, []string{"a.yaml:1:11: error: the includes lead in a circle: top.yaml -> a.yaml -> top.yaml"}},
+		"twice under conditions": {with("os: {hostname: x}", "include:\n- {path: a.yaml, when: profile.p}\n- {path: a.yaml, when: \"!profile.p\"}\nos: {groups: [{name: g}]}\nprofiles: {p: }"), Options{}, []string{"top.yaml:3:10: error: a.yaml is included before under a condition"}},
+		"too many":               {many, Options{}, []string{"top.yaml:201:3: error: cannot read m199.yaml: the config is made of more than 200 files"}},
+		"no path":                {one("include: [{when: {profile: x}}]"), Options{}, []string{"top.yaml:1:11: error: an include has either a path or a config"}},
+		"path and config":        {with("", "include: [{path: a.yaml, config: {os: {hostname: x}}}]"), Options{}, []string{"top.yaml:1:11: error: an include has either"}},
+		"unknown key":            {with("", "include: [{path: a.yaml, wehn: {profile: x}}]"), Options{}, []string{"top.yaml:1:26: error: unknown key \"wehn\""}},
+		"base configs too":       {with("", "include: [a.yaml]\nbaseConfigs: [{path: a.yaml}]"), Options{}, []string{"top.yaml:2:1: error: a file has either baseConfigs or include"}},
+		"base in an include":     {with("baseConfigs: [{path: top.yaml}]", "include: [a.yaml]"), Options{}, []string{"a.yaml:1:1: error: a file that is included cannot have baseConfigs"}},
+		"include in a base":      {with("include: [top.yaml]", "baseConfigs: [{path: a.yaml}]"), Options{}, []string{"a.yaml:1:1: error: a base config cannot have include"}},
 
 		"a typo that a later file hides":      {with("os: {selinux: {mode: enforcin}}", "include: [a.yaml]\nos: {selinux: {mode: permissive}}"), Options{}, []string{"a.yaml:1:22: error: mode: \"enforcin\" is not allowed"}},
 		"a typo in a profile not selected":    {one("profiles: {p: {os: {hostnam: x}}}"), Options{}, []string{"top.yaml:1:21: error: unknown key \"hostnam\""}},

@@ -115,6 +115,13 @@ func TestParts(t *testing.T) {
 			}, Options{Profiles: []string{"azure"}},
 			"os:\n  packages:\n    install:\n      - a\n      - b\n      - d\n",
 		},
+		"a condition holds where all of it does": {
+			map[string]string{
+				"a.yaml": "os: {packages: {install: [a]}}", "b.yaml": "os: {packages: {install: [b]}}", "c.yaml": "os: {packages: {install: [c]}}",
+				"top.yaml": "variables: {f: {type: bool, default: false}, n: {type: int, default: 3}}\ninclude:\n- {path: a.yaml, when: {f: true, n: 3}}\n- {path: c.yaml, when: {profile: azure}}\n- b.yaml\n- {path: b.yaml, when: {n: 3, f: false}}\nos: {groups: [{name: g, when: profile.azure}, {name: h, when: \"!profile.azure\"}]}",
+			}, Options{},
+			"os:\n  packages:\n    install:\n      - b\n  groups:\n    - name: h\n",
+		},
 		"conditions of list items and profiles": {
 			map[string]string{"top.yaml": "variables: {f: {type: bool, default: false}}\nprofiles: {p: {when: f, os: {hostname: p}}, q: {when: \"!f\", os: {hostname: q}}}\nos:\n  groups: [{name: a, when: f}, {name: b, when: \"!f\"}]"}, Options{Profiles: []string{"q", "p"}},
 			"os:\n  groups:\n    - name: b\n  hostname: q\n",
