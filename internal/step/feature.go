@@ -91,6 +91,7 @@ type Given struct {
 	UpdateAll bool
 	Installs  []string    // names of packages
 	Groups    []string    // that are made by then
+	Users     []string    // likewise
 	Files     supplied    // by os.additionalFiles and os.additionalDirs
 	Hostname  string      // of os.hostname; empty for that of the image
 	Args      []string    // of os.kernelCommandLine

@@ -81,6 +81,7 @@ func (c *Config) given(f *machine.Facts, in Inputs) *Given {
 	g.SealedRoot = c.sealsRoot(f)
 	g.EtcOverlay = slices.ContainsFunc(c.OS.Overlays, func(o Overlay) bool { return o.MountPoint == "/etc" })
 	for _, u := range c.OS.Users {
+		g.Users = append(g.Users, string(u.Name))
 		if u.Password != nil && u.Password.Type != "locked" {
 			g.Passwords = append(g.Passwords, string(u.Name))
 		}
