@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/step"
 )
@@ -20,7 +20,7 @@ func TestSealingIsPlanned(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	cosi, err := output.Parse("cosi")
+	cosi, err := diskformat.Parse("cosi")
 	if err != nil {
 		t.Fatal(err)
 	}
