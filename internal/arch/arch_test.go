@@ -34,7 +34,7 @@ var layers = []layer{
 	{names: []string{"internal/diskformat"}},
 	{names: []string{"internal/disk", "internal/boot", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
-	{names: []string{"internal/distro", "internal/cow", "internal/kargs", "internal/kmod", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree", "internal/identity"}},
+	{names: []string{"internal/distro", "internal/cloudinit", "internal/cow", "internal/kargs", "internal/kmod", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree", "internal/identity"}},
 	{names: []string{"internal/failure"}},
 	{names: []string{"internal/rootfs", "internal/hostcmd", "internal/grub", "internal/efi", "internal/seed", "internal/tempfile", "internal/printable"}},
 	{names: []string{"internal/confine", "internal/extent"}},
@@ -141,7 +141,7 @@ func TestViolationIsFound(t *testing.T) {
 // fences maps an import to the only packages that may have it.
 var fences = map[string][]string{
 	"os/exec":            {"internal/hostcmd", "internal/sandbox", "internal/cow"},
-	"go.yaml.in/yaml/v4": {"internal/config"},
+	"go.yaml.in/yaml/v4": {"internal/config", "internal/cloudinit"},
 	"os":                 nil,
 }
 

@@ -80,7 +80,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/pkgmgr/pkgmgr.go:CheckSource", "internal/pkgmgr/rpm/repos.go:hasPackages", "internal/pkgmgr/rpm/repos.go:repoSet.addFile", "internal/pkgmgr/rpm/rpm.go:transactions.writeRepos",
 		"internal/step/files.go", "internal/step/history.go", "internal/step/resolvconf.go:HostNameServers", "internal/step/scripts.go", "internal/step/scriptcheck.go", "internal/step/destination.go",
 		"internal/step/supplied.go:supplied.ReadFile", "internal/step/supplied.go:supplied.find", "internal/step/password.go:passwordIn",
-		"internal/step/sshkeys.go:CheckKeyFile", "internal/step/users.go:User.authorized",
+		"internal/step/sshkeys.go:CheckKeyFile", "internal/step/cloudinit.go:CloudText.read", "internal/step/users.go:User.authorized",
 	},
 	"it shares files under the SHA-256 of their content, in a folder that no image sees": {
 		"internal/pkgmgr/store.go",

@@ -48,6 +48,7 @@ type OS struct {
 	Keymap            Keymap            `yaml:"keymap" doc:"What the keys of the console mean. The initramfs is made anew with it, for passphrases of disks." why:"packages bring the keymaps, and the initramfs has it too"`
 	Sudo              SudoRules         `yaml:"sudo" doc:"Who may do what as somebody else. The image's visudo checks each rule." why:"users and groups are there, and packages bring visudo"`
 	SSHD              SSHD              `yaml:"sshd" doc:"Who may log in over SSH, and how. The image's sshd is asked whether it would do so." why:"packages bring sshd, and files may be its settings"`
+	CloudInit         CloudInit         `yaml:"cloudInit" doc:"What cloud-init does when the system starts. Texts for it are checked, by the image's own cloud-init too." why:"packages bring cloud-init, and files may be its settings"`
 	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
 	Bootloader        Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
 	SELinux           SELinux           `yaml:"selinux" doc:"The mode of SELinux."`

@@ -81,7 +81,7 @@ func TestStepsThatRunPrograms(t *testing.T) {
 		"users.go": "files are edited where the image has no useradd that runs", "groups.go": "likewise",
 		"settle.go": "around packages, scripts and rebuilds only", "kernelargs.go": "TestForeignArguments",
 		"overlays.go": "an overlay has the initramfs rebuilt, or its label is an error of the run",
-		"locale.go":   "locale", "keymap.go": "keymap", "sudo.go": "sudo", "sshd.go": "sshd", "cloudinit.go": "cloud-init",
+		"locale.go":   "locale", "keymap.go": "keymap", "sudo.go": "sudo", "sshd.go": "sshd", "cloudinitask.go": "cloud-init",
 		"services.go": "services", "scripts.go": "scripts.", "selinux.go": selinuxRelabel, "bootreset.go": "bootloader",
 	}
 	files, err := filepath.Glob("*.go")
