@@ -45,11 +45,11 @@ test-full: deps build ## As test, with the whole matrix instead of a sample (roo
 demo: deps build ## Customize a real image with the README's command and boot it (root)
 	$(GO) run ./test/demo
 
-hostile: deps build ## Attack what every kind of run touches in an image; writes docs/hostile.md; HOSTILE=files selects one (root; many hours)
-	HOSTILE=$${HOSTILE:-all} HOSTILE_REPORT=$$PWD/docs/hostile.md $(GO) test -tags root -run TestGenerated -timeout 100h -v ./test/hostile
+hostile: deps build ## Attack what every kind of run touches in an image; writes docs/reports/hostile.md; HOSTILE=files selects one (root; many hours)
+	HOSTILE=$${HOSTILE:-all} HOSTILE_REPORT=$$PWD/docs/reports/hostile.md $(GO) test -tags root -run TestGenerated -timeout 100h -v ./test/hostile
 
-torture: deps build ## Kill 300 runs and interrupt 50; writes docs/torture.md (root; hours)
-	TORTURE=$${TORTURE:-300,50} TORTURE_REPORT=docs/torture.md $(GO) test -tags root -run TestTorture -timeout 10h ./test/fault
+torture: deps build ## Kill 300 runs and interrupt 50; writes docs/reports/torture.md (root; hours)
+	TORTURE=$${TORTURE:-300,50} TORTURE_REPORT=docs/reports/torture.md $(GO) test -tags root -run TestTorture -timeout 10h ./test/fault
 
 bench: deps build ## Speed against a plain script, as ratios taken in one run (root)
 	$(GO) run ./test/bench

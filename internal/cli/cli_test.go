@@ -90,6 +90,35 @@ func TestExamplesInDocumentsAreValid(t *testing.T) {
 	}
 }
 
+// relativeLink is a link of Markdown to a file of the repository.
+var relativeLink = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+
+// TestLinksLeadToFiles follows the links of all documents.
+func TestLinksLeadToFiles(t *testing.T) {
+	t.Parallel()
+	var pages []string
+	for _, pattern := range []string{"/*.md", "/docs/*.md", "/docs/*/*.md"} {
+		found, _ := filepath.Glob(repository + pattern)
+		pages = append(pages, found...)
+	}
+	links := 0
+	for _, p := range pages {
+		text, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range relativeLink.FindAllStringSubmatch(string(text), -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(p), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", p, m[1])
+			}
+		}
+	}
+	if links < 50 {
+		t.Errorf("found only %d links", links)
+	}
+}
+
 // TestExampleFilesStandInTheGuide holds that what a page of the guide shows is the file it names, and that no
 // file is shown nowhere.
 func TestExampleFilesStandInTheGuide(t *testing.T) {

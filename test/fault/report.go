@@ -28,7 +28,7 @@ const reportHead = `# The last torture test
 Runs of the program are killed or interrupted, at points spread over their steps and their time. After
 each, no process, loop device, mount or file of the run may be left, no output may be there but
 complete ones, the base image must be unchanged, and the same build folder must serve the next run.
-How it works is in [test/fault](../test/fault).
+How it works is in [test/fault](../../test/fault).
 
 `
 
