@@ -43,6 +43,7 @@ type OS struct {
 	AdditionalFiles   AdditionalFiles   `yaml:"additionalFiles" doc:"Files to copy into the image, or to write there." why:"services may be units just copied"`
 	Hosts             Hosts             `yaml:"hosts" doc:"Addresses and names to add to /etc/hosts. The lines of the image stay; a name to which they give another address is refused." why:"after the host name, which /etc/hosts follows, and files, which may be /etc/hosts"`
 	Services          Services          `yaml:"services" doc:"Services to enable and disable." why:"packages and files bring units"`
+	FirstBoot         FirstBoot         `yaml:"firstBoot" doc:"Scripts that run once, on each machine made of the image, in this order. What has ended never runs again." why:"packages and files bring units and interpreters that it names"`
 	Modules           Modules           `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options." why:"packages bring the files that it edits"`
 	Locale            Locale            `yaml:"locale" doc:"Language of the system, and how it writes dates, numbers and the like. Locales that the image has the sources of are made." why:"packages bring the locales, and the sources of them"`
 	Keymap            Keymap            `yaml:"keymap" doc:"What the keys of the console mean. The initramfs is made anew with it, for passphrases of disks." why:"packages bring the keymaps, and the initramfs has it too"`

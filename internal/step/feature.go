@@ -102,7 +102,7 @@ type Given struct {
 	Lowered   bool        // the config was one of 2023
 
 	SealedRoot bool     // the root cannot be written at boot
-	EtcOverlay bool     // but changes to /etc go elsewhere
+	Overlaid   []string // folders whose changes go elsewhere
 	Passwords  []string // users that get one
 	Keyed      []string // users that get SSH keys
 

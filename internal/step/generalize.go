@@ -94,7 +94,7 @@ func (g Generalize) Record() (any, error) {
 
 // Plan is one step, and labels for what it makes.
 func (g Generalize) Plan(in *Given) (plan.Plan, []plan.Problem) {
-	p := plan.Plan{Clean{Generalize: g, ReadOnly: in.SealedRoot, WritableEtc: in.EtcOverlay, Passwords: in.Passwords, Keyed: in.Keyed}}
+	p := plan.Plan{Clean{Generalize: g, ReadOnly: in.SealedRoot, WritableEtc: slices.Contains(in.Overlaid, "/etc"), Passwords: in.Passwords, Keyed: in.Keyed}}
 	if in.Labels() {
 		p = append(p, Relabel{in.Packages})
 	}

@@ -79,7 +79,9 @@ func (c *Config) given(f *machine.Facts, in Inputs) *Given {
 		dns: &savedDNS{},
 	}
 	g.SealedRoot = c.sealsRoot(f)
-	g.EtcOverlay = slices.ContainsFunc(c.OS.Overlays, func(o Overlay) bool { return o.MountPoint == "/etc" })
+	for _, o := range c.OS.Overlays {
+		g.Overlaid = append(g.Overlaid, string(o.MountPoint))
+	}
 	for _, u := range c.OS.Users {
 		g.Users = append(g.Users, string(u.Name))
 		if u.Password != nil && u.Password.Type != "locked" {

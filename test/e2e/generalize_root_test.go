@@ -24,6 +24,9 @@ func TestGeneralize(t *testing.T) {
 	customize(t, image, `
 os:
   services: {disable: [fstrim.timer]}
+  firstBoot:
+  - {name: one, content: "true\n", before: ssh, network: true, onFailure: emergency}
+  - {name: two, content: "true\n", timeout: 60, onFailure: poweroff, after: systemd-networkd}
   generalize: {level: golden, strict: true, keep: [/var/log/kept.log]}
 scripts:
   finalizeCustomization:
@@ -32,7 +35,10 @@ scripts:
       for f in /root/.bash_history /var/lib/systemd/random-seed /var/lib/cloud/instances/i-1/sem /boot/efi/loader/random-seed /etc/shadow-; do
         mkdir -p ${f%/*}; echo trace >$f
       done
+      set -e
       test -e /etc/ssh/ssh_host_ed25519_key
+      systemd-analyze --version >/dev/null
+      if systemd-analyze verify --man=no /etc/systemd/system/first-boot-*.service 2>&1 | grep first-boot; then exit 1; fi
       sed -i /^Also=systemd-networkd-wait-online/d /lib/systemd/system/systemd-networkd.service
 `, out, "raw")
 	for _, f := range []string{
