@@ -78,7 +78,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/liveos/stage.go:stage.add", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",
 		"internal/pkgmgr/apt/setup.go:aptPlan.folder", "internal/pkgmgr/apt/setup.go:aptPlan.sourceFile", "internal/pkgmgr/apt/debfile.go:readDeb", "internal/pkgmgr/rpm/localfile.go:repoSet.show",
 		"internal/pkgmgr/pkgmgr.go:CheckSource", "internal/pkgmgr/rpm/repos.go:hasPackages", "internal/pkgmgr/rpm/repos.go:repoSet.addFile", "internal/pkgmgr/rpm/rpm.go:transactions.writeRepos",
-		"internal/step/files.go", "internal/step/history.go", "internal/step/resolvconf.go:HostNameServers", "internal/step/scripts.go", "internal/step/scriptcheck.go", "internal/step/destination.go",
+		"internal/step/files.go", "internal/step/history.go", "internal/step/resolvconf.go:HostNameServers", "internal/step/scripts.go", "internal/step/scriptcheck.go", "internal/step/firstboot.go:FirstBootScript.text", "internal/step/destination.go",
 		"internal/step/supplied.go:supplied.ReadFile", "internal/step/supplied.go:supplied.find", "internal/step/password.go:passwordIn",
 		"internal/step/sshkeys.go:CheckKeyFile", "internal/step/cloudinit.go:CloudText.read", "internal/step/users.go:User.authorized",
 	},

@@ -41,13 +41,13 @@ type ScriptName string
 
 // Describe tells how the name is written.
 func (ScriptName) Describe() config.Form {
-	return config.Form{Kind: "text", Pattern: `^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`}
+	return config.Form{Kind: "text", Pattern: `^[A-Za-z0-9]([A-Za-z0-9-]{0,38}[A-Za-z0-9])?$`}
 }
 
 // Validate checks the name's form.
 func (n *ScriptName) Validate(at *config.At) {
 	if !n.Describe().Fits(string(*n)) {
-		at.Errorf("%q cannot be the name of a script", string(*n)).Hint("write at most 40 small letters, digits and \"-\"")
+		at.Errorf("%q cannot be the name of a script", string(*n)).Hint("write at most 40 letters, digits and \"-\"")
 	}
 }
 
