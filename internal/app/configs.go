@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -52,6 +53,9 @@ func RenderConfig(file string, o compose.Options, r RenderOptions, screen *ui.UI
 
 // DiffConfigs compares what two configs come to.
 func DiffConfigs(a, b string, o compose.Options, screen *ui.UI, stdout io.Writer) error {
+	if a == compose.Stdin && b == compose.Stdin {
+		return &failure.Failure{Code: failure.Usage, Err: errors.New("both configs are standard input, which can be read once; name a file")}
+	}
 	var sides []*compose.Result
 	for _, file := range []string{a, b} {
 		c, err := loadConfig(file, &compose.Files{}, o, screen)

@@ -48,9 +48,7 @@ func Convert(ctx context.Context, o ConvertOptions, screen *ui.UI) error {
 	}
 	setLevel(targets, o.COSILevel, 0, &bad)
 	parts, whole := byKind(targets)
-	if len(parts) > 0 && o.BuildDir == "" {
-		bad.add("%s needs a folder for temporary files: give --build-dir", parts[0].Format)
-	}
+	o.BuildDir = scratchFolder(o.BuildDir)
 	if len(targets) == 0 && len(bad) == 0 {
 		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH")
 	}

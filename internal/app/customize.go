@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,7 @@ type CustomizeOptions struct {
 // none. Everything that can be checked without root and without the image's content is checked
 // first; then a worker in namespaces of its own does the rest.
 func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io.Writer) error {
+	o.BuildDir = scratchFolder(o.BuildDir)
 	j, composed, err := o.prepare(screen)
 	if err != nil {
 		return err
@@ -126,7 +128,7 @@ func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, err
 	}
 	j.Image = job.Image{Path: base, Root: o.Root}
 	if composed.Waiting {
-		j.Parts = &compose.Sources{Top: abs(o.ConfigFile), Files: files, Options: o.Compose}
+		j.Parts = &compose.Sources{Top: o.topConfig(), Files: files, Options: o.Compose}
 	}
 	j.Show(job.Read, named(append(composed.Maybe, cfg)...)...)
 	for _, s := range slices.Concat(j.RPMSources, j.DebSources) {
@@ -138,6 +140,14 @@ func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, err
 		}
 	}
 	return j, composed, bad.err()
+}
+
+// topConfig is how the worker, which may be in another folder, names the config file.
+func (o CustomizeOptions) topConfig() string {
+	if o.ConfigFile == compose.Stdin {
+		return compose.Stdin
+	}
+	return abs(o.ConfigFile)
 }
 
 // probe finds out the kind of the base image, which decides what the job is.
@@ -285,6 +295,10 @@ func diskOf(list []*job.Output) (found *job.Output) {
 	}
 	return found
 }
+
+// scratchFolder is where working files are made. Those have no name, so that they go with the run however it ends; and
+// they are as large as disks, for which /tmp, in memory on many hosts, is not made.
+func scratchFolder(named string) string { return cmp.Or(named, os.Getenv("TMPDIR"), "/var/tmp") }
 
 // cacheFolder is where package downloads are kept between runs.
 func cacheFolder(named string) (string, error) {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/step"
@@ -48,7 +49,11 @@ func (in inputs) identify(path string) (id fileID, regular bool) {
 func (o CustomizeOptions) inputs(c *step.Config, base string) inputs {
 	in := inputs{}
 	in.add("the base image", base)
-	in.add("the config file", o.ConfigFile)
+	file := o.ConfigFile
+	if file == compose.Stdin {
+		file = "/dev/stdin"
+	}
+	in.add("the config file", file)
 	for _, s := range append(append([]string{}, o.RPMSources...), o.DebSources...) {
 		in.add("a package source", s)
 	}

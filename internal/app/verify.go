@@ -39,9 +39,7 @@ func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Write
 	if format.Name == "iso" {
 		return verifyMedium(ctx, abs(o.ImageFile), stdout)
 	}
-	if o.BuildDir == "" {
-		o.BuildDir = os.TempDir()
-	}
+	o.BuildDir = scratchFolder(o.BuildDir)
 	if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the build folder: %w", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/printable"
+	"imagecustomizer/internal/step"
 	"imagecustomizer/internal/ui"
 )
 
@@ -40,11 +41,14 @@ type commandLine struct {
 
 // logging are the flags about what is printed; every command has them.
 type logging struct {
-	LogLevel  string `default:"info" enum:"panic,fatal,error,warn,info,debug,trace" help:"Least severity of log lines that are printed: ${enum}." placeholder:"LEVEL"`
-	LogFormat string `default:"text" enum:"text,json" help:"Form of log lines: ${enum}." placeholder:"FORMAT"`
-	LogFile   string `help:"Also write the log to this file, always with debug detail. Without it, the logs of the last ten runs are kept in imagecustomizer/logs in the user's state directory (~/.local/state)." placeholder:"FILE"`
-	Quiet     bool   `short:"q" help:"Print no more than warnings and errors."`
-	Progress  string `default:"auto" enum:"auto,plain,json" help:"How progress is shown: auto (a live line on a terminal, plain lines elsewhere), plain, or json (one event a line)." placeholder:"MODE"`
+	LogLevel         string `default:"info" enum:"panic,fatal,error,warn,info,debug,trace" help:"Least severity of log lines that are printed: ${enum}." placeholder:"LEVEL"`
+	LogFormat        string `default:"text" enum:"text,json" help:"Form of log lines: ${enum}." placeholder:"FORMAT"`
+	LogFile          string `help:"Also write the log to this file, always with debug detail. Without it, the logs of the last ten runs are kept in imagecustomizer/logs in the user's state directory (~/.local/state)." placeholder:"FILE"`
+	LogColor         string `default:"auto" enum:"auto,always,never" help:"Colours: auto (on a terminal, unless NO_COLOR is set), always or never." placeholder:"WHEN"`
+	Quiet            bool   `short:"q" help:"Print no more than warnings and errors."`
+	TimestampFile    string `help:"Also write to this file how long each step took: a line of JSON where one begins, and where it ends." placeholder:"FILE"`
+	DisableTelemetry bool   `help:"Accepted for compatibility: nothing is ever sent anywhere."`
+	Progress         string `default:"auto" enum:"auto,plain,json" help:"How progress is shown: auto (a live line on a terminal, plain lines elsewhere), plain, or json (one event a line)." placeholder:"MODE"`
 }
 
 // session is what a command needs besides its own flags.
@@ -77,7 +81,7 @@ func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 		fmt.Fprintln(stderr, "imagecustomizer:", err)
 		return failure.Usage
 	}
-	if err := logApart(c.Logging.LogFile, args); err != nil {
+	if err := c.Logging.apart(args); err != nil {
 		fmt.Fprintln(stderr, "imagecustomizer:", err)
 		return failure.Usage
 	}
@@ -101,16 +105,38 @@ func misused(parser *kong.Kong, args []string, err error) string {
 	command := "customize"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		if !slices.Contains(names, args[0]) {
+			if instead, known := notYet[args[0]]; known {
+				return fmt.Sprintf("the command %s is not supported yet: %s", args[0], instead)
+			}
 			return fmt.Sprintf("there is no command %q: %s", args[0], config.DidYouMean(args[0], names, "the commands are "+strings.Join(names, ", ")))
 		}
 		command = args[0]
 	}
+	for name, instead := range notYet {
+		if strings.HasPrefix(err.Error(), "unknown flag --"+name+",") || err.Error() == "unknown flag --"+name {
+			return fmt.Sprintf("--%s is not supported yet: %s", name, instead)
+		}
+	}
 	return fmt.Sprintf("%v\nRun \"imagecustomizer %s --help\" for the flags.", err, command)
+}
+
+// notYet are commands and flags of today's Image Customizer that are not supported yet, and what to do without them.
+var notYet = map[string]string{
+	"create":                     "begin with an image that a distribution publishes, and customize it",
+	"inject-files":               "copy the files in with os.additionalFiles, before the image is made",
+	"image":                      step.Unsupported["input.image.oci"],
+	"image-cache-dir":            step.Unsupported["input.image.oci"],
+	"output-selinux-policy-path": step.Unsupported["output.selinuxPolicyPath"],
+	"package-snapshot-time":      step.Unsupported["os.packages.snapshotTime"],
+	"tools-dir":                  "the image's own package manager is used, so the image has to have one",
 }
 
 // options are how a command is shown. Commands that work on an image keep a log.
 func (l logging) options(command string, out io.Writer) ui.Options {
-	o := ui.Options{Progress: l.Progress, LogLevel: l.LogLevel, LogFormat: l.LogFormat, LogFile: l.LogFile, Out: out}
+	o := ui.Options{
+		Progress: l.Progress, LogLevel: l.LogLevel, LogFormat: l.LogFormat, LogFile: l.LogFile, Color: l.LogColor,
+		TimesFile: l.TimestampFile, Out: out,
+	}
 	if l.Quiet {
 		o.Progress = "none"
 		if l.LogLevel == "info" {
@@ -138,8 +164,12 @@ func oneConfig(parsed *kong.Context) error {
 	return nil
 }
 
-// logApart refuses a log file that the command line names for anything else: opening the log empties it.
-func logApart(log string, args []string) error {
+// apart refuses files to write to that the command line names for anything else: opening them empties them.
+func (l logging) apart(args []string) error {
+	return errors.Join(apart("--log-file", l.LogFile, args), apart("--timestamp-file", l.TimestampFile, args))
+}
+
+func apart(flag, log string, args []string) error {
 	if log == "" {
 		return nil
 	}
@@ -157,7 +187,7 @@ func logApart(log string, args []string) error {
 		}
 	}
 	if times > 1 {
-		return fmt.Errorf("--log-file %s: the command line names this file for something else too; name another file", log)
+		return fmt.Errorf("%s %s: the command line names this file for something else too; name another file", flag, log)
 	}
 	return nil
 }

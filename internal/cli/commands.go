@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"strings"
 	"time"
 
 	"imagecustomizer/internal/app"
@@ -10,9 +11,21 @@ import (
 
 // sourceFlags say where packages come from.
 type sourceFlags struct {
-	RPMSource                []string `name:"rpm-source" sep:"none" help:"Folder of RPM packages, or .repo file, for this run only; repeatable, a later one beats an earlier one." placeholder:"PATH"`
-	DebSource                []string `name:"deb-source" sep:"none" help:"Folder of .deb packages, or .list or .sources file, for this run only; repeatable, a later one beats an earlier one." placeholder:"PATH"`
+	RPMSource                []string `name:"rpm-source" sep:"none" help:"Folder of RPM packages, or .repo file, for this run only; repeatable, or several with commas between, a later one beats an earlier one." placeholder:"PATH"`
+	DebSource                []string `name:"deb-source" sep:"none" help:"Folder of .deb packages, or .list or .sources file, for this run only; repeatable, or several with commas between, a later one beats an earlier one." placeholder:"PATH"`
 	DisableBaseImageRPMRepos bool     `name:"disable-base-image-rpm-repos" help:"Do not use the repositories that the image itself names."`
+}
+
+// listed are the paths of a flag that takes lists with commas. What exists as it is written is one path.
+func listed(values []string) (paths []string) {
+	for _, v := range values {
+		if _, err := os.Lstat(v); err == nil {
+			paths = append(paths, v)
+			continue
+		}
+		paths = append(paths, strings.Split(v, ",")...)
+	}
+	return paths
 }
 
 // rootFlags name the root of an image with more than one filesystem that could be it.
@@ -38,8 +51,8 @@ func (f composeFlags) options() compose.Options {
 }
 
 type customizeCmd struct {
-	BuildDir          string   `required:"" help:"Folder for temporary files; made if missing. Nothing stays in it." placeholder:"DIR"`
-	ConfigFile        string   `required:"" help:"Config file, YAML or JSON. Relative paths in it are relative to its folder." placeholder:"FILE"`
+	BuildDir          string   `help:"Folder for temporary files; made if missing. Nothing stays in it. Default: TMPDIR, or /var/tmp; the files have no name there." placeholder:"DIR"`
+	ConfigFile        string   `required:"" help:"Config file, YAML or JSON. Relative paths in it are relative to its folder. For - it is read from standard input, and they are relative to the working folder." placeholder:"FILE"`
 	ImageFile         string   `help:"Base image: ${readable}, or an ISO image of this program. Never modified. Default: input.image.path of the config." placeholder:"FILE"`
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write. Default: output.image.path of the config." placeholder:"FILE"`
 	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: output.image.format of the config, then what the ending of the file's name says." placeholder:"FORMAT"`
@@ -52,6 +65,8 @@ type customizeCmd struct {
 	composeFlags
 	sourceFlags
 	rootFlags
+
+	SetfilesContext string `help:"Accepted for compatibility: setfiles only tells labels, which this program writes itself, and so needs no context of its own." placeholder:"CONTEXT"`
 
 	PackageCacheDir  string `help:"Folder where package downloads are kept between runs: what was used within 90 days, and 8 GiB at most. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
 	AllowBackingFile bool   `help:"Accept a base image that refers to further files (a backing file or an external data file)."`
@@ -67,7 +82,7 @@ func (c *customizeCmd) Run(s *session) error {
 		BuildDir: c.BuildDir, ConfigFile: c.ConfigFile, ImageFile: c.ImageFile,
 		OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat, Outputs: c.Output,
 		SplitFormat: c.OutputSplitPartitionsFormat, ShrinkFilesystems: c.ShrinkFilesystems, COSILevel: c.COSICompressionLevel,
-		RPMSources: c.RPMSource, DebSources: c.DebSource, NoBaseRepos: c.DisableBaseImageRPMRepos,
+		RPMSources: listed(c.RPMSource), DebSources: listed(c.DebSource), NoBaseRepos: c.DisableBaseImageRPMRepos,
 		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, NoClobber: c.NoClobber, DryRun: c.DryRun, Seed: c.Seed,
 		Root: c.choice(), Compose: c.options(),
 	}, s.ui, s.stdout)
@@ -78,7 +93,7 @@ type convertCmd struct {
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write." placeholder:"FILE"`
 	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: what the ending of the file's name says." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable." placeholder:"FORMAT=PATH"`
-	BuildDir          string   `help:"Folder for temporary files; needed for the formats cosi and baremetal-image only." placeholder:"DIR"`
+	BuildDir          string   `help:"Folder for temporary files, for the formats cosi and baremetal-image only. Default: TMPDIR, or /var/tmp." placeholder:"DIR"`
 	COSILevel         int      `name:"cosi-compression-level" help:"Level of zstd for the formats cosi (default 9) and baremetal-image (default 22): 1 to 22." placeholder:"LEVEL"`
 	AllowBackingFile  bool     `help:"Accept an image that refers to further files."`
 	Checksum          bool     `help:"Write a .sha256 file beside each image."`
@@ -97,7 +112,7 @@ func (c *convertCmd) Run(s *session) error {
 }
 
 type validateCmd struct {
-	ConfigFile        string   `required:"" help:"Config file to check." placeholder:"FILE"`
+	ConfigFile        string   `required:"" help:"Config file to check; - reads standard input." placeholder:"FILE"`
 	ValidateResources []string `enum:"files,oci,all" help:"What to check besides the config itself: files (every file it names exists and can be read), oci, all." placeholder:"KIND"`
 	BuildDir          string   `help:"Accepted for compatibility." placeholder:"DIR"`
 
@@ -111,7 +126,7 @@ func (c *validateCmd) Run(s *session) error {
 
 type verifyCmd struct {
 	Image            string `arg:"" help:"Image to look into: ${readable}. It is copied, never modified." placeholder:"IMAGE"`
-	BuildDir         string `help:"Folder for the copy. Default: the system's temporary folder." placeholder:"DIR"`
+	BuildDir         string `help:"Folder for the copy. Default: TMPDIR, or /var/tmp." placeholder:"DIR"`
 	Format           string `default:"text" enum:"text,json" help:"Form of what is found: text, or json (one finding a line)." placeholder:"FORMAT"`
 	AllowBackingFile bool   `help:"Accept an image that refers to further files."`
 

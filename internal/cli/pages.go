@@ -43,7 +43,7 @@ func commandPage() ([]byte, error) {
 	b.WriteString(generated + `# Command line
 
 ` + "```bash" + `
-imagecustomizer [customize] --build-dir DIR --config-file FILE --image-file FILE \
+imagecustomizer [customize] [--build-dir DIR] --config-file FILE --image-file FILE \
   --output-image-file FILE --output-image-format FORMAT
 ` + "```" + `
 

@@ -47,6 +47,9 @@ func Load(top string, files *Files, o Options) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the config file: %w", err)
 	}
+	if top == Stdin {
+		top = stdinName
+	}
 	c := &chain{files: files, options: o, report: config.NewReport()}
 	c.visit(top, f, nil)
 	r := &Result{Config: &step.Config{}, Report: c.report}

@@ -3,6 +3,7 @@ package compose
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -81,8 +82,17 @@ const (
 	maxTotal = 16 << 20
 )
 
+// Stdin is the name of a config that is read from standard input. Its paths are relative to the working directory.
+const Stdin = "-"
+
+// stdinName is how messages name it.
+const stdinName = "<standard input>"
+
 // Top reads the file that the user names, which may be a pipe.
 func (f *Files) Top(name string) (File, error) {
+	if name == Stdin {
+		return f.file(stdinName, func(string) ([]byte, error) { return io.ReadAll(io.LimitReader(os.Stdin, config.MaxSize+1)) })
+	}
 	return f.file(name, func(path string) ([]byte, error) { return hostfs.ReadUpTo(path, config.MaxSize+1) })
 }
 

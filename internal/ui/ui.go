@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,8 @@ type Options struct {
 	LogFormat string    // text (default) or json
 	LogFile   string    // file that gets the whole log, debug included, whatever LogLevel says: what one needs after a failure
 	LogDir    string    // directory where the logs of the last runs are kept, for a run without LogFile; empty means none
+	Color     string    // auto (default): on a terminal, unless NO_COLOR is set; always; never
+	TimesFile string    // file that gets an event where a step begins and where it ends, as NDJSON
 	Out       io.Writer // where all of it goes
 
 	Env func(string) string // environment; nil means os.Getenv
@@ -40,6 +43,7 @@ type UI struct {
 	logPath string
 	file    *os.File // LogFile; may be nil
 	fileLog slog.Handler
+	times   *os.File // TimesFile; may be nil
 	logger  *slog.Logger
 	sum     summary
 	stop    chan struct{}
@@ -76,6 +80,9 @@ func New(o Options) (*UI, error) {
 	if err := u.chooseView(o); err != nil {
 		return nil, err
 	}
+	if err := u.openTimes(o.TimesFile); err != nil {
+		return nil, err
+	}
 	if err := u.openLog(o, level); err != nil {
 		return nil, err
 	}
@@ -96,16 +103,17 @@ func (u *UI) chooseView(o Options) error {
 	case "json":
 		u.json, u.view = true, jsonView{json.NewEncoder(o.Out)}
 	case "none":
-		u.quiet, u.view = true, quietView{o.Out}
+		u.quiet, u.color, u.view = true, o.Color == "always", quietView{o.Out}
 	case "plain":
-		u.view = &plainView{out: o.Out, start: now}
+		u.color, u.view = o.Color == "always", &plainView{out: o.Out, start: now}
 	case "auto":
 		f, ok := o.Out.(*os.File)
 		if !ok || !term.IsTerminal(int(f.Fd())) || o.Env("TERM") == "dumb" {
+			u.color = o.Color == "always"
 			u.view = &plainView{out: o.Out, start: now}
 			return nil
 		}
-		u.color = o.Env("NO_COLOR") == ""
+		u.color = o.Color == "always" || o.Color != "never" && o.Env("NO_COLOR") == ""
 		u.view = &liveView{out: f, size: sizeOf(f), style: styleOf(o.Env, u.color)}
 	default:
 		return fmt.Errorf("unknown kind of progress %q: allowed are auto, plain, json", mode)
@@ -160,6 +168,7 @@ func (u *UI) Handle(e Event) {
 		return
 	}
 	u.record(e)
+	u.time(e)
 	u.show(e)
 }
 
@@ -307,8 +316,11 @@ func (u *UI) Close() error {
 	if l, ok := u.view.(*liveView); ok {
 		l.end()
 	}
-	if u.file == nil {
-		return nil
+	var errs []error
+	for _, f := range []*os.File{u.file, u.times} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
 	}
-	return u.file.Close()
+	return errors.Join(errs...)
 }
