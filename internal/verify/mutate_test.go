@@ -125,7 +125,9 @@ func (p *patient) check(t *testing.T, mutations []mutation) {
 func (p *patient) sound(t *testing.T, when string) {
 	t.Helper()
 	for _, f := range Run(p.Image) {
-		t.Errorf("%s: %s", when, f)
+		if f.Check != "clones" { // base images have SSH host keys
+			t.Errorf("%s: %s", when, f)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ var checks = []struct {
 	{"host", host},                      // nothing names a device or path of the machine it was made on
 	{"leftovers", leftovers},            // nothing of this program's is left
 	{"units", units},                    // what systemd is to start is there
+	{"clones", twins},                   // nothing that tells machines apart is in the image
 }
 
 // Finding is one thing that is wrong.
