@@ -30,6 +30,9 @@ os:
   disabled. /etc/systemd/system-preset/0-generalize.preset says of each unit what it was. Where presets cannot say it
   (a unit for which only some of its links are there), the file is left empty instead. Units that ask questions on the
   console at the first boot ask none: nobody would answer, and the boot would wait.
+- **A sealed or read-only root** needs /etc to be writable for host keys: an overlay (os.overlays), or else the run is
+  refused unless ssh-host-keys is in skip. The machine identifier of such a system is made anew at each boot, unless the
+  overlay is mounted in the initramfs, before systemd looks for it.
 - **Host keys** are taken out only where they are made again at every boot on which they are missing. If no unit of the
   image does so, ssh-host-keys.service is added: it runs ssh-keygen -A before the server starts. A unit that does so on
   the first boot only does not count, since that may be cut off; neither does cloud-init, which may find no data.

@@ -103,6 +103,7 @@ type Given struct {
 
 	SealedRoot bool     // the root cannot be written at boot
 	Overlaid   []string // folders whose changes go elsewhere
+	EtcEarly   bool     // those of /etc do so before the system's first program starts
 	Passwords  []string // users that get one
 	Keyed      []string // users that get SSH keys
 

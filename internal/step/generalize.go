@@ -94,7 +94,7 @@ func (g Generalize) Record() (any, error) {
 
 // Plan is one step, and labels for what it makes.
 func (g Generalize) Plan(in *Given) (plan.Plan, []plan.Problem) {
-	p := plan.Plan{Clean{Generalize: g, ReadOnly: in.SealedRoot, WritableEtc: slices.Contains(in.Overlaid, "/etc"), Passwords: in.Passwords, Keyed: in.Keyed}}
+	p := plan.Plan{Clean{Generalize: g, ReadOnly: in.SealedRoot, WritableEtc: slices.Contains(in.Overlaid, "/etc"), EarlyEtc: in.EtcEarly, Passwords: in.Passwords, Keyed: in.Keyed}}
 	if in.Labels() {
 		p = append(p, Relabel{in.Packages})
 	}
@@ -117,6 +117,7 @@ type Clean struct {
 	Generalize
 	ReadOnly    bool     // the root is sealed, and cannot be written at boot
 	WritableEtc bool     // but /etc can
+	EarlyEtc    bool     // before systemd looks at the machine identifier
 	Passwords   []string // users that the config gives one
 	Keyed       []string // users that it gives SSH keys
 }

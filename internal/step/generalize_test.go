@@ -64,21 +64,25 @@ func TestMachineIDIsNeverAbsent(t *testing.T) {
 		"usr/lib/systemd/system/a.service":                     "[Install]\nWantedBy=multi-user.target other.target\n",
 		"etc/systemd/system/multi-user.target.wants/a.service": "->/usr/lib/systemd/system/a.service",
 	}
-	sealed, overlaid, empty := clean("minimal"), clean("minimal"), clean("minimal")
-	sealed.ReadOnly, overlaid.ReadOnly, overlaid.WritableEtc, empty.MachineID = true, true, true, idEmpty
+	sealed, late, early, empty := clean("minimal"), clean("minimal"), clean("minimal"), clean("minimal")
+	sealed.ReadOnly, late.ReadOnly, early.ReadOnly, empty.MachineID = true, true, true, idEmpty
+	late.WritableEtc, early.WritableEtc, early.EarlyEtc = true, true, true
 	for name, c := range map[string]struct {
 		step  Clean
 		files map[string]string
 		want  string
 	}{
-		"writable":           {clean("minimal"), nil, "uninitialized\n"},
-		"sealed":             {sealed, nil, ""},
-		"sealed, overlay":    {overlaid, nil, "uninitialized\n"},
-		"read-only in fstab": {clean("golden"), map[string]string{"etc/fstab": "/dev/vda1 / ext4 defaults,ro 0 1\n"}, ""},
-		"asked for":          {empty, nil, ""},
-		"presets cannot":     {clean("minimal"), part, ""},
-		"kept":               {Clean{Generalize: Generalize{Level: "minimal", Skip: []RowName{"machine-id"}}}, nil, anID + "\n"},
-		"a link":             {clean("minimal"), map[string]string{"etc/machine-id": "->/var/id"}, "uninitialized\n"},
+		"writable":                         {clean("minimal"), nil, "uninitialized\n"},
+		"sealed":                           {sealed, nil, ""},
+		"sealed, overlay of the initramfs": {early, nil, "uninitialized\n"},
+		"sealed, overlay too late":         {late, nil, ""},
+		"read-only in fstab":               {clean("golden"), map[string]string{"etc/fstab": "/dev/vda1 / ext4 defaults,ro 0 1\n"}, ""},
+		"overlay in fstab":                 {clean("golden"), map[string]string{"etc/fstab": "/dev/vda1 / ext4 ro 0 1\noverlay /etc overlay x-initrd.mount,lowerdir=/etc 0 0\n"}, "uninitialized\n"},
+		"late overlay in fstab":            {clean("golden"), map[string]string{"etc/fstab": "/dev/vda1 / ext4 ro 0 1\noverlay /etc overlay lowerdir=/etc 0 0\n"}, ""},
+		"asked for":                        {empty, nil, ""},
+		"presets cannot":                   {clean("minimal"), part, ""},
+		"kept":                             {Clean{Generalize: Generalize{Level: "minimal", Skip: []RowName{"machine-id"}}}, nil, anID + "\n"},
+		"a link":                           {clean("minimal"), map[string]string{"etc/machine-id": "->/var/id"}, "uninitialized\n"},
 	} {
 		m := generalizedTree(t, c.files)
 		mustRun(t, m, c.step, c.step) // twice
@@ -213,6 +217,8 @@ func TestWhatGeneralizeRefuses(t *testing.T) {
 		want  string
 	}{
 		"keys that sealed roots cannot make": {sealed, key, "cannot be written at boot"},
+		"read-only, overlay in fstab":        {clean("minimal"), with(key, "etc/fstab", "/dev/vda1 / ext4 ro 0 1\noverlay /etc overlay lowerdir=/etc 0 0\n"), ""},
+		"read-only in fstab":                 {clean("minimal"), with(key, "etc/fstab", "/dev/vda1 / ext4 ro 0 1\n"), "cannot be written at boot"},
 		"no ssh-keygen":                      {clean("minimal"), map[string]string{"etc/ssh/ssh_host_rsa_key": "k", "usr/lib/systemd/system/ssh.service": sshUnit}, "no ssh-keygen"},
 		"no systemd":                         {clean("minimal"), map[string]string{"etc/ssh/ssh_host_rsa_key": "k", "etc/init.d/ssh": ""}, "no unit of systemd"},
 		"another host key":                   {clean("minimal"), with(key, "etc/ssh/sshd_config", "HostKey /etc/ssh/mine\n", "etc/ssh/mine", "k"), "/etc/ssh/mine"},

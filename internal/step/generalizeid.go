@@ -66,7 +66,7 @@ func (s Clean) way(m *machine.Machine) (MachineID, error) {
 
 // whyEmpty says why a boot must not be the first to systemd.
 func (s Clean) whyEmpty(m *machine.Machine) string {
-	if s.ReadOnly && !s.WritableEtc || mountedReadOnly(m) {
+	if s.readOnly(m, true) {
 		return "the root cannot be written at boot, so that every boot would be the first"
 	}
 	for _, kind := range []string{"system", "user"} {
@@ -77,15 +77,19 @@ func (s Clean) whyEmpty(m *machine.Machine) string {
 	return ""
 }
 
-// mountedReadOnly tells whether fstab leaves the root as the kernel mounts it.
-func mountedReadOnly(m *machine.Machine) bool {
+// readOnly tells whether /etc cannot be written at boot: by any service, or by systemd as it starts.
+func (s Clean) readOnly(m *machine.Machine, early bool) bool {
 	text, _ := m.Root.ReadFile("/etc/fstab") // without one, systemd mounts the root writable
+	readOnly, covered := s.ReadOnly, s.EarlyEtc || !early && s.WritableEtc
 	for _, e := range disk.ParseFstab(string(text)).Entries() {
-		if e.Target == "/" {
-			return slices.Contains(e.Options, "ro")
+		switch ro := slices.Contains(e.Options, "ro"); e.Target {
+		case "/":
+			readOnly = readOnly || ro
+		case "/etc":
+			covered = covered || !ro && (!early || slices.Contains(e.Options, "x-initrd.mount"))
 		}
 	}
-	return false
+	return readOnly && !covered
 }
 
 // guardFirstBoot keeps systemd's first boot from changing which units start, and from asking questions on the console.

@@ -114,7 +114,7 @@ func (s Clean) whyLost(m *machine.Machine, k keyServer, u identity.Units) string
 		return "the image has no unit of systemd that starts the server, and nobody makes them at boot"
 	case len(k.there(u)) == 0:
 		return ""
-	case s.ReadOnly && !s.WritableEtc || mountedReadOnly(m):
+	case s.readOnly(m, false):
 		return "the root cannot be written at boot"
 	case k.row == "ssh-host-keys" && len(others) > 0:
 		return "/etc/ssh/sshd_config names " + strings.Join(others, ", ") + ", which no program makes anew, and which clones would share"

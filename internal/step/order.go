@@ -81,6 +81,7 @@ func (c *Config) given(f *machine.Facts, in Inputs) *Given {
 	g.SealedRoot = c.sealsRoot(f)
 	for _, o := range c.OS.Overlays {
 		g.Overlaid = append(g.Overlaid, string(o.MountPoint))
+		g.EtcEarly = g.EtcEarly || o.MountPoint == "/etc" && o.IsInitrdOverlay
 	}
 	for _, u := range c.OS.Users {
 		g.Users = append(g.Users, string(u.Name))

@@ -101,3 +101,18 @@ func clonesDiffer(t *testing.T, name, config string) {
 		t.Errorf("the second boot has\n%s\nand the first had\n%s", again[1], first[1])
 	}
 }
+
+// TestSealedClonesDiffer boots two clones of an image whose root is sealed. Changes to /etc go to /var.
+func TestSealedClonesDiffer(t *testing.T) {
+	full(t)
+	image := seal(t, "panic", "  packages: {install: [cryptsetup-bin]}\n  generalize: {level: golden, strict: true}\n")
+	const state = "systemctl is-system-running --wait; systemctl is-active ssh.service; touch /x 2>&1 | grep -c 'Read-only file system'"
+	const keys = "for k in /etc/ssh/ssh_host_*_key.pub; do cut -d' ' -f2 $k; done"
+	first, other := clone(t, vm.Options{Image: image, Format: "raw"}, state, keys), clone(t, vm.Options{Image: image, Format: "raw"}, state, keys)
+	if want := "running\nactive\n1"; first[0] != want || other[0] != want {
+		t.Errorf("%s\n%s", first[0], other[0])
+	}
+	if n := strings.Count(first[1], "\n"); n != 2 || first[1] == other[1] {
+		t.Errorf("keys:\n%s\n%s", first[1], other[1])
+	}
+}
