@@ -206,8 +206,14 @@ func TestMatch(t *testing.T) {
 		glob, name string
 		want       bool
 	}{
-		{"/a/**", "/a/b/c", true}, {"/a/**", "/a", false}, {"/a/*", "/a/b/c", true}, {"/a/**/*.gz", "/a/x.gz", true}, {"/a/**/*.gz", "/a/b/c/x.gz", true},
-		{"/a/**/*.gz", "/a/b/x", false}, {"/a", "/ab", false}, {"/a/b", "/a", false},
+		{"/a/**", "/a/b/c", true},
+		{"/a/**", "/a", false},
+		{"/a/*", "/a/b/c", true},
+		{"/a/**/*.gz", "/a/x.gz", true},
+		{"/a/**/*.gz", "/a/b/c/x.gz", true},
+		{"/a/**/*.gz", "/a/b/x", false},
+		{"/a", "/ab", false},
+		{"/a/b", "/a", false},
 	} {
 		if got := Match(c.glob, c.name); got != c.want {
 			t.Errorf("%s %s: %v", c.glob, c.name, got)
