@@ -2,7 +2,7 @@
 # first-boot NAME: runs /var/lib/imagecustomizer/first-boot/NAME/script once. What it remembers is on the disk before
 # anything is done about it: that an attempt begins, and that the script has ended, with its exit status.
 cd "/var/lib/imagecustomizer/first-boot/$1" || exit 1
-. ./settings
+if [ -e settings ]; then . ./settings; fi
 
 settle() { sync "$@" 2>/dev/null || sync; }
 remember() {
@@ -11,10 +11,11 @@ remember() {
 report() { echo "first-boot script $name: $1"; }
 finish() {
   remember ended "$1" || exit 1
-  rm -f script && settle .
+  rm -f settings && rm -f script && settle . # its arguments may be secret too
 }
 
 if [ -s ended ]; then # cut off between the end and this
+  rm -f settings
   rm -f script
   settle .
   exit 0
