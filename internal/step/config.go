@@ -50,6 +50,8 @@ type OS struct {
 	Sudo              SudoRules         `yaml:"sudo" doc:"Who may do what as somebody else. The image's visudo checks each rule." why:"users and groups are there, and packages bring visudo"`
 	SSHD              SSHD              `yaml:"sshd" doc:"Who may log in over SSH, and how. The image's sshd is asked whether it would do so." why:"packages bring sshd, and files may be its settings"`
 	CloudInit         CloudInit         `yaml:"cloudInit" doc:"What cloud-init does when the system starts. Texts for it are checked, by the image's own cloud-init too." why:"packages bring cloud-init, and files may be its settings"`
+	Swap              Swap              `yaml:"swap" doc:"A file that the system swaps to." why:"packages and files may need the space first"`
+	GrowOnBoot        GrowOnBoot        `yaml:"growOnBoot" default:"false" doc:"Whether the last filesystem of the disk grows with it when the system starts on a larger one. It takes systemd-repart and a GPT; where it cannot work, it is refused." why:"packages bring what grows it, and files may be /etc/fstab"`
 	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
 	Bootloader        Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
 	SELinux           SELinux           `yaml:"selinux" doc:"The mode of SELinux."`
