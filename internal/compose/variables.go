@@ -110,9 +110,23 @@ func (c *composer) declare(lists ...declarations) map[string]*variable {
 			v = &variable{name: d.name}
 			all[d.name] = v
 		}
+		if c.oversteps(d) {
+			v.broken = true
+			d.From.Env, d.Public = "", false
+		}
 		v.join(d)
 	}
 	return all
+}
+
+// oversteps tells, and reports, that a file says of a variable what only the file on the command line may. It looks at
+// each declaration, before files are joined: what is joined no longer knows which file said what.
+func (c *composer) oversteps(d declaration) bool {
+	if d.at.File() == c.top || d.From.Env == "" && !d.Public {
+		return false
+	}
+	d.at.Errorf("only the file that the command line names may read the environment").Hint("write from and public of %s there", d.name)
+	return true
 }
 
 // join adds what a later file says.
@@ -309,9 +323,6 @@ func (v *variable) parseList(s, dir string) (list config.Value, err error) {
 // fromEnvironment takes the value from the environment.
 func (c *composer) fromEnvironment(v *variable) {
 	switch text, there := c.files.getenv(v.From.Env); {
-	case v.at.File() != c.top:
-		v.at.Errorf("only the file that the command line names may read the environment").Hint("declare %s there", v.name)
-		v.broken = true
 	case v.Type != "secret" && !v.Public:
 		v.at.Errorf("what the environment holds may be a secret").Hint("add \"public: true\", or use the type secret")
 		v.broken = true
