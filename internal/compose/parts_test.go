@@ -204,3 +204,23 @@ func TestFactsThatAreNotKnown(t *testing.T) {
 		}
 	}
 }
+
+// TestDiffOfSecrets: two passwords differ, and neither is shown.
+func TestDiffOfSecrets(t *testing.T) {
+	t.Parallel()
+	load := func(password string) *Result {
+		dir := tree(t, map[string]string{"top.yaml": "os: {users: [{name: a, password: {type: plain-text, value: " + password + "}}]}"})
+		r, err := Load(filepath.Join(dir, "top.yaml"), &Files{Dir: dir}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	got := Diff(load("secret-one"), load("secret-two"))
+	if len(got) != 2 || strings.Contains(strings.Join(got, ""), "secret-") {
+		t.Errorf("found %q", got)
+	}
+	if got := Diff(load("secret-one"), load("secret-one")); len(got) != 0 {
+		t.Errorf("one config differs from itself: %q", got)
+	}
+}

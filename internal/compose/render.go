@@ -70,7 +70,7 @@ func Diff(a, b *Result) (list []string) {
 	for _, p := range paths {
 		l, hasL := left[p]
 		r, hasR := right[p]
-		if hasL && hasR && l.Text == r.Text {
+		if hasL && hasR && l.Is(r) {
 			continue
 		}
 		if hasL {

@@ -51,9 +51,13 @@ func (d *Document) YAML(r Rendering) ([]byte, error) {
 
 // Setting is a value of a document, as a text, and where it stands.
 type Setting struct {
-	Text string
+	Text  string // as it may be shown
+	value string // for comparing, which hidden ones are too
 	Origin
 }
+
+// Is tells whether two settings have one value, hidden or not.
+func (s Setting) Is(other Setting) bool { return s.value == other.value && s.Text == other.Text }
 
 // Values are all values of a document, by their paths. What must not be shown is not.
 func (d *Document) Values() map[string]Setting {
@@ -64,7 +68,7 @@ func (d *Document) Values() map[string]Setting {
 		if slices.Contains(d.report.Secrets(), resolve(at.node).Value) {
 			text = "(hidden)"
 		}
-		all[at.path] = Setting{text, o}
+		all[at.path] = Setting{text, resolve(at.node).Value, o}
 	})
 	return all
 }
