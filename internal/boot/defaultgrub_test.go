@@ -13,6 +13,7 @@ import (
 
 	"imagecustomizer/internal/grub"
 	"imagecustomizer/internal/kargs"
+	"imagecustomizer/test/arguments"
 )
 
 // mkconfigText stands for the image's grub-mkconfig, of which only what it reads matters here.
@@ -115,12 +116,12 @@ func TestDefaultsReachTheKernel(t *testing.T) {
 			}
 			files := defaultsOf(texts)
 			s := files.scheme(t)
-			if _, err := changeArgs(files, s, awkward); err != nil {
+			if _, err := changeArgs(files, s, arguments.Awkward); err != nil {
 				t.Fatal(err)
 			}
 			every, normal := sourced(t, shell, files)
 			got := kargs.Cmdline(arrived(t, every, normal))
-			if missing := got.Missing(awkward); len(missing) > 0 {
+			if missing := got.Missing(arguments.Awkward); len(missing) > 0 {
 				t.Errorf("%q are missing in %q", missing, got)
 			}
 			if !slices.Contains(got, "old") {
@@ -128,10 +129,10 @@ func TestDefaultsReachTheKernel(t *testing.T) {
 			}
 			if strings.Contains(name, "Azure") && !strings.HasSuffix(normal, "kernelopts") && !strings.HasSuffix(normal, "{kernelopts}") {
 				t.Errorf("kernelopts is not last: %q", normal)
-			} else if first, err := throughGRUB(every); !strings.Contains(name, "Azure") && (err != nil || len(kargs.Cmdline(first).Missing(awkward)) > 0) {
+			} else if first, err := throughGRUB(every); !strings.Contains(name, "Azure") && (err != nil || len(kargs.Cmdline(first).Missing(arguments.Awkward)) > 0) {
 				t.Errorf("the recovery entry gets %q only, %v", first, err)
 			}
-			if change, err := changeArgs(files, s, awkward); err != nil || change.Files != nil {
+			if change, err := changeArgs(files, s, arguments.Awkward); err != nil || change.Files != nil {
 				t.Errorf("a second run changes %q, %v", change.Files, err)
 			}
 		})
@@ -184,7 +185,7 @@ func TestRandomArgumentsReachTheKernel(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	var args []string
 	for len(args) < 400 {
-		if a := randomArg(r); grubScriptTakes(a) {
+		if a := arguments.Random(r); grubScriptTakes(a) {
 			args = append(args, a)
 		}
 	}

@@ -3,7 +3,6 @@ package boot
 import (
 	"context"
 	"io/fs"
-	"math/rand/v2"
 	"path"
 	"testing"
 	"testing/fstest"
@@ -72,20 +71,3 @@ func output(t *testing.T, program string, args ...string) string {
 }
 
 const envHeader = "# GRUB Environment Block\n"
-
-// awkward are arguments that a careless writer loses or changes, and that every carrier but boot
-// entries under GRUB can carry.
-var awkward = []string{
-	"plain=1", "dyndbg=file drivers/x.c +p", "memmap=10M$1G", "semi;colon", "x=`id`", "#no", "a{b}", "pipe|and&",
-	"<in>", "two  spaces", "glob=*?[a]", "unit=dev-disk\\x2dby", "tilde=~", "bang=!", "eq=a=b", "paren=(hd0)", "${x}", "k=", "$(id)", "percent=%s",
-}
-
-// randomArg makes an argument from characters that mean something to a shell, GRUB or the kernel.
-func randomArg(r *rand.Rand) string {
-	const alphabet = `abx019=-_,.:/ $` + "`" + `;|&<>(){}[]#*?!~%^@+'"\`
-	arg := "k=" // a name of its own, so that arguments do not depend on each other
-	for range 1 + r.IntN(12) {
-		arg += string(alphabet[r.IntN(len(alphabet))])
-	}
-	return arg
-}

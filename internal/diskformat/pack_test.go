@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"imagecustomizer/test/sparse"
 )
 
 // spread makes a disk with short stretches of data all over it: at its begin and end, across the
@@ -23,7 +25,7 @@ func spread(t *testing.T, size int64) string {
 			content[at] = data
 		}
 	}
-	return diskOf(t, size, content)
+	return sparse.Disk(t, size, content)
 }
 
 // TestPack compares what is packed here with the disk, by means of qemu-img, and its size with what
@@ -91,7 +93,7 @@ func TestBecome(t *testing.T) {
 func TestBecomeOfAnEmptyDisk(t *testing.T) {
 	t.Parallel()
 	const size = 40 * mib
-	disk := diskOf(t, size, nil)
+	disk := sparse.Disk(t, size, nil)
 	for _, name := range []string{"qcow2", "vhdx", "vdi"} {
 		f := byName(name)
 		own := filepath.Join(t.TempDir(), "own")

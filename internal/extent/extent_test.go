@@ -2,37 +2,18 @@ package extent
 
 import (
 	"bytes"
-	"maps"
 	"os"
-	"slices"
 	"testing"
+
+	"imagecustomizer/test/sparse"
 )
 
 const mib = 1 << 20
 
-// diskOf makes a sparse disk with that data at those places.
-func diskOf(t *testing.T, size int64, content map[int64][]byte) string {
-	t.Helper()
-	f, err := os.CreateTemp(t.TempDir(), "disk")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := f.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
-	for _, at := range slices.Sorted(maps.Keys(content)) { // in this order, since they may overlap
-		if _, err := f.WriteAt(content[at], at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return f.Name()
-}
-
 func TestRead(t *testing.T) {
 	t.Parallel()
 	data := bytes.Repeat([]byte("data"), mib/4)
-	disk := diskOf(t, 64*mib, map[int64][]byte{0: data[:512], border - 4096: data[:8192], 20 * mib: data, 40 * mib: make([]byte, 2*mib), 64*mib - 512: data[:512]})
+	disk := sparse.Disk(t, 64*mib, map[int64][]byte{0: data[:512], border - 4096: data[:8192], 20 * mib: data, 40 * mib: make([]byte, 2*mib), 64*mib - 512: data[:512]})
 	f, err := os.Open(disk)
 	if err != nil {
 		t.Fatal(err)

@@ -1,30 +1,12 @@
 package extent
 
 import (
-	"os"
 	"testing"
+
+	"imagecustomizer/test/sparse"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// holes makes a file of that size with a byte of data at each place.
-func holes(t *testing.T, size int64, data ...int64) *os.File {
-	t.Helper()
-	f, err := os.CreateTemp(t.TempDir(), "disk")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	if err := f.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
-	for _, at := range data {
-		if _, err := f.WriteAt([]byte{1}, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return f
-}
 
 func TestList(t *testing.T) {
 	t.Parallel()
@@ -52,7 +34,7 @@ func TestList(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := List(holes(t, c.size, c.data...), c.from, c.to-c.from, mib)
+			got, err := List(sparse.Holes(t, c.size, c.data...), c.from, c.to-c.from, mib)
 			if err != nil {
 				t.Fatal(err)
 			}

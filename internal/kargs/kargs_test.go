@@ -11,6 +11,7 @@ import (
 
 	"imagecustomizer/internal/grub"
 	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/test/arguments"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -78,7 +79,7 @@ func TestCarriers(t *testing.T) {
 		{GRUBScript, []string{`a"b`, "it's", `back\slash`, "à", "tab\tbed", `\x4`}},
 		{GRUBEntry, []string{"memmap=10M$1G", `a"b`, "it's", `back\slash`, "${x}", "$(id)"}},
 	} {
-		for _, a := range awkward {
+		for _, a := range arguments.Awkward {
 			if slices.Contains(c.refused, a) {
 				continue
 			}
@@ -106,7 +107,7 @@ func TestCarriersRefuseLittle(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	passed := 0
 	for range 5000 {
-		a := randomArg(r)
+		a := arguments.Random(r)
 		if _, err := GRUBScript.Write(a); err == nil {
 			passed++
 		} else if !strings.ContainsAny(a, `'"\`) {
@@ -122,7 +123,7 @@ func TestCarriersRefuseLittle(t *testing.T) {
 }
 
 func FuzzSplit(f *testing.F) {
-	for _, seed := range append([]string{`a b="c d"`, `"x y"=1`, `a="b"c" d"`, "=", `"`}, awkward...) {
+	for _, seed := range append([]string{`a b="c d"`, `"x y"=1`, `a="b"c" d"`, "=", `"`}, arguments.Awkward...) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -143,30 +144,13 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// awkward are arguments that a careless writer loses or changes, and that every kargs.Carrier but boot
-// entries under GRUB can carry.
-var awkward = []string{
-	"plain=1", "dyndbg=file drivers/x.c +p", "memmap=10M$1G", "semi;colon", "x=`id`", "#no", "a{b}", "pipe|and&",
-	"<in>", "two  spaces", "glob=*?[a]", "unit=dev-disk\\x2dby", "tilde=~", "bang=!", "eq=a=b", "paren=(hd0)", "${x}", "k=", "$(id)", "percent=%s",
-}
-
-// randomArg makes an argument from characters that mean something to a shell, GRUB or the kernel.
-func randomArg(r *rand.Rand) string {
-	const alphabet = `abx019=-_,.:/ $` + "`" + `;|&<>(){}[]#*?!~%^@+'"\`
-	arg := "k=" // a name of its own, so that arguments do not depend on each other
-	for range 1 + r.IntN(12) {
-		arg += string(alphabet[r.IntN(len(alphabet))])
-	}
-	return arg
-}
-
 // TestWordsAgainstGrub has GRUB itself take words apart, in its build for Linux programs.
 func TestWordsAgainstGrub(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 4))
 	forms := []string{`'a b'`, `"d\$e"`, `f\ g`, "h\\\n", "\\\nj", `"i\j"`, "k#l", `"m'n"`, `'o"p'`, `q\"r`, `a'b'"c"\d`, `""`, `''`, `"x\\y"`, "''e"}
 	for range 300 {
-		if form, err := GRUBScript.Write(randomArg(r)); err == nil {
+		if form, err := GRUBScript.Write(arguments.Random(r)); err == nil {
 			forms = append(forms, form)
 		}
 	}

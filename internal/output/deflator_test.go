@@ -5,31 +5,14 @@ import (
 	"context"
 	"crypto/sha512"
 	"errors"
-	"imagecustomizer/internal/extent"
 	"io"
 	"os"
 	"os/exec"
 	"testing"
-)
 
-// holes makes a file of that size with a byte of data at each place.
-func holes(t *testing.T, size int64, data ...int64) *os.File {
-	t.Helper()
-	f, err := os.CreateTemp(t.TempDir(), "disk")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	if err := f.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
-	for _, at := range data {
-		if _, err := f.WriteAt([]byte{1}, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return f
-}
+	"imagecustomizer/internal/extent"
+	"imagecustomizer/test/sparse"
+)
 
 func unzstd(t *testing.T, data []byte) []byte {
 	t.Helper()
@@ -63,7 +46,7 @@ func TestDeflatorRoundTrip(t *testing.T) {
 		{deflator{level: 20, long: true}, 24 * mib, mib},
 		{deflator{level: 1}, 50 * mib, 17*mib + 512},
 	} {
-		out := holes(t, 0)
+		out := sparse.Holes(t, 0)
 		to := &sink{file: out, at: 100, sum: sha512.New384()}
 		var last int64
 		if err := c.d.write(context.Background(), extent.View{File: f}, c.at, c.size, to, func(done int64) { last = done }); err != nil {
@@ -86,7 +69,7 @@ func TestDeflatorIsCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	err := deflator{level: 9}.write(ctx, extent.View{File: holes(t, 8*mib, 0, 4*mib)}, 0, 8*mib, &sink{file: holes(t, 0)}, func(int64) {})
+	err := deflator{level: 9}.write(ctx, extent.View{File: sparse.Holes(t, 8*mib, 0, 4*mib)}, 0, 8*mib, &sink{file: sparse.Holes(t, 0)}, func(int64) {})
 	if err == nil {
 		t.Error("a cancelled context is no error")
 	}
@@ -96,10 +79,10 @@ func TestDeflatorIsCancelled(t *testing.T) {
 // what there is of it.
 func TestDeflatorReadsAll(t *testing.T) {
 	t.Parallel()
-	short := holes(t, mib, 0)
-	f := extent.View{File: holes(t, 4*mib, 0, 4*mib-1), Where: func(_, end int64) (*os.File, int64) { return short, end }}
+	short := sparse.Holes(t, mib, 0)
+	f := extent.View{File: sparse.Holes(t, 4*mib, 0, 4*mib-1), Where: func(_, end int64) (*os.File, int64) { return short, end }}
 	for _, d := range []deflator{{level: 9}, {level: 9, long: true}} {
-		err := d.write(context.Background(), f, 0, 4*mib, &sink{file: holes(t, 0)}, func(int64) {})
+		err := d.write(context.Background(), f, 0, 4*mib, &sink{file: sparse.Holes(t, 0)}, func(int64) {})
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%+v: %v", d, err)
 		}

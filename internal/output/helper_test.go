@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"imagecustomizer/internal/diskformat"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
+
+	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/test/sparse"
 )
 
 func write(t *testing.T, path, text string) {
@@ -34,7 +35,7 @@ func sparseDisk(t *testing.T, size int64) string {
 	t.Helper()
 	random := make([]byte, 3*mib)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(random)
-	return diskOf(t, size, map[int64][]byte{
+	return sparse.Disk(t, size, map[int64][]byte{
 		0:                   append(bytes.Repeat([]byte{0}, 510), 0x55, 0xaa),
 		8*mib - 4096:        random[:8192],
 		20 * mib:            random,
@@ -42,25 +43,6 @@ func sparseDisk(t *testing.T, size int64) string {
 		40 * mib:            make([]byte, 2*mib),
 		(size - 512) &^ 511: []byte("the end"),
 	})
-}
-
-// diskOf makes a sparse disk with that data at those places.
-func diskOf(t *testing.T, size int64, content map[int64][]byte) string {
-	t.Helper()
-	f, err := os.CreateTemp(t.TempDir(), "disk")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := f.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
-	for _, at := range slices.Sorted(maps.Keys(content)) { // in this order, since they may overlap
-		if _, err := f.WriteAt(content[at], at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return f.Name()
 }
 
 // format is the format of that name.

@@ -2,11 +2,13 @@ package output
 
 import (
 	"bytes"
-	"imagecustomizer/internal/diskformat"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/test/sparse"
 )
 
 // TestBigSectors: a disk whose partition table counts sectors of 4096 bytes becomes a VHDX that says so,
@@ -14,7 +16,7 @@ import (
 func TestBigSectors(t *testing.T) {
 	t.Parallel()
 	const size = 4200 * mib // more blocks than one stretch of the table of a VHDX with small sectors has
-	disk := diskOf(t, size, map[int64][]byte{4096: []byte("EFI PART"), 4199 * mib: []byte("the end")})
+	disk := sparse.Disk(t, size, map[int64][]byte{4096: []byte("EFI PART"), 4199 * mib: []byte("the end")})
 	dir := t.TempDir()
 	qcow := filepath.Join(dir, "in.qcow2")
 	run(t, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk, qcow)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"imagecustomizer/internal/vm"
 )
@@ -38,23 +37,15 @@ const seed = `sha256sum </var/lib/systemd/random-seed`
 // clone boots an image and returns what scripts print there.
 func clone(t *testing.T, o vm.Options, scripts ...string) (printed []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	m, err := vm.Start(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	if err := m.Login(ctx, "root", "root"); err != nil {
-		t.Fatalf("%v\n%s", err, m.Console())
-	}
-	for _, s := range scripts {
-		got, _, err := m.Run(ctx, s)
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", s, err, m.Console())
+	inGuest(t, o, func(ctx context.Context, m *vm.Machine) {
+		for _, s := range scripts {
+			got, _, err := m.Run(ctx, s)
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", s, err, m.Console())
+			}
+			printed = append(printed, strings.TrimSpace(got))
 		}
-		printed = append(printed, strings.TrimSpace(got))
-	}
+	})
 	return printed
 }
 

@@ -78,9 +78,10 @@ func boot(t *testing.T, image, format string, probes []probe) {
 	bootWith(t, vm.Options{Image: image, Format: format}, probes)
 }
 
-func bootWith(t *testing.T, o vm.Options, probes []probe) {
+// inGuest boots an image, logs in as root and calls f; the guest ends with it.
+func inGuest(t *testing.T, o vm.Options, f func(ctx context.Context, m *vm.Machine)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	m, err := vm.Start(ctx, o)
 	if err != nil {
@@ -90,15 +91,22 @@ func bootWith(t *testing.T, o vm.Options, probes []probe) {
 	if err := m.Login(ctx, "root", "root"); err != nil {
 		t.Fatalf("%v\n%s", err, m.Console())
 	}
-	for _, p := range append([]probe{{"systemctl is-system-running --wait", "running"}}, probes...) {
-		got, _, err := m.Run(ctx, p.script)
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", p.script, err, m.Console())
+	f(ctx, m)
+}
+
+func bootWith(t *testing.T, o vm.Options, probes []probe) {
+	t.Helper()
+	inGuest(t, o, func(ctx context.Context, m *vm.Machine) {
+		for _, p := range append([]probe{{"systemctl is-system-running --wait", "running"}}, probes...) {
+			got, _, err := m.Run(ctx, p.script)
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", p.script, err, m.Console())
+			}
+			if strings.TrimSpace(got) != p.want {
+				t.Errorf("%s\n got: %s\nwant: %s", p.script, strings.TrimSpace(got), p.want)
+			}
 		}
-		if strings.TrimSpace(got) != p.want {
-			t.Errorf("%s\n got: %s\nwant: %s", p.script, strings.TrimSpace(got), p.want)
-		}
-	}
+	})
 }
 
 func rootOffset(t *testing.T, disk string) int64 {
