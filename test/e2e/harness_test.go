@@ -109,6 +109,9 @@ func bootWith(t *testing.T, o vm.Options, probes []probe) {
 	})
 }
 
+// webServerDebs are what Debian's base images lack of examples/web-server.yaml.
+var webServerDebs = []string{"nginx-light", "locales"}
+
 func rootOffset(t *testing.T, disk string) int64 {
 	t.Helper()
 	return fixture.RootOffset(t, disk)
