@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
@@ -20,13 +21,18 @@ import (
 	"imagecustomizer/internal/verify"
 )
 
-// VerifyOptions are the flags of the verify command.
-type VerifyOptions struct {
+// LookOptions are the flags of commands that only look at an image.
+type LookOptions struct {
 	ImageFile        string
 	BuildDir         string // for a copy of the image; empty for the system's temporary folder
-	Format           string // of what is printed: text or json
 	AllowBackingFile bool
 	Root             RootChoice
+}
+
+// VerifyOptions are the flags of the verify command.
+type VerifyOptions struct {
+	LookOptions
+	Format string // of what is printed: text or json
 }
 
 // Verify looks for reasons why an image would not boot. It works on a copy. What it finds goes to
@@ -39,19 +45,7 @@ func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Write
 	if format.Name == "iso" {
 		return verifyMedium(ctx, abs(o.ImageFile), stdout)
 	}
-	o.BuildDir = scratchFolder(o.BuildDir)
-	if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
-		return fmt.Errorf("cannot make the build folder: %w", err)
-	}
-	disk, err := tempfile.Scratch(o.BuildDir)
-	if err != nil {
-		return err
-	}
-	defer disk.Close()
-	j := &job.Job{Kind: job.Verify, Image: job.Image{Path: abs(o.ImageFile), Format: format, Root: o.Root}, Version: Version, Now: buildTime()}
-	j.Show(job.Read, j.Image.Path)
-	j.Hand(job.Disk, disk, "raw")
-	res, err := runWorker(ctx, j, screen.Handle)
+	res, err := o.look(ctx, job.Verify, format, screen)
 	if err != nil && o.Format == "json" && failure.Of(err).Code == failure.Failed {
 		err = errors.Join(err, printFindings(o.Format, []verify.Finding{{Check: "open", Text: err.Error()}}, stdout))
 	}
@@ -59,6 +53,23 @@ func Verify(ctx context.Context, o VerifyOptions, screen *ui.UI, stdout io.Write
 		return err
 	}
 	return report(o, res.Findings, stdout)
+}
+
+// look has a worker do a job on a copy of the image.
+func (o LookOptions) look(ctx context.Context, kind job.Kind, format diskformat.Image, screen *ui.UI) (*job.Result, error) {
+	o.BuildDir = scratchFolder(o.BuildDir)
+	if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make the build folder: %w", err)
+	}
+	disk, err := tempfile.Scratch(o.BuildDir)
+	if err != nil {
+		return nil, err
+	}
+	defer disk.Close()
+	j := &job.Job{Kind: kind, Image: job.Image{Path: abs(o.ImageFile), Format: format, Root: o.Root}, Version: Version, Now: buildTime()}
+	j.Show(job.Read, j.Image.Path)
+	j.Hand(job.Disk, disk, "raw")
+	return runWorker(ctx, j, screen.Handle)
 }
 
 // report prints findings, errors first.

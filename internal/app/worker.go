@@ -56,6 +56,8 @@ func work(ctx context.Context, j *job.Job, send *job.Sender, res *job.Result) (e
 	switch j.Kind {
 	case job.Verify:
 		res.Findings, err = w.verifyImage(ctx)
+	case job.Inspect:
+		res.Identity, err = w.inspectImage(ctx)
 	case job.Convert:
 		err = w.convert(ctx)
 	case job.Remake:

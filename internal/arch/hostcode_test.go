@@ -74,7 +74,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/sandbox/files.go",
 		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:files.open", "internal/compose/files.go", "internal/compose/variables.go:variable.of", "internal/app/inputs.go",
 		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go",
-		"internal/app/verify.go:Verify", "internal/app/witness.go:witnessOf",
+		"internal/app/verify.go:LookOptions.look", "internal/app/witness.go:witnessOf",
 		"internal/liveos/stage.go:stage.add", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",
 		"internal/pkgmgr/apt/setup.go:aptPlan.folder", "internal/pkgmgr/apt/setup.go:aptPlan.sourceFile", "internal/pkgmgr/apt/debfile.go:readDeb", "internal/pkgmgr/rpm/localfile.go:repoSet.show",
 		"internal/pkgmgr/pkgmgr.go:CheckSource", "internal/pkgmgr/rpm/repos.go:hasPackages", "internal/pkgmgr/rpm/repos.go:repoSet.addFile", "internal/pkgmgr/rpm/rpm.go:transactions.writeRepos",

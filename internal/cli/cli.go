@@ -33,6 +33,7 @@ type commandLine struct {
 	Validate  validateCmd  `cmd:"" name:"validate-config" help:"Check a config file without touching any image. Needs no root."`
 	Config    configCmd    `cmd:"" help:"Show and compare what config files come to. Needs no root."`
 	Verify    verifyCmd    `cmd:"" help:"Look for reasons why an image would not boot: names that nothing in it has, missing files, damage. Customize does the same before it publishes an image."`
+	Inspect   inspectCmd   `cmd:"" help:"Say what is in an image, which is copied and never modified."`
 	Boot      bootCmd      `cmd:"" help:"Boot an image in QEMU, with its serial console here. The image is not changed: what the guest writes is forgotten. Needs no root."`
 	Doctor    doctorCmd    `cmd:"" help:"Say what this host can and cannot do, and what mends it."`
 
@@ -144,7 +145,7 @@ func (l logging) options(command string, out io.Writer) ui.Options {
 		}
 	}
 	switch name, _, _ := strings.Cut(command, " "); name {
-	case "customize", "convert", "verify":
+	case "customize", "convert", "verify", "inspect":
 		o.LogDir = ui.LogDir(os.Getenv)
 	}
 	return o

@@ -124,20 +124,38 @@ func (c *validateCmd) Run(s *session) error {
 	return app.Validate(app.ValidateOptions{ConfigFile: c.ConfigFile, Compose: c.options(), Resources: c.ValidateResources, BuildDir: c.BuildDir}, s.ui, s.stdout)
 }
 
-type verifyCmd struct {
+// lookFlags are those of commands that only look at an image.
+type lookFlags struct {
 	Image            string `arg:"" help:"Image to look into: ${readable}. It is copied, never modified." placeholder:"IMAGE"`
 	BuildDir         string `help:"Folder for the copy. Default: TMPDIR, or /var/tmp." placeholder:"DIR"`
-	Format           string `default:"text" enum:"text,json" help:"Form of what is found: text, or json (one finding a line)." placeholder:"FORMAT"`
 	AllowBackingFile bool   `help:"Accept an image that refers to further files."`
 
 	rootFlags
 }
 
+func (f lookFlags) options() app.LookOptions {
+	return app.LookOptions{ImageFile: f.Image, BuildDir: f.BuildDir, AllowBackingFile: f.AllowBackingFile, Root: f.choice()}
+}
+
+type verifyCmd struct {
+	lookFlags
+	Format string `default:"text" enum:"text,json" help:"Form of what is found: text, or json (one finding a line)." placeholder:"FORMAT"`
+}
+
 // Run verifies an image.
 func (c *verifyCmd) Run(s *session) error {
-	return app.Verify(s.ctx, app.VerifyOptions{
-		ImageFile: c.Image, BuildDir: c.BuildDir, Format: c.Format, AllowBackingFile: c.AllowBackingFile, Root: c.choice(),
-	}, s.ui, s.stdout)
+	return app.Verify(s.ctx, app.VerifyOptions{LookOptions: c.options(), Format: c.Format}, s.ui, s.stdout)
+}
+
+type inspectCmd struct {
+	lookFlags
+	Identity bool   `required:"" help:"List what is of the machine on which the image was made: what clones would share, such as the machine identifier and SSH host keys, and what was left behind, such as logs. See [generalize](generalize.md)."`
+	Format   string `default:"text" enum:"text,json" help:"Form of what is found: text or json." placeholder:"FORMAT"`
+}
+
+// Run inspects an image.
+func (c *inspectCmd) Run(s *session) error {
+	return app.Inspect(s.ctx, app.InspectOptions{LookOptions: c.options(), Format: c.Format}, s.ui, s.stdout)
 }
 
 type bootCmd struct {

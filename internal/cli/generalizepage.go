@@ -42,6 +42,7 @@ os:
   /etc/passwd, wherever they lie. Nothing of cloud-init's own cleaning is called.
 
 ` + "`imagecustomizer verify`" + ` warns of what clones of an image would share: the rows marked so below.
+` + "`imagecustomizer inspect --identity IMAGE`" + ` lists all that an image has of the table, as text or, with ` + "`--format json`" + `, for programs.
 
 `
 

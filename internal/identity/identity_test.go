@@ -109,6 +109,20 @@ func TestEveryRowFindsAndClears(t *testing.T) {
 	}
 }
 
+func TestTraces(t *testing.T) {
+	t.Parallel()
+	s := plant(t, map[string]string{"/etc/machine-id": "uninitialized\n", "/etc/hostname": "x\n", "/etc/ssh/ssh_host_rsa_key": "k", "/boot/firmware/loader/random-seed": "s"})
+	traces, err := s.Traces()
+	var got []string
+	for _, f := range traces {
+		got = append(got, f.Row+" "+strings.Join(f.Files, " "))
+	}
+	want := []string{"ssh-host-keys /etc/ssh/ssh_host_rsa_key", "esp-random-seed /boot/firmware/loader/random-seed", "host-name /etc/hostname"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // TestTableIsWhole holds the table against a list of traces that was written by itself, and drops each row.
 func TestTableIsWhole(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,7 @@ type Kind string
 const (
 	Examine   Kind = "examine"   // find out what a worker can do on this host
 	Verify    Kind = "verify"    // look for what is wrong with an image
+	Inspect   Kind = "inspect"   // say what an image holds of the machine on which it was made
 	Convert   Kind = "convert"   // write the outputs of an image as it is
 	Customize Kind = "customize" // change an image and write the outputs
 	Remake    Kind = "remake"    // write ISO images of an ISO image with the same system

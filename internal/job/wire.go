@@ -12,6 +12,7 @@ import (
 
 	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/identity"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/ui"
 	"imagecustomizer/internal/verify"
@@ -39,6 +40,7 @@ type Result struct {
 	Plan      []Line           `json:"plan,omitempty"`     // of a run that was only planned
 	Host      *Abilities       `json:"host,omitempty"`
 	Findings  []verify.Finding `json:"findings,omitempty"`
+	Identity  []identity.Trace `json:"identity,omitempty"`  // what an image holds of the machine on which it was made
 	Unwritten []string         `json:"unwritten,omitempty"` // resources of outputs that there was nothing to write into
 }
 

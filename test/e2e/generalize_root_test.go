@@ -60,6 +60,12 @@ scripts:
 			t.Errorf("the presets lack %q:\n%s", want, presets)
 		}
 	}
+	if status, got := run(t, "inspect", "--identity", "--format", "json", "--quiet", out); status != 0 || strings.Contains(got, `"shared": true`) || !strings.Contains(got, `"/var/log/kept.log"`) {
+		t.Errorf("the identity of what was generalized, %d: %s", status, got)
+	}
+	if status, got := run(t, "inspect", "--identity", "--quiet", image); status != 0 || !strings.Contains(got, "Clones would share:\n  ssh-host-keys  minimal") {
+		t.Errorf("the identity of the base, %d: %s", status, got)
+	}
 	if got := sh(t, dir, "mdir -b -i out.raw@@1M ::/loader 2>&1 || true"); strings.Contains(got, "random-seed") {
 		t.Errorf("the boot loader's seed is left: %s", got)
 	}
