@@ -29,7 +29,7 @@ func RenderConfig(file string, o compose.Options, r RenderOptions, screen *ui.UI
 	if r.Output != "" {
 		dir = filepath.Dir(r.Output)
 	}
-	text, kept, err := c.Render(compose.Rendering{Dir: dir, Origins: r.Origins, JSON: r.JSON})
+	text, kept, err := c.Render(compose.Rendering{Dir: dir, Origins: r.Origins, JSON: r.JSON, Secrets: r.Output != ""})
 	if err != nil {
 		return &failure.Failure{Code: failure.Config, Err: fmt.Errorf("%s cannot be rendered: %w", file, err)}
 	}
@@ -37,6 +37,9 @@ func RenderConfig(file string, o compose.Options, r RenderOptions, screen *ui.UI
 		screen.Note("the base configs stay: %s", why)
 	}
 	if r.Output == "" {
+		if c.HasSecrets() {
+			screen.Note("passwords are not printed: with --output FILE they are written to a file that you alone can read")
+		}
 		_, err = stdout.Write(text)
 		return err
 	}
@@ -44,9 +47,12 @@ func RenderConfig(file string, o compose.Options, r RenderOptions, screen *ui.UI
 	if err != nil {
 		return err
 	}
-	if _, err := p.File().Write(text); err != nil {
+	if c.HasSecrets() {
+		err = p.File().Chmod(0o600)
+	}
+	if _, werr := p.File().Write(text); err != nil || werr != nil {
 		p.Discard()
-		return err
+		return errors.Join(err, werr)
 	}
 	return output.Publish(p)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -64,6 +65,9 @@ func Load(top string, files *Files, o Options) (*Result, error) {
 // Place is the place in a file that a path of today's schema names.
 func (r *Result) Place(path string) *config.At { return legacy.Place(r.doc, path) }
 
+// HasSecrets tells whether there are passwords or other secrets in the config.
+func (r *Result) HasSecrets() bool { return r.doc != nil && r.doc.HasSecrets() }
+
 // chain is a config file with its base configs, each of which comes before what builds on it.
 type chain struct {
 	files   *Files
@@ -86,7 +90,7 @@ type layer struct {
 // visit adds a file's base configs to the chain, and then the file itself. name is how messages call it; above are
 // the real paths of the files that led here.
 func (c *chain) visit(name string, f File, above []string) {
-	doc := c.report.Parse(name, f.Text)
+	doc := parse(c.report, name, f.Text)
 	if doc.Unreadable() {
 		c.done = append(c.done, f.Real)
 		return
@@ -103,6 +107,15 @@ func (c *chain) visit(name string, f File, above []string) {
 		c.base(name, b, bases.Index(i).Field("path"), append(slices.Clone(above), f.Real))
 	}
 	c.layers, c.done = append(c.layers, layer{doc, cfg, f}), append(c.done, f.Real)
+}
+
+// parse reads a config file. What may be a secret in it is hidden from then on, whatever becomes of the file.
+func parse(report *config.Report, name string, text []byte) *config.Document {
+	doc := report.Parse(name, text)
+	for _, t := range []reflect.Type{step.Root, reflect.TypeFor[legacy.Config]()} {
+		doc.Root().Suspect(t)
+	}
+	return doc
 }
 
 // whole is a document with what it includes, and its profiles. It is nil where that cannot be made.
@@ -190,7 +203,11 @@ func (c *chain) together() (*step.Config, *config.Document) {
 		cfg = step.Decode(doc, config.Options{CheckFiles: c.options.CheckFiles})
 	}
 	for _, l := range c.layers {
-		cfg.AddLayer(l.cfg, from(top.file, l.file), fmt.Sprintf("%x", sha256.Sum256(l.file.Text)))
+		text, err := l.doc.Fingerprint(step.Root)
+		if err != nil {
+			l.doc.At().Errorf("%v", err)
+		}
+		cfg.AddLayer(l.cfg, from(top.file, l.file), fmt.Sprintf("%x", sha256.Sum256(text)))
 	}
 	return cfg, doc
 }

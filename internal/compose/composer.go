@@ -161,6 +161,9 @@ func (c *composer) visit(doc *config.Document, f File, above []string, outer []d
 }
 
 func (c *composer) addProfile(p config.Pair, conds []*config.Node) {
+	if p.Value != nil {
+		p.Value.Suspect(step.Root)
+	}
 	if !variableName.MatchString(p.Key) {
 		p.KeyAt.Errorf("%q cannot be the name of a profile", p.Key).Hint("use letters, digits, \"_\" and \"-\"")
 		return
@@ -192,6 +195,7 @@ func (c *composer) include(i Include, above []string, scopes []declarations, con
 		c.mention(i.When.Node)
 	}
 	if i.Config.Node != nil {
+		i.Config.Suspect(step.Root)
 		if i.Config.Kind() != config.Map {
 			i.Config.At().Errorf("config: expected a part of a config")
 			return
@@ -232,7 +236,7 @@ func (c *composer) includeFile(n *config.Node, above []string, scopes []declarat
 			at.Errorf("%s is included before under a condition, and counts once", path).Hint("include it once, with both conditions: \"when: profile.a || profile.b\"")
 		}
 	default:
-		doc := c.report.Parse(beside(at.File(), path), f.Text)
+		doc := parse(c.report, beside(at.File(), path), f.Text)
 		if !doc.Unreadable() {
 			c.visit(doc, f, above, scopes, conds)
 		}

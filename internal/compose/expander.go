@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/step"
 )
 
 // expander carries out the expressions of a part.
@@ -27,6 +28,9 @@ func (x expander) Text(text string, at *config.At) (config.Value, bool) {
 	if err != nil {
 		at.Errorf("%v", err)
 		return nothing, true
+	}
+	if config.SecretField(step.Root, at.Path()) {
+		x.conceal(list, at)
 	}
 	var b strings.Builder
 	known := true

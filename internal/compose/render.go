@@ -16,6 +16,7 @@ type Rendering struct {
 	Dir     string // of the file that is written: relative paths begin there
 	Origins bool   // each value has a comment that says where it stands
 	JSON    bool   // as a JSON object with the config and the origins of its values
+	Secrets bool   // passwords are written too
 }
 
 // Render is the config as one file, which is a valid config itself. It is flat but for base configs that cannot be
@@ -38,7 +39,7 @@ func (r *Result) Render(o Rendering) (text []byte, kept []string, err error) {
 	} else {
 		doc = doc.Without("baseConfigs")
 	}
-	text, err = doc.YAML(config.Rendering{Dir: dir, Type: step.Root, Origins: o.Origins && !o.JSON, Shown: dir})
+	text, err = doc.YAML(config.Rendering{Dir: dir, Type: step.Root, Origins: o.Origins && !o.JSON, Shown: dir, Secrets: o.Secrets})
 	if err != nil || !o.JSON {
 		return text, kept, err
 	}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -112,12 +113,14 @@ type decoder struct {
 	checks  []func()
 	aliases int
 	depth   int
+	values  int
 }
 
 // Bounds on documents made to exhaust the reader.
 const (
 	maxAliases = 1000
 	maxDepth   = 64
+	maxValues  = 2_000_000
 )
 
 func (d *decoder) validate() {
@@ -165,6 +168,12 @@ func (d *decoder) value(at *At, v reflect.Value) {
 
 // into decodes by the kind of type and tells whether the node was of the right kind for it.
 func (d *decoder) into(at *At, n *yaml.Node, v reflect.Value) bool {
+	if d.values++; d.values > maxValues {
+		if d.values == maxValues+1 {
+			at.Errorf("the file has more than %d values", maxValues)
+		}
+		return false
+	}
 	switch x := v.Addr().Interface().(type) {
 	case Unmarshaler:
 		if kindOf(n) == Null {
@@ -175,6 +184,7 @@ func (d *decoder) into(at *At, n *yaml.Node, v reflect.Value) bool {
 	case Scalar:
 		ok := d.want(at, Text, "a value")
 		if ok {
+			at.clear(n)
 			x.UnmarshalScalar(n.Value, at)
 		}
 		return ok
@@ -193,7 +203,11 @@ func (d *decoder) into(at *At, n *yaml.Node, v reflect.Value) bool {
 
 // compound decodes a node of many values; nothing in its place is as good as its absence.
 func (d *decoder) compound(at *At, n *yaml.Node, v reflect.Value, k Kind, what string, decode func(*At, *yaml.Node, reflect.Value)) bool {
-	if kindOf(n) == Null || !d.want(at, k, what) {
+	if kindOf(n) == Null {
+		return false
+	}
+	if !d.want(at, k, what) {
+		at.sift().value(n, v.Type())
 		return false
 	}
 	decode(at, n, v)
@@ -205,9 +219,6 @@ func (d *decoder) want(at *At, k Kind, what string) bool {
 	got := kindOf(resolve(at.node))
 	if got == k {
 		return true
-	}
-	if delicate.MatchString(at.path) { // what was meant for another key may be a secret
-		at.Hide()
 	}
 	names := map[Kind]string{Null: "nothing", Text: "a single value", List: "a list", Map: "a mapping"}
 	at.Errorf("%s: expected %s, found %s", last(at.path), what, names[got])
@@ -241,7 +252,7 @@ func (d *decoder) items(at *At, n *yaml.Node, v reflect.Value) {
 
 func (d *decoder) entries(at *At, n *yaml.Node, v reflect.Value) {
 	v.Set(reflect.MakeMap(v.Type()))
-	for _, f := range d.pairs(at, n) {
+	for _, f := range d.pairs(at, n, nil) {
 		e := reflect.New(v.Type().Elem()).Elem()
 		d.value(at.Field(f), e)
 		v.SetMapIndex(reflect.ValueOf(f).Convert(v.Type().Key()), e)
@@ -251,18 +262,22 @@ func (d *decoder) entries(at *At, n *yaml.Node, v reflect.Value) {
 	}
 }
 
-// pairs lists the keys of a mapping and reports those that are there twice.
-func (d *decoder) pairs(at *At, n *yaml.Node) []string {
+// pairs lists the keys of a mapping and reports those that are there twice. It is of a type of section, or of none.
+func (d *decoder) pairs(at *At, n *yaml.Node, section reflect.Type) []string {
 	var keys []string
+	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
 		switch {
 		case k.Kind != yaml.ScalarNode:
 			(&At{doc: at.doc, node: k, path: at.path, parent: at}).Errorf("a key must be a plain word")
-		case slices.Contains(keys, k.Value):
-			at.hideUnknown(k)
+		case seen[k.Value]:
 			(&At{doc: at.doc, node: k, path: join(at.path, k.Value), parent: at}).Errorf("%q is here twice", k.Value).Hint("merge both into one")
+			if section != nil {
+				at.sift().key(k.Value, n.Content[i+1], section)
+			}
 		default:
+			seen[k.Value] = true
 			keys = append(keys, k.Value)
 		}
 	}
@@ -274,6 +289,7 @@ type Field struct {
 	Key      string
 	Index    []int
 	Required bool
+	Secret   string // of the tag secret
 	Doc      string
 	Default  string
 	Example  string
@@ -281,8 +297,13 @@ type Field struct {
 	Min, Max int64 // of a number; both 0 for any
 }
 
+var fieldsOf sync.Map // of reflect.Type to []Field
+
 // Fields lists the keys of a struct type, those of embedded structs among them.
 func Fields(t reflect.Type) []Field {
+	if known, ok := fieldsOf.Load(t); ok {
+		return known.([]Field)
+	}
 	var list []Field
 	for _, f := range reflect.VisibleFields(t) {
 		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
@@ -290,34 +311,43 @@ func Fields(t reflect.Type) []Field {
 			continue
 		}
 		list = append(list, Field{
-			Key: key, Index: f.Index, Required: f.Tag.Get("required") == "true", Doc: f.Tag.Get("doc"),
+			Key: key, Index: f.Index, Required: f.Tag.Get("required") == "true", Secret: f.Tag.Get("secret"), Doc: f.Tag.Get("doc"),
 			Default: f.Tag.Get("default"), Example: f.Tag.Get("example"), Type: f.Type,
 			Min: tagNumber(f.Tag, "min"), Max: tagNumber(f.Tag, "max"),
 		})
 	}
+	fieldsOf.Store(t, list)
 	return list
+}
+
+func keysOf(fields []Field) (keys []string) {
+	for _, f := range fields {
+		keys = append(keys, f.Key)
+	}
+	return keys
 }
 
 func (d *decoder) fields(at *At, n *yaml.Node, v reflect.Value) {
 	fields := Fields(v.Type())
 	known := map[string]Field{}
-	var names []string
+	names := keysOf(fields)
 	for _, f := range fields {
 		known[f.Key] = f
-		names = append(names, f.Key)
 	}
-	keys := d.pairs(at, n)
+	keys := d.pairs(at, n, v.Type())
 	for _, k := range keys {
 		switch f, ok := known[k]; {
 		case !ok:
 			d.unknown(at, k, names)
+			at.sift().key(k, at.Field(k).node, v.Type())
 		case f.Required || !emptyEnum(at.Field(k), f.Type):
-			before := len(at.doc.report.problems)
-			if d.value(at.Field(k), v.FieldByIndex(f.Index)); len(at.doc.report.problems) == before {
+			before := at.doc.report.found
+			if d.value(at.Field(k), v.FieldByIndex(f.Index)); at.doc.report.found == before {
 				f.bounds(at.Field(k), v.FieldByIndex(f.Index))
 			}
 		}
 	}
+	hideSecrets(at, fields, v)
 	unset := d.unset(at, known, names, keys)
 	for _, f := range fields {
 		if f.Required && !at.doc.opts.Part && !slices.Contains(keys, f.Key) && !slices.Contains(unset, f.Key) && !misspelled(f.Key, keys, names) {
@@ -389,12 +419,14 @@ func misspelled(key string, keys, names []string) bool {
 
 func (d *decoder) unknown(at *At, key string, names []string) {
 	place := at.Key(key)
-	at.hideUnknown(place.node)
 	if why, ok := at.doc.opts.Unsupported[generic(join(at.path, key))]; ok {
 		place.Errorf("%s is not supported yet", key).Hint("%s", why)
 		return
 	}
 	e := place.Errorf("unknown key %q", key)
+	if at.doc.report.full() {
+		return
+	}
 	if near := nearest(key, names); near != "" {
 		e.Hint("did you mean %q?", near)
 		return
@@ -430,6 +462,7 @@ func (d *decoder) scalar(at *At, n *yaml.Node, v reflect.Value) bool {
 	if !d.want(at, Text, "a single value") {
 		return false
 	}
+	at.clear(n) // where it is a secret, its section hides it
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(n.Value)

@@ -40,15 +40,12 @@ func Parse(file string, data []byte) (*Document, *Report) {
 	return r.Parse(file, data), r
 }
 
-// NewReport is a report without problems, of the files that are to be parsed into it.
-func NewReport() *Report { return &Report{sources: map[string][]string{}} }
-
 // Parse reads a YAML document whose problems belong to this report.
 func (r *Report) Parse(file string, data []byte) *Document {
 	d := &Document{file: file, report: r}
-	before := len(r.problems)
+	before := r.found
 	d.parse(data)
-	d.unreadable = len(r.problems) > before // nothing of this is a warning
+	d.unreadable = r.found > before // nothing of this is a warning
 	return d
 }
 
@@ -57,7 +54,7 @@ func ReadFile(file string) (*Document, *Report) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		r := NewReport()
-		r.problems = append(r.problems, &Problem{File: file, Message: "cannot read the file: " + Reason(err)})
+		r.add(&Problem{File: file, Message: "cannot read the file: " + Reason(err)})
 		return &Document{file: file, report: r}, r
 	}
 	return Parse(file, data)
@@ -105,6 +102,7 @@ func (d *Document) parse(data []byte) {
 		d.syntax(err)
 	}
 	d.normalize()
+	d.suspect(d.root, false, map[*yaml.Node]bool{})
 }
 
 func invalidUTF8(data []byte) (line, column int, ok bool) {
@@ -125,10 +123,7 @@ func invalidUTF8(data []byte) (line, column int, ok bool) {
 // syntax reports the YAML library's errors. What cannot be read as YAML may be a password with a quote too
 // many: values of such keys are left out of what is shown.
 func (d *Document) syntax(err error) {
-	lines := d.report.sources[d.file]
-	for i, l := range lines {
-		lines[i] = delicateLine.ReplaceAllString(l, "$1 ***")
-	}
+	scrub(d.report.sources[d.file])
 	if many, ok := errors.AsType[*yaml.LoadErrors](err); ok {
 		for _, e := range many.Errors {
 			d.misread(e)
@@ -170,7 +165,7 @@ func syntaxHint(message string) string {
 }
 
 func (d *Document) fail(line, column int, message, hint string) {
-	d.report.problems = append(d.report.problems, &Problem{
+	d.report.add(&Problem{
 		File: d.file, Line: line, Column: max(1, column), EndColumn: max(1, column) + 1, Message: message, Hint: hint,
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -31,18 +30,15 @@ func (e *Entry) Hint(format string, args ...any) *Entry {
 }
 
 // Errorf reports a problem at this place.
-func (a *At) Errorf(format string, args ...any) *Entry {
-	p := &Problem{Path: a.path, File: a.origin().file, Message: fmt.Sprintf(format, args...)}
-	p.Line, p.Column, p.EndColumn = a.place()
-	a.doc.report.problems = append(a.doc.report.problems, p)
-	return &Entry{p}
-}
+func (a *At) Errorf(format string, args ...any) *Entry { return a.report(false, format, args...) }
 
 // Warnf reports something that is no reason to refuse the file.
-func (a *At) Warnf(format string, args ...any) *Entry {
-	e := a.Errorf(format, args...)
-	e.p.Warning = true
-	return e
+func (a *At) Warnf(format string, args ...any) *Entry { return a.report(true, format, args...) }
+
+func (a *At) report(warning bool, format string, args ...any) *Entry {
+	p := &Problem{Path: a.path, File: a.origin().file, Message: fmt.Sprintf(format, args...), Warning: warning}
+	p.Line, p.Column, p.EndColumn = a.place()
+	return a.doc.report.add(p)
 }
 
 // origin is the file that this place is in.
@@ -171,17 +167,13 @@ func (a *At) FormOnly() bool { return a.doc.opts.FormOnly || a.doc.opts.Part }
 // Include decodes another config file that this place names, with its own places in the same report.
 // A file that is not there is a problem of this place.
 func (a *At) Include(file string, into any) {
-	if _, err := os.ReadFile(file); err != nil {
+	data, err := os.ReadFile(file)
+	if err != nil {
 		a.Errorf("cannot read %s: %s", a.relative(file), Reason(err)).Hint("relative paths are relative to the config file's folder, %s", a.Dir())
 		return
 	}
-	d, r := ReadFile(file)
-	if !r.Failed() {
+	if d := a.doc.report.Parse(file, data); !d.Unreadable() {
 		d.Decode(into, Options{CheckFiles: a.doc.opts.CheckFiles})
-	}
-	a.doc.report.problems = append(a.doc.report.problems, r.problems...)
-	for f, lines := range r.sources {
-		a.doc.report.sources[f] = lines
 	}
 }
 
@@ -194,12 +186,7 @@ func (a *At) relative(file string) string {
 }
 
 // Broken tells whether an error was found here or below: what follows from it need not be said too.
-func (a *At) Broken() bool {
-	return slices.ContainsFunc(a.doc.report.problems, func(p *Problem) bool {
-		rest, below := strings.CutPrefix(p.Path, a.path)
-		return !p.Warning && p.File == a.origin().file && below && (rest == "" || a.path == "" || rest[0] == '.' || rest[0] == '[')
-	})
-}
+func (a *At) Broken() bool { return a.doc.report.broken[spot{a.origin().file, a.path}] }
 
 func (a *At) find(name string) (key, value *yaml.Node) {
 	n := resolve(a.node)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +18,8 @@ type Rendering struct {
 	Origins bool         // each value has a comment that says where it stands
 	Shown   string       // directory from which files are named in these
 	Escape  bool         // a text that looks like an expression is to be taken as a text
+	Record  bool         // it is the same wherever it lies, and nothing that may be a secret is written
+	Secrets bool         // secrets are written too; without, nothing is in their place
 }
 
 // Origin is where a value of a document stands.
@@ -49,6 +50,15 @@ func (d *Document) YAML(r Rendering) ([]byte, error) {
 	return b.Bytes(), dumper.Close()
 }
 
+// Fingerprint is a text that says what the document does, but for what is secret or may be, so that it can be hashed and
+// kept. t is what it is decoded into.
+func (d *Document) Fingerprint(t reflect.Type) ([]byte, error) {
+	return d.YAML(Rendering{Type: t, Record: true})
+}
+
+// HasSecrets tells whether a secret was found in what was decoded of the document, or of others in its report.
+func (d *Document) HasSecrets() bool { return len(d.report.hidden) > 0 }
+
 // Setting is a value of a document, as a text, and where it stands.
 type Setting struct {
 	Text  string // as it may be shown
@@ -62,10 +72,11 @@ func (s Setting) Is(other Setting) bool { return s.value == other.value && s.Tex
 // Values are all values of a document, by their paths. What must not be shown is not.
 func (d *Document) Values() map[string]Setting {
 	all := map[string]Setting{}
+	hidden := d.report.mask()
 	w := renderer{}
 	w.origins(d.At(), "", map[string]Origin{}, 0, func(at *At, o Origin) {
-		text := strconv.Quote(resolve(at.node).Value)
-		if slices.Contains(d.report.Secrets(), resolve(at.node).Value) {
+		text := strconv.Quote(hidden.text(resolve(at.node).Value))
+		if d.report.hidden[resolve(at.node)] {
 			text = "(hidden)"
 		}
 		all[at.path] = Setting{text, resolve(at.node).Value, o}
@@ -139,14 +150,22 @@ func (r *renderer) node(at *At, t reflect.Type, depth int) (*yaml.Node, bool) {
 }
 
 func (r *renderer) pair(c *yaml.Node, at *At, key *yaml.Node, t reflect.Type, depth int) {
+	if r.Record && fieldSecret(t, key.Value) != "" {
+		return
+	}
 	if v, ok := r.node(at.Field(key.Value), fieldType(t, key.Value), depth+1); ok {
 		c.Content = append(c.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key.Value}, v)
 	}
 }
 
 func (r *renderer) scalar(c, n *yaml.Node, at *At, t reflect.Type) {
+	if at.doc.report.hidden[n] && !r.Secrets {
+		line, column, _ := at.place()
+		c.Tag, c.Style, c.LineComment = "!!str", yaml.DoubleQuotedStyle, fmt.Sprintf("# not shown: the secret in %s:%d:%d", r.name(at.File()), line, column)
+		return
+	}
 	c.Value = n.Value
-	if r.isPath(t) {
+	if r.isPath(t) && !r.Record {
 		c.Value = r.path(n.Value, at)
 	}
 	if r.Escape {
@@ -211,6 +230,19 @@ func itemType(t reflect.Type) reflect.Type {
 		return t.Elem()
 	}
 	return nil
+}
+
+// fieldSecret is what the schema says of secrets in a key's value.
+func fieldSecret(t reflect.Type, key string) string {
+	if t == nil || t.Kind() != reflect.Struct {
+		return ""
+	}
+	for _, f := range Fields(t) {
+		if f.Key == key {
+			return f.Secret
+		}
+	}
+	return ""
 }
 
 // fieldType is the type of a key's value, where it is known.

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
 
 	"imagecustomizer/internal/printable"
 )
@@ -27,35 +28,81 @@ type Problem struct {
 	Warning   bool   // worth saying, but no reason to refuse the file
 }
 
+// kind is 0 for an error, 1 for a warning.
+func (p Problem) kind() int {
+	if p.Warning {
+		return 1
+	}
+	return 0
+}
+
 // Report collects the problems of a config and the files it names.
 type Report struct {
 	problems []*Problem
+	seen     map[Problem]bool    // those, without paths
+	broken   map[spot]bool       // places at or below which there is an error
+	found    int                 // problems so far, those among them that are not kept
+	more     [2]int              // errors and warnings that are not kept
 	sources  map[string][]string // lines of each file
+
 	secrets  []secret
+	hidden   map[*yaml.Node]bool     // values that are among these
+	suspects map[string][]*yaml.Node // by file: values below keys that may be delicate
+	cleared  map[*yaml.Node]bool     // of these, those that are none
 }
 
-// secret is a text that is never shown, and where it stands.
-type secret struct {
-	text         string
-	file         string
-	line, column int
+// spot is a path in a file.
+type spot struct{ file, path string }
+
+// Bounds on what is kept and shown of the problems of a file that is wrong throughout.
+const (
+	maxKept  = 1000
+	maxShown = 100
+)
+
+// NewReport is a report without problems, of the files that are to be parsed into it.
+func NewReport() *Report {
+	return &Report{
+		seen: map[Problem]bool{}, broken: map[spot]bool{}, sources: map[string][]string{},
+		hidden: map[*yaml.Node]bool{}, suspects: map[string][]*yaml.Node{}, cleared: map[*yaml.Node]bool{},
+	}
 }
 
-// tooShort is the length up to which a secret is masked only where it stands: it is part of other words.
-const tooShort = 3
+// add notes a problem, once: what is found in a file is found again in what the file is a part of, on another path.
+func (r *Report) add(p *Problem) *Entry {
+	r.found++
+	for path := p.Path; !p.Warning; {
+		r.broken[spot{p.File, path}] = true
+		if path == "" {
+			break
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	same := *p
+	same.Path = ""
+	kind := p.kind()
+	switch {
+	case r.seen[same]:
+	case len(r.problems) >= (1+kind)*maxKept: // warnings leave no errors out
+		r.more[kind]++
+	default:
+		r.seen[same] = true
+		r.problems = append(r.problems, p)
+	}
+	return &Entry{p}
+}
 
-// Problems lists the problems in the order of their places, each once: what is found in a file is found again in
-// what the file is a part of, on another path.
+// full tells whether no more errors are kept, so that hints about them are for nobody.
+func (r *Report) full() bool { return len(r.problems) >= maxKept }
+
+// Problems lists the problems in the order of their places, without secrets.
 func (r *Report) Problems() []Problem {
 	var list []Problem
-	seen := map[Problem]bool{}
+	m := r.mask()
 	for _, p := range r.problems {
-		same := *p
-		same.Path = ""
-		if !seen[same] {
-			list = append(list, *p)
-		}
-		seen[same] = true
+		shown := *p
+		shown.Message, shown.Hint = m.text(p.Message), m.text(p.Hint)
+		list = append(list, shown)
 	}
 	slices.SortStableFunc(list, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
@@ -65,25 +112,22 @@ func (r *Report) Problems() []Problem {
 
 // Failed tells whether the config must be refused.
 func (r *Report) Failed() bool {
-	return slices.ContainsFunc(r.problems, func(p *Problem) bool { return !p.Warning })
+	return r.more[0] > 0 || slices.ContainsFunc(r.problems, func(p *Problem) bool { return !p.Warning })
 }
 
 // Add reports a problem of something that is no file, such as a flag.
 func (r *Report) Add(where, format string, args ...any) *Entry {
-	p := &Problem{File: where, Message: fmt.Sprintf(format, args...)}
-	r.problems = append(r.problems, p)
-	return &Entry{p}
+	return r.add(&Problem{File: where, Message: fmt.Sprintf(format, args...)})
+}
+
+// Warn reports something about what is no file, which is no reason to refuse the config.
+func (r *Report) Warn(where, format string, args ...any) *Entry {
+	return r.add(&Problem{File: where, Message: fmt.Sprintf(format, args...), Warning: true})
 }
 
 // Forget drops the problems found so far, so that those of a later look are shown alone.
-func (r *Report) Forget() { r.problems = nil }
-
-// Secrets lists the texts that must not be shown.
-func (r *Report) Secrets() (texts []string) {
-	for _, s := range r.secrets {
-		texts = append(texts, s.text)
-	}
-	return texts
+func (r *Report) Forget() {
+	r.problems, r.seen, r.broken, r.more = nil, map[Problem]bool{}, map[spot]bool{}, [2]int{}
 }
 
 // Err is nil, or an error that shows all problems.
@@ -104,7 +148,13 @@ func (r *Report) Render(w io.Writer, color bool) {
 		}
 		return "\x1b[" + code + "m" + s + "\x1b[0m"
 	}
-	for _, p := range r.Problems() {
+	m := r.mask()
+	left := r.more
+	for i, p := range r.Problems() {
+		if i >= maxShown {
+			left[p.kind()]++
+			continue
+		}
 		kind := paint("31;1", "error")
 		if p.Warning {
 			kind = paint("33;1", "warning")
@@ -116,45 +166,16 @@ func (r *Report) Render(w io.Writer, color bool) {
 		fmt.Fprintf(w, "%s: %s: %s\n", paint("1", where), kind, printable.Text(p.Message))
 		if lines := r.sources[p.File]; p.Line > 0 && p.Line <= len(lines) {
 			margin := fmt.Sprintf("%5d | ", p.Line)
-			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, printable.Aligned(r.masked(p.File, p.Line)), len(margin), "", paint("31;1", underline(lines[p.Line-1], p)))
+			text := lines[p.Line-1]
+			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, printable.Aligned(m.line(p.File, p.Line, text)), len(margin), "", paint("31;1", underline(text, p)))
 		}
 		if p.Hint != "" {
 			fmt.Fprintf(w, "        hint: %s\n", printable.Text(p.Hint))
 		}
 	}
-}
-
-// masked is a line with stars in the place of secrets.
-func (r *Report) masked(file string, number int) string {
-	line := r.sources[file][number-1]
-	for _, s := range r.secrets {
-		if s.file == file && s.line == number {
-			line = starred(line, s)
-		}
+	if left[0]+left[1] > 0 {
+		fmt.Fprintf(w, "and %d more errors and %d more warnings, which are not shown\n", left[0], left[1])
 	}
-	for _, s := range r.secrets {
-		if n := utf8.RuneCountInString(s.text); n > tooShort || s.line == 0 && strings.TrimSpace(line) == s.text {
-			line = strings.ReplaceAll(line, s.text, strings.Repeat("*", n))
-		}
-	}
-	return line
-}
-
-// scalar matches where one stands: its anchor and tag, and what is between its quotes, where it has any.
-var scalar = regexp.MustCompile(`^((?:[&!]\S*\s+)*)(?:"((?:\\.|[^"\\])*)|'((?:''|[^'])*))?`)
-
-// starred puts stars over the secret where it stands, whatever way it is quoted.
-func starred(line string, s secret) string {
-	runes := []rune(line)
-	before := string(runes[:min(s.column-1, len(runes))])
-	rest := line[len(before):]
-	m := scalar.FindStringSubmatchIndex(rest)
-	from, to := m[3], m[3]+len(s.text)
-	if quoted := max(m[4], m[6]); quoted >= 0 {
-		from, to = quoted, max(m[5], m[7])
-	}
-	to = min(to, len(rest))
-	return before + rest[:from] + strings.Repeat("*", utf8.RuneCountInString(rest[from:to])) + rest[to:]
 }
 
 // underline marks the columns of a problem; tabs are kept, so that the marks stay below the text.

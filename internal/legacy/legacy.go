@@ -196,7 +196,7 @@ type User struct {
 	Name                step.AccountName   `yaml:"Name" required:"true" doc:"os.users[].name"`
 	UID                 *int               `yaml:"UID" min:"0" max:"60000" doc:"os.users[].uid; not looked at where the user exists."`
 	PasswordHashed      bool               `yaml:"PasswordHashed" doc:"Whether the password is a hash already."`
-	Password            string             `yaml:"Password" doc:"The password or its hash."`
+	Password            string             `yaml:"Password" secret:"true" doc:"The password or its hash."`
 	PasswordPath        config.Path        `yaml:"PasswordPath" doc:"File with the password or its hash."`
 	PasswordExpiresDays *int               `yaml:"PasswordExpiresDays" min:"-1" max:"99999" doc:"os.users[].passwordExpiresDays"`
 	SSHPubKeyPaths      []config.Path      `yaml:"SSHPubKeyPaths" doc:"os.users[].sshPublicKeyPaths"`
@@ -208,7 +208,6 @@ type User struct {
 
 // Validate checks files, and that there is one password at most.
 func (u *User) Validate(at *config.At) {
-	at.Field("Password").Hide()
 	if u.Password != "" {
 		step.CheckPassword(u.Password, u.PasswordHashed, at.Field("Password"))
 	}

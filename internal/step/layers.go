@@ -18,11 +18,12 @@ type BaseConfig struct {
 // Layer is what is known of a file of a config that is made of several.
 type Layer struct {
 	File   string         // its name, from the folder of the last
-	Hash   string         // the SHA-256 of its text
+	Hash   string         // the SHA-256 of what it says, but for what may be secret
 	Before map[string]int // how many items earlier files have in a list
 }
 
-// AddLayer adds a file to a config that is made of several. The file is recorded by a name and the hash of its text.
+// AddLayer adds a file to a config that is made of several. The file is recorded by a name and a hash, in which
+// there is no secret.
 func (c *Config) AddLayer(layer *Config, name, hash string) {
 	l := *layer
 	l.Layer = Layer{name, hash, map[string]int{}}

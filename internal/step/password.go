@@ -27,17 +27,17 @@ func (t PasswordType) isHash() bool { return strings.HasPrefix(string(t), "hashe
 // Password is how a user logs in with a password.
 type Password struct {
 	Type  PasswordType `yaml:"type" required:"true" doc:"What value is: nothing (locked: no password works), the password itself, its crypt(3) hash, or a file with either."`
-	Value string       `yaml:"value" doc:"The password, hash, or path of a file with it."`
+	Value string       `yaml:"value" secret:"true" doc:"The password, hash, or path of a file with it."`
 
 	File config.Path `yaml:"-"` // Value, for the types that name a file
 }
 
+// Discloses tells that the value may be shown where it is a path.
+func (p *Password) Discloses(string) bool { return p.Type.isFile() }
+
 // Validate checks that there is a value exactly where one is needed, and that it can be one.
 func (p *Password) Validate(at *config.At) {
 	value := at.Field("value")
-	if !p.Type.isFile() {
-		value.Hide()
-	}
 	switch {
 	case p.Type == "locked" && p.Value != "":
 		value.Errorf("a locked password has no value").Hint("remove value, or use another type")

@@ -32,7 +32,7 @@ type Script struct {
 	Content              string            `yaml:"content" doc:"Text of the script. Either this or path."`
 	Interpreter          string            `yaml:"interpreter" default:"/bin/sh" doc:"Program of the image that runs the script."`
 	Arguments            []string          `yaml:"arguments" doc:"Arguments of the script."`
-	EnvironmentVariables map[string]string `yaml:"environmentVariables" doc:"The script's environment. Besides it there is only PATH, with /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin where none is given here."`
+	EnvironmentVariables map[string]string `yaml:"environmentVariables" secret:"maybe" doc:"The script's environment. Besides it there is only PATH, with /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin where none is given here."`
 	Network              ScriptNetwork     `yaml:"network" default:"host" doc:"What the script reaches: host (the build host's network) or none (nothing but a loopback interface of its own)."`
 	Label                string            `yaml:"name" doc:"What messages call the script."`
 
