@@ -21,6 +21,7 @@ type Kind struct {
 // distribution has is an index of kernel modules, with less than 2 MiB and lines of some kilobytes.
 var (
 	Text         = Kind{"a text file", 16 << 20, 1 << 20}
+	Setting      = Kind{"a configuration file", 1 << 20, 64 << 10} // as people write them
 	Program      = Kind{"a program", 128 << 20, 0}
 	UnifiedImage = Kind{"a unified kernel image", 640 << 20, 0} // a kernel with an initramfs of 512 MiB
 )

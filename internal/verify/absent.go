@@ -82,16 +82,17 @@ func (s *system) rootIsHere(e boot.Entry) bool {
 }
 
 func (s *system) wrongInit(value string) string {
-	fi, err := s.Root.Stat(value)
-	switch {
-	case !path.IsAbs(value):
-		return "this is no absolute path"
-	case err != nil || !fi.Mode().IsRegular():
-		return "there is no such program: the kernel, or the initramfs, would have nothing to start"
-	case fi.Mode()&0o111 == 0:
-		return "this file is not executable"
+	if !path.IsAbs(value) {
+		return "this is not an absolute path"
 	}
-	return ""
+	switch text := s.unstartable(value); text {
+	case "":
+		return ""
+	case notThere:
+		return "there is no such program: the kernel, or the initramfs, would have nothing to start"
+	default:
+		return "this program " + text + ": the kernel, or the initramfs, would have nothing to start"
+	}
 }
 
 func (s *system) wrongPath(value string) string {

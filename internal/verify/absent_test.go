@@ -22,7 +22,7 @@ func TestAbsentArguments(t *testing.T) {
 	luks, pv := part{script: "size=16M"}, part{script: "size=16M"}
 	p := newPatient(t, fixture(t, "gpt", []part{espPart, bootPart, extRoot, luks, pv}, merge(kernelFiles("6.12", "initramfs-6.12.img"), efiFiles("/EFI/debian"), map[string]string{
 		fstabFile: "LABEL=root / ext4 defaults 0 1\nUUID=" + bootUUID + " /boot ext4 defaults 0 2\nUUID=" + espID + " /boot/efi vfat umask=0077 0 2\n",
-		cfg:       menu, "/boot/ipxe.lkrn": someKernel, "/sbin/own-init": "x", "/usr/lib/dracut/modules.d/": "",
+		cfg:       menu, "/boot/ipxe.lkrn": someKernel, "/usr/sbin/own-init": "#!/bin/sh", "/usr/lib/dracut/modules.d/": "",
 		"/boot/efi/EFI/debian/grub.cfg":           "search.fs_uuid " + bootUUID + " root\nset prefix=($root)/grub\nconfigfile $prefix/grub.cfg\n",
 		"/usr/share/initramfs-tools/scripts/live": "x", "/etc/initramfs-tools/scripts/mine": "x",
 		"/usr/lib/systemd/system/rescue.target": "", "/usr/lib/systemd/system/getty@.service": "",
@@ -41,7 +41,7 @@ func TestAbsentArguments(t *testing.T) {
 	for _, c := range []struct {
 		args, wrong string // a regular expression, "" where all is well
 	}{
-		{"init=/sbin/own-init", ""}, {"init=/sbin/none", "there is no such program"}, {"init=bin/sh", "no absolute path"}, {"init=/etc", "there is no such program"},
+		{"init=/sbin/own-init", ""}, {"init=/sbin/none", "there is no such program"}, {"init=bin/sh", "not an absolute path"}, {"init=/etc", "this program is not a file"},
 		{"init=/sbin/none init=/sbin/own-init", ""}, {"init=/sbin/own-init init=/sbin/none", "there is no such program"},
 		{"systemd.unit=rescue.target", ""}, {"systemd.unit=getty@tty9.service", ""}, {"systemd.unit=no.target", "no such unit"}, {"systemd.wants=no.service", "no such unit"},
 		{"rootfstype=ext4", ""}, {"rootfstype=xfs,ext4", ""}, {"rootfstype=auto", ""}, {"rootfstype=xfs", "the filesystem of / is ext4"}, {"rootfstype=ext3", "is ext4"},
@@ -54,7 +54,7 @@ func TestAbsentArguments(t *testing.T) {
 		{"boot=UUID=" + bootUUID, ""}, {"boot=UUID=" + wrongUUID, "no partition of the image is that"}, {"boot=UUID=" + espID, "this is partition 1, but the files of /boot lie on partition 2"},
 		{"boot=live", ""}, {"boot=mine", ""}, {"boot=casper", "no script of this name"},
 		{"fips=1 boot=UUID=" + bootUUID, ""}, {"fips=1", "needs boot="}, {"ostree=/etc", ""}, {"ostree=/ostree/boot.1/x/y/0", "no such path"},
-		{"rdinit=/init", ""}, {"rdinit=/bin/sh", ""}, {"rdinit=/none", "the initramfs has no program /none"}, {"rdinit=init", "no absolute path"}, {"rdinit=/sbin/init", "no program"},
+		{"rdinit=/init", ""}, {"rdinit=/bin/sh", ""}, {"rdinit=/none", "the initramfs has no program /none"}, {"rdinit=init", "not an absolute path"}, {"rdinit=/sbin/init", "no program"},
 		{"rd.systemd.unit=emergency.target", ""}, {"rd.systemd.unit=debug@tty9.service", ""}, {"rd.systemd.unit=rescue.target", "the initramfs has no such unit"}, {"rd.systemd.wants=no.service", "has no such unit"},
 		{"cryptdevice=UUID=" + rootUUID + ":root:allow-discards", ""}, {"cryptdevice=UUID=" + wrongUUID + ":root", "no partition of the image is that"}, {"cryptdevice=/dev/sda9:root", "no partition of the image is that"},
 		{"cryptopts=target=x,source=/dev/disk/by-uuid/" + rootUUID, ""}, {"cryptopts=target=x,source=UUID=" + wrongUUID + ",lvm=a-b", "no partition of the image is that"},

@@ -23,7 +23,7 @@ var otherRoots = []string{"live:", "tmpfs", "nfs", "dhcp", "iscsi:", "nbd:", "zf
 // arguments checks the devices that the kernel's arguments name.
 func arguments(s *system) []Finding {
 	var found list
-	for _, e := range append(boot.Own(s.Root, s.menu.Entries), s.laterKernels(&found)...) {
+	for _, e := range append(slices.Clone(s.ownEntries()), s.laterKernels(&found)...) {
 		s.absent(&found, e)
 		for _, a := range e.Args() {
 			key, value := kargs.Name(a), after(a, "=")

@@ -195,6 +195,18 @@ func TestBrokenDebian(t *testing.T) {
 		{"left: dracut", func(p *patient) { p.write("/etc/dracut.conf.d/zz-imagecustomizer.conf", "") }, `/etc/dracut.conf.d/zz-imagecustomizer.conf: is left over from customizing`, false},
 		{"left: policy-rc.d", func(p *patient) { p.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n") }, `/usr/sbin/policy-rc.d: keeps packages from starting .*`, false},
 		{"left: resolv.conf", func(p *patient) { p.hide("/etc/resolv.conf"); p.write("/etc/resolv.conf", p.HostDNS) }, `/etc/resolv.conf: is that of the machine .*`, true},
+		{"init: gone", gone("/usr/sbin/init"), `/sbin/init: is not there.*`, true}, // dracut's systemd starts it all the same
+		{"init: systemd gone", gone("/usr/lib/systemd/systemd"), `/sbin/init: leads to \S*/systemd/systemd, which .*`, false},
+		{"init: no loader", gone("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"), `/sbin/init: needs the loader /lib64/ld-linux-x86-64.so.2, which .*`, false},
+		{"init: no libc", gone("/usr/lib/x86_64-linux-gnu/libc.so.6"), `/sbin/init: needs the library libc.so.6, which .*`, false},
+		{"init: no libselinux", gone("/usr/lib/x86_64-linux-gnu/libselinux.so.1"), `/sbin/init: needs the library libselinux.so.1, which .*`, false},
+		{"init: its own library", func(p *patient) { p.hide(p.glob("/usr/lib/x86_64-linux-gnu/systemd", "libsystemd-core-")) }, `/sbin/init: needs the library libsystemd-core-252.so, which .*`, false},
+		{"init: udev", gone("/usr/lib/systemd/systemd-udevd"), `/usr/lib/systemd/systemd-udevd: there is no udev: .*`, false},
+		{"init: mount", gone("/usr/bin/mount"), `/usr/bin/mount: there is no program mount: .*`, false},
+		{"init: kmod", gone("/usr/bin/kmod"), `/sbin/modprobe: leads to \S*/kmod, which the image does not have, and there is no other program modprobe: .*`, false},
+		{"init: /dev", gone("/dev"), `/dev: there is no directory for devices: .*`, false},
+		{"init: dracut", gone("/usr/bin/dracut"), `/usr/sbin/update-initramfs: there is no program that makes an initramfs: .*`, true},
+		{"systemd: a target", gone("/usr/lib/systemd/system/sysinit.target"), `/usr/lib/systemd/system/basic.target:\d+: needs sysinit.target, which .*`, false},
 		{"systemd: default.target", func(p *patient) {
 			p.symlink("/usr/lib/systemd/system/gone.target", "/etc/systemd/system/default.target")
 		}, `/etc/systemd/system/default.target: leads to .*gone.target, which .*`, false},

@@ -64,7 +64,7 @@ func hasEarly(files map[string]bool, name string) bool {
 func wrongEarlyInit(files map[string]bool, value string) string {
 	switch {
 	case !path.IsAbs(value):
-		return "this is no absolute path"
+		return "this is not an absolute path"
 	case !hasEarly(files, value):
 		return fmt.Sprintf("the initramfs has no program %s: the kernel would not run it at all", value)
 	}

@@ -154,12 +154,22 @@ var (
 	someInitramfs = "070701" + strings.Repeat("0", 4096)
 )
 
-// kernelFiles are those of one kernel; initramfs is the name of its initramfs in /boot.
+// kernelFiles are those of one kernel and of a system; initramfs is the name of its initramfs in /boot.
 func kernelFiles(version, initramfs string) map[string]string {
-	return map[string]string{
+	return merge(systemFiles(), map[string]string{
 		"/boot/vmlinuz-" + version: someKernel, "/boot/" + initramfs: someInitramfs,
-		"/usr/lib/modules/" + version + "/modules.dep": "", "/lib": "->usr/lib",
-		"/usr/lib/systemd/systemd": "", "/usr/lib/systemd/system/default.target": "",
+		"/usr/lib/modules/" + version + "/modules.dep": "",
+	})
+}
+
+// systemFiles are what every system needs to boot.
+func systemFiles() map[string]string {
+	return map[string]string{
+		"/lib": "->usr/lib", "/sbin": "->usr/sbin", "/bin": "->usr/bin", "/dev/": "", "/proc/": "", "/sys/": "", "/run/": "",
+		"/usr/sbin/init": "->../lib/systemd/systemd", "/usr/lib/systemd/systemd": elfProgram{}.make(),
+		"/usr/lib/systemd/system/default.target": "", "/usr/lib/systemd/systemd-udevd": elfProgram{}.make(),
+		"/usr/bin/sh": elfProgram{}.make(), "/usr/bin/mount": "#!/bin/sh\n", "/usr/sbin/modprobe": "#! /bin/sh -e\n", "/usr/sbin/update-initramfs": "#!/bin/sh",
+		"/etc/passwd": "root:x:0:0::/root:/bin/sh\n",
 	}
 }
 

@@ -354,11 +354,11 @@ func TestBrokenUKI(t *testing.T) {
 	sections := func(cmdline string) map[string][]byte {
 		return map[string][]byte{".linux": []byte("MZ"), ".initrd": []byte(someInitramfs), ".cmdline": []byte(cmdline)}
 	}
-	p := newPatient(t, fixture(t, "gpt", []part{extRoot, esp}, map[string]string{
+	p := newPatient(t, fixture(t, "gpt", []part{extRoot, esp}, merge(systemFiles(), map[string]string{
 		fstabFile:                   "UUID=" + rootUUID + " / ext4 defaults 0 1\nUUID=" + espID + " /efi vfat defaults 0 2\n",
 		"/efi/EFI/BOOT/BOOTX64.EFI": program(map[string][]byte{".text": []byte("x")}),
 		uki:                         program(sections("root=UUID=" + rootUUID + " ro")),
-	}))
+	})))
 	p.check(t, []mutation{
 		{"root=", func(p *patient) { p.write(uki, program(sections("root=UUID="+wrongUUID))) }, uki + `: root=UUID=` + wrongUUID + `: names .*`, false},
 		{"no program", func(p *patient) { p.write(uki, "MZ") }, uki + `: it is no EFI program`, false},

@@ -40,6 +40,9 @@ type system struct {
 	efi      *esp                    // nil without an EFI system partition
 	broken   list                    // what could not be read
 	sealedIn map[string][]boot.Entry // unified images by the version of the kernel in them
+	programs map[string]string       // why the kernel cannot start them, or "", by path; see unstartable
+	dirs     []string                // where loaders look for libraries; see libraryDirs
+	own      []boot.Entry            // see ownEntries
 	copies   map[[2]string]bool      // pairs of files that were compared: whether they have the same content
 }
 

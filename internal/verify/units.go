@@ -3,7 +3,10 @@ package verify
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // unitDirs are where systemd looks for units, the strongest first.
@@ -34,26 +37,89 @@ func units(s *system) []Finding {
 	return found
 }
 
+// defaultTarget checks the target that systemd starts, and what that cannot be started without.
 func (s *system) defaultTarget(found *list) {
-	for _, dir := range unitDirs {
-		name := path.Join(dir, "default.target")
-		if _, err := s.Root.Lstat(name); err != nil {
-			continue
-		}
-		if target, err := s.Root.Readlink(name); err == nil && !s.Root.Exists(name) {
-			found.at(name, 0, "leads to %s, which the image does not have: systemd would not know what to start", target)
-		}
-		return
+	const name = "default.target"
+	file := s.unitFile(name)
+	switch target, masked := s.masked(file); {
+	case file == "":
+		found.at(path.Join("/usr/lib/systemd/system", name), 0, "there is no such unit: systemd would not know what to start")
+	case masked:
+		found.at(file, 0, "is masked: systemd would not know what to start")
+	case target != "" && !s.Root.Exists(file):
+		found.at(file, 0, "leads to %s, which the image does not have: systemd would not know what to start", target)
+	default:
+		s.required(found, name)
 	}
-	found.at("/usr/lib/systemd/system/default.target", 0, "there is no such unit: systemd would not know what to start")
 }
 
-// unit tells whether systemd finds a unit by its name, or by that of its template.
-func (s *system) unit(name string) bool {
-	for _, dir := range unitDirs {
-		if s.Root.Exists(path.Join(dir, name)) || s.Root.Exists(path.Join(dir, instance.ReplaceAllString(name, "@."))) {
-			return true
+// masked tells where a link leads, and whether that is what systemd takes for a unit that must not be started.
+func (s *system) masked(file string) (target string, is bool) {
+	target, _ = s.Root.Readlink(file)
+	return target, target == "/dev/null"
+}
+
+// maxUnits bounds how many units are followed.
+const maxUnits = 512
+
+// required follows the units without which a target cannot be started.
+func (s *system) required(found *list, first string) {
+	queue, seen := []string{first}, map[string]bool{first: true}
+	for len(queue) > 0 && len(seen) < maxUnits {
+		unit := queue[0]
+		queue = queue[1:]
+		file := s.unitFile(unit)
+		for n, line := range s.unitLines(file) {
+			for _, needs := range requirements(line) {
+				if seen[needs] {
+					continue
+				}
+				seen[needs] = true
+				queue = append(queue, needs)
+				its := s.unitFile(needs)
+				if _, masked := s.masked(its); its == "" || masked {
+					found.at(file, n+1, "needs %s, which the image does not have or has masked: systemd cannot start %s without", needs, unit)
+				}
+			}
 		}
 	}
-	return false
+}
+
+// requirements are the units that a line names without which its unit is not started (systemd.unit(5)).
+func requirements(line string) (units []string) {
+	key, value, _ := strings.Cut(line, "=")
+	if !slices.Contains([]string{"Requires", "Requisite", "BindsTo"}, strings.TrimSpace(key)) {
+		return nil
+	}
+	for _, name := range strings.Fields(value) {
+		// Mounts and devices are units that no file needs to name.
+		if ext := path.Ext(name); !strings.Contains(name, "%") && (ext == ".target" || ext == ".service" || ext == ".socket") {
+			units = append(units, name)
+		}
+	}
+	return units
+}
+
+func (s *system) unitLines(file string) []string {
+	text, _ := s.Root.ReadAs(rootfs.Setting, file)
+	return strings.Split(string(text), "\n")
+}
+
+// unit tells whether systemd finds a unit.
+func (s *system) unit(name string) bool {
+	file := s.unitFile(name)
+	return file != "" && s.Root.Exists(file)
+}
+
+// unitFile is where systemd finds a unit by its name, or by that of its template; "" where it does not. It may be a link
+// that leads nowhere.
+func (s *system) unitFile(name string) string {
+	for _, name := range []string{name, instance.ReplaceAllString(name, "@.")} {
+		for _, dir := range unitDirs {
+			if _, err := s.Root.Lstat(path.Join(dir, name)); err == nil {
+				return path.Join(dir, name)
+			}
+		}
+	}
+	return ""
 }

@@ -29,6 +29,9 @@ var checks = []struct {
 	{"features", features},              // file systems that the image's own programs can read
 	{"host", host},                      // nothing names a device or path of the machine it was made on
 	{"leftovers", leftovers},            // nothing of this program's is left
+	{"init", startsInit},                // there is something to start as the first process
+	{"parts", parts},                    // and what it needs
+	{"root", readOnlyRoot},              // the system can write where it must
 	{"units", units},                    // what systemd is to start is there
 	{"clones", twins},                   // nothing that tells machines apart is in the image
 }

@@ -11,7 +11,7 @@ import (
 // run may still bring files, only those count that name partitions.
 func WrongArgs(i Image, args []string, filesComing bool) map[string]string {
 	s, wrong := newSystem(i), map[string]string{}
-	entries := boot.Own(i.Root, s.menu.Entries)
+	entries := s.ownEntries()
 	if len(entries) == 0 {
 		return nil
 	}
