@@ -151,7 +151,11 @@ func TestInitIsThere(t *testing.T) {
 		{"no libc", func(p *patient) {
 			p.write("/usr/lib/systemd/systemd", elfProgram{interp: "/bin/sh", needs: []string{"libc.so.6"}}.make())
 		}, `/sbin/init: needs the library libc.so.6, which .*`, false},
-		{"init= of a damaged program", func(p *patient) { p.edit(cfg, " ro\n", " init=/usr/lib/own\n"); p.write("/usr/lib/own", "MZ"); p.must(p.Root.Chmod("/usr/lib/own", 0o755)) }, cfg + `:3: init=/usr/lib/own: this program is neither a program nor a script: .*`, false},
+		{"init= of a damaged program", func(p *patient) {
+			p.edit(cfg, " ro\n", " init=/usr/lib/own\n")
+			p.write("/usr/lib/own", "MZ")
+			p.must(p.Root.Chmod("/usr/lib/own", 0o755))
+		}, cfg + `:3: init=/usr/lib/own: this program is neither a program nor a script: .*`, false},
 		{"no /dev", hide("/dev"), needed("/dev", "directory for devices"), false},
 		{"/proc a file", func(p *patient) { p.hide("/proc"); p.write("/proc", "") }, needed("/proc", "directory for what the kernel tells"), false},
 		{"no /sys", hide("/sys"), needed("/sys", "directory for what the kernel tells of devices"), false},
@@ -178,9 +182,13 @@ func TestInitIsThere(t *testing.T) {
 	})
 	for name, change := range map[string]func(){
 		"init= in all entries": func() { p.hide("/usr/sbin/init"); p.edit(cfg, " ro\n", " init=/usr/lib/systemd/systemd\n") },
-		"another init":         func() { p.hide("/usr/sbin/init"); p.write("/etc/init", "#!/bin/sh\n"); p.must(p.Root.Chmod("/etc/init", 0o755)) },
-		"rw, and no fstab":     func() { p.edit(cfg, " ro\n", " rw\n"); p.write(fstabFile, "") },
-		"read-only, but /var":  func() { p.edit(fstabFile, "ext4 defaults 0 1\n", "ext4 ro 0 1\ntmpfs /var tmpfs defaults 0 0\n") },
+		"another init": func() {
+			p.hide("/usr/sbin/init")
+			p.write("/etc/init", "#!/bin/sh\n")
+			p.must(p.Root.Chmod("/etc/init", 0o755))
+		},
+		"rw, and no fstab":    func() { p.edit(cfg, " ro\n", " rw\n"); p.write(fstabFile, "") },
+		"read-only, but /var": func() { p.edit(fstabFile, "ext4 defaults 0 1\n", "ext4 ro 0 1\ntmpfs /var tmpfs defaults 0 0\n") },
 	} {
 		p.undo = nil
 		change()
