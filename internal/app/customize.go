@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"imagecustomizer/internal/boottest"
 	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/diskformat"
@@ -59,6 +60,16 @@ type CustomizeOptions struct {
 	DryRun           bool
 	Seed             string // of identifiers and salts; random where empty
 	Root             RootChoice
+	NoTest           bool // the outputs are not booted, whatever the config says
+	Records          Records
+}
+
+// test boots the outputs where the config asks for it.
+func (o CustomizeOptions) test(ctx context.Context, spec boottest.Spec, outputs []*job.Output, screen *ui.UI, stdout io.Writer) error {
+	if o.NoTest || !spec.Used() {
+		return nil
+	}
+	return testOutputs(ctx, &spec, outputs, o.Root, o.BuildDir, screen, stdout, o.Records)
 }
 
 // Customize changes a base image as the config says and writes the outputs: all of them, complete, or
@@ -104,7 +115,12 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 		return errors.Join(printPlan(stdout, res.Plan), printOutputs(stdout, j.Outputs))
 	}
 	files.drop(&files.scratch, &files.base) // publishing may take space
-	return space.explain(publish(ctx, written(j.Outputs, res.Unwritten), screen))
+	outputs := written(j.Outputs, res.Unwritten)
+	failed := o.test(ctx, composed.Config.Test, outputs, screen, stdout)
+	if failed != nil && (composed.Config.Test.Publish != "always" || ctx.Err() != nil) {
+		return failed
+	}
+	return errors.Join(failed, space.explain(publish(ctx, outputs, screen)))
 }
 
 // prepare checks the command line and the config, and writes the job.
@@ -125,6 +141,9 @@ func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, err
 		DebSources:  sources("--deb-source", o.DebSources, pkgmgr.RepoFile, "a folder of .deb packages or a .list or .sources file", &bad),
 		NoBaseRepos: o.NoBaseRepos, DryRun: o.DryRun, Now: buildTime(), Version: Version,
 		Fixed: o.Seed != "" && os.Getenv("SOURCE_DATE_EPOCH") != "", Seed: seed.New(o.Seed),
+	}
+	if !o.NoTest {
+		bad.check(untestable(&cfg.Test, j.Outputs))
 	}
 	j.Image = job.Image{Path: base, Root: o.Root}
 	if composed.Waiting {

@@ -128,6 +128,7 @@ func (w *worker) open(ctx context.Context, file *os.File, open machine.Opener) (
 	if err != nil {
 		return err
 	}
+	w.result.Systemd = w.machine.Systemd()
 	w.before, err = w.findings(ctx)
 	return err
 }

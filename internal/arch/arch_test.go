@@ -24,7 +24,7 @@ var layers = []layer{
 	{names: []string{"internal/compose"}},
 	{names: []string{"internal/legacy"}},
 	{names: []string{"internal/step", "internal/engine"}},
-	{names: []string{"internal/plan", "internal/output", "internal/verify"}},
+	{names: []string{"internal/plan", "internal/output", "internal/verify", "internal/boottest"}},
 	{names: []string{"internal/initramfs", "internal/liveos"}, peers: true},
 	{names: []string{"internal/pkgmgr/probe"}},
 	{names: []string{"internal/pkgmgr/apt", "internal/pkgmgr/rpm"}},

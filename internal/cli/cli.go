@@ -34,6 +34,7 @@ type commandLine struct {
 	Config    configCmd    `cmd:"" help:"Show and compare what config files come to. Needs no root."`
 	Verify    verifyCmd    `cmd:"" help:"Look for reasons why an image would not boot: names that nothing in it has, missing files, damage. Customize does the same before it publishes an image."`
 	Inspect   inspectCmd   `cmd:"" help:"Say what is in an image, which is copied and never modified."`
+	Test      testCmd      `cmd:"" help:"Boot an image in QEMU and check from inside that it does what it must. The image is not changed. Needs no root where the image has systemd 256 or newer."`
 	Boot      bootCmd      `cmd:"" help:"Boot an image in QEMU, with its serial console here. The image is not changed: what the guest writes is forgotten. Needs no root."`
 	Doctor    doctorCmd    `cmd:"" help:"Say what this host can and cannot do, and what mends it."`
 
@@ -145,7 +146,7 @@ func (l logging) options(command string, out io.Writer) ui.Options {
 		}
 	}
 	switch name, _, _ := strings.Cut(command, " "); name {
-	case "customize", "convert", "verify", "inspect":
+	case "customize", "convert", "verify", "inspect", "test":
 		o.LogDir = ui.LogDir(os.Getenv)
 	}
 	return o

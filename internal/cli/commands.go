@@ -66,6 +66,9 @@ type customizeCmd struct {
 	sourceFlags
 	rootFlags
 
+	NoTest bool `help:"Do not boot the outputs, whatever the config's section test says."`
+	recordFlags
+
 	SetfilesContext string `help:"Accepted for compatibility: setfiles only tells labels, which this program writes itself, and so needs no context of its own." placeholder:"CONTEXT"`
 
 	PackageCacheDir  string `help:"Folder where package downloads are kept between runs: what was used within 90 days, and 8 GiB at most. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
@@ -84,7 +87,7 @@ func (c *customizeCmd) Run(s *session) error {
 		SplitFormat: c.OutputSplitPartitionsFormat, ShrinkFilesystems: c.ShrinkFilesystems, COSILevel: c.COSICompressionLevel,
 		RPMSources: listed(c.RPMSource), DebSources: listed(c.DebSource), NoBaseRepos: c.DisableBaseImageRPMRepos,
 		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, NoClobber: c.NoClobber, DryRun: c.DryRun, Seed: c.Seed,
-		Root: c.choice(), Compose: c.options(),
+		Root: c.choice(), Compose: c.options(), NoTest: c.NoTest, Records: c.records(),
 	}, s.ui, s.stdout)
 }
 

@@ -7,7 +7,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// named tells whether the items of a list are names of something: a text type of its own, or what is written as one. Plain
+// named tells whether the items of a list are names of something: a type of its own, or what is written as one. Plain
 // texts, such as arguments of a program, may well repeat.
 func named(item reflect.Type) bool {
 	if item.Kind() == reflect.Pointer {
@@ -17,7 +17,7 @@ func named(item reflect.Type) bool {
 	case Scalar, Unmarshaler:
 		return true
 	}
-	return item.Kind() == reflect.String && item.PkgPath() != ""
+	return (item.Kind() == reflect.String || item.Kind() == reflect.Int) && item.PkgPath() != ""
 }
 
 // doubles warns of a name that is in a list twice: once was meant to be another, or says too little.

@@ -37,6 +37,7 @@ type Result struct {
 	Failure   *failure.Failure `json:"failure,omitempty"`  // nil where the job is done
 	Problems  []plan.Problem   `json:"problems,omitempty"` // why the config cannot be carried out: part of the failure
 	Facts     *compose.Facts   `json:"facts,omitempty"`    // by which a config was made that depends on them
+	Systemd   int              `json:"systemd,omitempty"`  // version of the image's, 0 where it has none
 	Plan      []Line           `json:"plan,omitempty"`     // of a run that was only planned
 	Host      *Abilities       `json:"host,omitempty"`
 	Findings  []verify.Finding `json:"findings,omitempty"`

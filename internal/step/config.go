@@ -6,6 +6,7 @@ package step
 import (
 	"reflect"
 
+	"imagecustomizer/internal/boottest"
 	"imagecustomizer/internal/config"
 )
 
@@ -19,6 +20,7 @@ type Config struct {
 	ISO             ISO              `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso. It takes dracut with its module dmsquash-live, or, where the image has initramfs-tools, live-boot, which has no persistence."`
 	PXE             PXE              `yaml:"pxe" doc:"The files to boot from over the network, for the output formats pxe-dir and pxe-tar."`
 	Output          Output           `yaml:"output" doc:"The image to write."`
+	Test            boottest.Spec    `yaml:"test" doc:"What each output must do when it is booted, in a virtual machine, before it is published. See [boot tests](testing.md)."`
 	PreviewFeatures []PreviewFeature `yaml:"previewFeatures" doc:"Names of preview features. Accepted for compatibility: nothing here needs one."`
 
 	// Lowered is the schema a config of 2023 was lowered from; it decides which release files exist.

@@ -57,6 +57,7 @@ var elsewhere = map[string]string{
 	"input":                      "the base image, which is there before all steps",
 	"output":                     "the outputs, written when all steps are done",
 	"baseConfigs":                "all sections: they are those of all files",
+	"test":                       "the outputs, which are booted before they get their names",
 	"previewFeatures":            "nothing: it is accepted for compatibility",
 	"iso":                        "the system of live media",
 	"pxe":                        "the system of live media",

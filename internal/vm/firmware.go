@@ -37,7 +37,7 @@ var secureOVMF = [][2]string{
 }
 
 // args are QEMU's arguments that select the firmware.
-func (f Firmware) args(files *handed, secure bool) ([]string, error) {
+func (f Firmware) args(files *handed, secure bool, state *State) ([]string, error) {
 	switch {
 	case f == BIOS && secure:
 		return nil, errors.New("BIOS has no Secure Boot: use uefi")
@@ -45,20 +45,20 @@ func (f Firmware) args(files *handed, secure bool) ([]string, error) {
 		return nil, nil
 	case f == UEFI && secure:
 		// The variables can be changed from System Management Mode only.
-		args, err := uefiArgs(files, secureOVMF)
+		args, err := uefiArgs(files, secureOVMF, state)
 		return append(args, "-global", "driver=cfi.pflash01,property=secure,value=on"), err
 	case f == UEFI:
-		return uefiArgs(files, ovmf)
+		return uefiArgs(files, ovmf, state)
 	}
 	return nil, fmt.Errorf("no firmware is named %q: use uefi or bios", f)
 }
 
-func uefiArgs(files *handed, places [][2]string) ([]string, error) {
+func uefiArgs(files *handed, places [][2]string, state *State) ([]string, error) {
 	for _, p := range places {
 		if _, err := os.Stat(p[0]); err != nil {
 			continue
 		}
-		variables, err := files.copyOf(p[1])
+		variables, err := state.variables(files, p[1])
 		return []string{
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + escape(p[0]),
 			"-drive", "if=pflash,unit=1," + variables,

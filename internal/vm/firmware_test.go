@@ -98,7 +98,7 @@ func TestStartErrors(t *testing.T) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}
-	if _, err := uefiArgs(new(handed), [][2]string{{dir + "/code", dir + "/vars"}}); err == nil || !strings.Contains(err.Error(), "apt-get install ovmf") {
+	if _, err := uefiArgs(new(handed), [][2]string{{dir + "/code", dir + "/vars"}}, nil); err == nil || !strings.Contains(err.Error(), "apt-get install ovmf") {
 		t.Errorf("got %v", err)
 	}
 }

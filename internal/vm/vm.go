@@ -4,10 +4,12 @@ package vm
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -40,16 +42,23 @@ type Options struct {
 	Keep      string    // new qcow2 file that takes what the guest writes, with the image behind it; empty means that it is forgotten
 	Backing   bool      // the image refers to further files, as it may
 	Log       io.Writer // gets everything the guest prints; may be nil
+
+	State       *State            // takes what the guest writes, for the next machine; nil means that it is forgotten
+	Offline     bool              // the guest has no network card
+	Credentials map[string]string // that the guest's systemd is handed in the SMBIOS tables, by name (systemd.system-credentials(7))
+	Picture     bool              // Screenshot works
+	Report      io.Writer         // gets what the guest writes to its second serial port; nil means that it has none
 }
 
 // Machine is a running virtual machine. Its methods are for one goroutine at a time, but for Close
 // and Console.
 type Machine struct {
 	*Serial
-	stdin  *os.File
-	cancel context.CancelFunc
-	ended  chan struct{} // closed after err is set
-	err    error
+	stdin   *os.File
+	monitor *monitor // nil where nobody asked for it
+	cancel  context.CancelFunc
+	ended   chan struct{} // closed after err is set
+	err     error
 }
 
 // errClosed is why QEMU is stopped by Close; it is no failure.
@@ -79,7 +88,7 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 		files.close()
 		return nil, err
 	}
-	return start(ctx, args, files, o.Log)
+	return start(ctx, args, files, o)
 }
 
 // probe finds out how the image is booted.
@@ -115,8 +124,29 @@ func (o Options) args(ctx context.Context, files *handed, driver string, disk di
 		}
 		args = append(args, "-drive", "if=none,id=data,"+drive, "-device", "virtio-blk-pci,drive=data")
 	}
-	firmware, err := disk.firmware.args(files, o.Secure)
-	return append(args, firmware...), err
+	firmware, err := disk.firmware.args(files, o.Secure, o.State)
+	if err != nil {
+		return nil, err
+	}
+	handed, err := o.handOver(files)
+	return slices.Concat(args, firmware, handed), err
+}
+
+// handOver are the arguments for what the guest is given besides its disks.
+func (o Options) handOver(files *handed) (args []string, err error) {
+	for _, name := range slices.Sorted(maps.Keys(o.Credentials)) {
+		f, err := scratch()
+		if err != nil {
+			return nil, err
+		}
+		path := files.add(f)
+		text := "io.systemd.credential.binary:" + name + "=" + base64.StdEncoding.EncodeToString([]byte(o.Credentials[name]))
+		if _, err := f.WriteString(text); err != nil {
+			return nil, err
+		}
+		args = append(args, "-smbios", "type=11,path="+path)
+	}
+	return args, nil
 }
 
 // machine are the arguments but for those of disks and firmware.
@@ -128,7 +158,9 @@ func (o Options) machine(ctx context.Context) []string {
 		slog.Info("KVM does not work on this host: the guest is emulated, and takes several times longer")
 	}
 	nic := "user,model=virtio-net-pci"
-	if o.Netboot == "" {
+	if o.Offline {
+		nic = "none"
+	} else if o.Netboot == "" {
 		nic += ",restrict=on"
 	} else {
 		nic += ",tftp=" + escape(o.Netboot) + ",bootfile=bootx64.efi"
@@ -158,6 +190,9 @@ const (
 func (o Options) drive(ctx context.Context, files *handed, driver string) (string, error) {
 	if o.connection() == CD {
 		return "readonly=on,media=cdrom,format=" + driver + ",file=" + escape(o.Image), nil
+	}
+	if o.State != nil {
+		return o.State.overlay(ctx, files, o.Image, driver, o.files())
 	}
 	if o.Keep != "" {
 		return files.keptOverlay(ctx, o.Keep, o.Image, driver, o.files())
@@ -198,14 +233,29 @@ func orDefault(n, otherwise int) int {
 }
 
 // start runs QEMU in the background, its serial port on a pipe.
-func start(ctx context.Context, args []string, files handed, log io.Writer) (*Machine, error) {
+func start(ctx context.Context, args []string, files handed, o Options) (*Machine, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		files.close()
 		return nil, fmt.Errorf("make the serial console: %w", err)
 	}
+	second, err := secondSerial(&files, o.Report)
+	if err != nil {
+		files.close()
+		return nil, errors.Join(err, r.Close(), w.Close())
+	}
+	args = append(args, second...)
+	var line *monitor
+	if o.Picture {
+		var more []string
+		if line, more, err = newMonitor(&files); err != nil {
+			files.close()
+			return nil, errors.Join(err, r.Close(), w.Close())
+		}
+		args = append(args, more...)
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	m := &Machine{Serial: newSerial(w, log), stdin: w, cancel: cancel, ended: make(chan struct{})}
+	m := &Machine{Serial: newSerial(w, o.Log), stdin: w, monitor: line, cancel: cancel, ended: make(chan struct{})}
 	cmd := hostcmd.Unconfined(notFenced, qemu, args...)
 	cmd.Label, cmd.Quiet = qemu, true
 	cmd.Stdin, cmd.Stdout, cmd.ExtraFiles = r, writerFunc(m.receive), files
@@ -249,6 +299,7 @@ const closing = 15 * time.Second
 func (m *Machine) Close() error {
 	m.hangUp(errClosed)
 	m.cancel()
+	defer m.monitor.close()
 	defer m.stdin.Close()
 	select {
 	case <-m.ended:
