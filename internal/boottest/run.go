@@ -133,8 +133,8 @@ func (b *boot) run(ctx context.Context) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if errors.Is(why, errNoUnit) {
-		return why
+	if err := m.Broken(); err != nil || errors.Is(why, errNoUnit) {
+		return errors.Join(err, why)
 	}
 	if why != nil {
 		b.report.Picture, _ = m.Screenshot(ctx) // the console says most of it

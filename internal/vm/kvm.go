@@ -71,7 +71,7 @@ func trialBoot(ctx context.Context, accel, cpu string) bool {
 	cmd := hostcmd.Unconfined(notFenced, qemu, append(slices.Clone(sandbox), "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "32",
 		"-accel", accel, "-cpu", cpu, "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
 		"-drive", "if=ide,format=raw,file=/proc/self/fd/3")...)
-	cmd.ExtraFiles = []*os.File{tmp}
+	cmd.ExtraFiles, cmd.Quiet = []*os.File{tmp}, true
 	cmd.OnLine = func(line string) {
 		if strings.HasPrefix(line, "KVM internal error") { // QEMU stays, with the guest paused
 			cancel()

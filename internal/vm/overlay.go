@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/tempfile"
@@ -61,7 +62,15 @@ func (h *handed) overlayIn(ctx context.Context, f *os.File, image, driver, cache
 	if err := create.Run(ctx); err != nil {
 		return "", fmt.Errorf("make an overlay of %s: %w", image, err)
 	}
-	return "format=qcow2,cache=" + cache + ",file=" + path, nil
+	return "format=qcow2,cache=" + cache + ",file=" + path + backing(image, driver), nil
+}
+
+// backing tells QEMU again what an overlay is of, where that is an open file: the overlay has its number in qemu-img.
+func backing(image, driver string) string {
+	if !strings.HasPrefix(image, "/proc/") {
+		return ""
+	}
+	return ",backing.driver=" + driver + ",backing.file.driver=file,backing.file.filename=" + escape(image)
 }
 
 // copyOf returns how -drive names a copy of a small file.

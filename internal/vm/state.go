@@ -34,7 +34,7 @@ func (s *State) Close() error {
 func (s *State) overlay(ctx context.Context, files *handed, image, driver string, reads []string) (string, error) {
 	if s.disk != nil {
 		f, err := again(s.disk)
-		return "format=qcow2,cache=unsafe,file=" + files.add(f), err
+		return "format=qcow2,cache=unsafe,file=" + files.add(f) + backing(image, driver), err
 	}
 	f, err := scratch()
 	if err != nil {

@@ -292,6 +292,16 @@ func (m *Machine) Wait(ctx context.Context) error {
 	}
 }
 
+// Broken is why QEMU ended by itself, without the guest having powered off; nil while it runs.
+func (m *Machine) Broken() error {
+	select {
+	case <-m.ended:
+		return m.err
+	default:
+		return nil
+	}
+}
+
 // closing bounds how long a QEMU that was told to stop is waited for.
 const closing = 15 * time.Second
 
