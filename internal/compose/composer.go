@@ -84,6 +84,8 @@ type composer struct {
 	missed    map[string]bool       // variables of which it is reported that they have no value
 	pending   []*step.Config        // of parts whose conditions ask for facts that are not known
 	waiting   bool                  // so does the condition of a list item
+	spent     int                   // bytes that expressions came to
+	checked   int                   // likewise, where all parts are looked at for themselves
 }
 
 // part is what one file, include or profile says.

@@ -34,6 +34,9 @@ func (x expander) Text(text string, at *config.At) (config.Value, bool) {
 	}
 	var b strings.Builder
 	known := true
+	if !x.spend(0, at) {
+		return nothing, true
+	}
 	for _, s := range list {
 		if !s.expr {
 			b.WriteString(s.text)
@@ -41,6 +44,8 @@ func (x expander) Text(text string, at *config.At) (config.Value, bool) {
 		}
 		v, ok := x.value(s.text, at)
 		switch {
+		case ok && !x.spend(v.Size(), at):
+			return nothing, true
 		case ok && len(list) == 1:
 			return v, true
 		case ok && v.Kind == config.ListValue:
@@ -54,6 +59,19 @@ func (x expander) Text(text string, at *config.At) (config.Value, bool) {
 		return nothing, true
 	}
 	return config.Value{Text: b.String()}, true
+}
+
+// spend tells whether expressions may come to so many bytes more.
+func (x expander) spend(bytes int, at *config.At) bool {
+	spent := &x.c.spent
+	if x.all {
+		spent = &x.c.checked
+	}
+	before := *spent
+	if *spent += bytes; *spent > config.MaxText && before <= config.MaxText {
+		at.Errorf("expressions come to more than %d MiB of text, the last of them here", config.MaxText>>20).Hint("use the long text once, or put it into a file that the image gets")
+	}
+	return *spent <= config.MaxText
 }
 
 // value is that of one expression. A mistake is reported.

@@ -114,13 +114,17 @@ type decoder struct {
 	aliases int
 	depth   int
 	values  int
+	text    int // bytes
 }
 
 // Bounds on documents made to exhaust the reader.
 const (
 	maxAliases = 1000
 	maxDepth   = 64
-	maxValues  = 2_000_000
+	maxValues  = 300_000
+
+	// MaxText bounds the texts of a config in all, aliases and expressions carried out, in bytes.
+	MaxText = 16 << 20
 )
 
 func (d *decoder) validate() {
@@ -168,10 +172,7 @@ func (d *decoder) value(at *At, v reflect.Value) {
 
 // into decodes by the kind of type and tells whether the node was of the right kind for it.
 func (d *decoder) into(at *At, n *yaml.Node, v reflect.Value) bool {
-	if d.values++; d.values > maxValues {
-		if d.values == maxValues+1 {
-			at.Errorf("the file has more than %d values", maxValues)
-		}
+	if !d.spend(at, n) {
 		return false
 	}
 	switch x := v.Addr().Interface().(type) {
@@ -199,6 +200,20 @@ func (d *decoder) into(at *At, n *yaml.Node, v reflect.Value) bool {
 	default:
 		return d.scalar(at, n, v)
 	}
+}
+
+// spend tells whether a value more may be decoded.
+func (d *decoder) spend(at *At, n *yaml.Node) bool {
+	before := d.values > maxValues || d.text > MaxText
+	d.values++
+	if n != nil {
+		d.text += len(n.Value)
+	}
+	over := d.values > maxValues || d.text > MaxText
+	if over && !before {
+		at.Errorf("this is too much: the config comes to more than %d MiB of text, or %d values", MaxText>>20, maxValues)
+	}
+	return !over
 }
 
 // compound decodes a node of many values; nothing in its place is as good as its absence.

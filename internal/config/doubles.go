@@ -43,12 +43,17 @@ func doubles(at *At, n *yaml.Node, v reflect.Value) {
 // Contradicts reports each item of a list that another list of the same file has too. What is in two files of a chain is
 // carried out one after the other.
 func Contradicts[T comparable](at, otherAt *At, list, other []T, report func(item *At, name T)) {
+	type named struct {
+		name  T
+		layer int
+	}
+	there := map[named]bool{}
+	for j, y := range other {
+		there[named{y, otherAt.Index(j).Layer()}] = true
+	}
 	for i, x := range list {
-		for j, y := range other {
-			if x == y && at.Index(i).Layer() == otherAt.Index(j).Layer() {
-				report(at.Index(i), x)
-				break
-			}
+		if there[named{x, at.Index(i).Layer()}] {
+			report(at.Index(i), x)
 		}
 	}
 }

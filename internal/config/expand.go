@@ -38,6 +38,18 @@ func (v Value) String() string {
 	return v.Text
 }
 
+// valueSize is what a value takes besides its text, in bytes, about.
+const valueSize = 64
+
+// Size is what the value takes in a document, in bytes, about.
+func (v Value) Size() int {
+	size := valueSize + len(v.Text)
+	for _, item := range v.List {
+		size += item.Size()
+	}
+	return size
+}
+
 // Expander says what becomes of the texts of a document, and of the items of its lists.
 type Expander interface {
 	// Text returns what stands in the place of a text, and whether that is something else.

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -21,8 +22,18 @@ type Formed interface{ Describe() Form }
 
 // Fits tells whether a text has the form.
 func (f Form) Fits(text string) bool {
-	return regexp.MustCompile(f.Pattern).MatchString(text) && (f.Except == "" || !regexp.MustCompile(f.Except).MatchString(text)) &&
+	return pattern(f.Pattern).MatchString(text) && (f.Except == "" || !pattern(f.Except).MatchString(text)) &&
 		(f.Max == 0 || utf8.RuneCountInString(text) <= f.Max)
+}
+
+var patterns sync.Map // of their texts to regular expressions
+
+func pattern(text string) *regexp.Regexp {
+	known, ok := patterns.Load(text)
+	if !ok {
+		known, _ = patterns.LoadOrStore(text, regexp.MustCompile(text))
+	}
+	return known.(*regexp.Regexp)
 }
 
 // Alternatives is a type that is written in one of several ways, each that of another type.

@@ -131,49 +131,62 @@ func (m *merger) list(path string, a, b *yaml.Node) *yaml.Node {
 	if !m.spend(path, b, 1+len(a.Content)+len(b.Content)) {
 		return list
 	}
-	list.Content = slices.Clone(a.Content)
-	earlier := len(list.Content)
+	items := slices.Clone(a.Content) // an item that is taken out is nil
+	earlier := m.places(path, items)
 	for _, item := range b.Content {
-		switch at := m.same(path, list.Content[:earlier], item); {
+		switch at := m.same(path, earlier, item); {
 		case m.rules.Tags && item.Tag == tagRemove:
 			if at < 0 {
 				m.at(path, item).Errorf("!remove %s: the list has no such item so far", item.Value).Hint("write it as it is written where it is added")
 				continue
 			}
-			list.Content = slices.Delete(list.Content, at, at+1)
-			earlier--
+			id := m.id(path, item)
+			items[at], earlier[id] = nil, earlier[id][1:]
 		case at >= 0 && slices.Contains(m.rules.Union, path):
 		case at >= 0 && m.rules.Identity[path] != "":
-			list.Content[at] = m.value(path, list.Content[at], item)
+			items[at] = m.value(path, items[at], item)
 		case m.rules.Tags:
-			list.Content = append(list.Content, m.value(path, nil, item))
+			items = append(items, m.value(path, nil, item))
 		default:
-			list.Content = append(list.Content, item)
+			items = append(items, item)
 		}
 	}
+	list.Content = slices.DeleteFunc(items, func(n *yaml.Node) bool { return n == nil })
 	return list
 }
 
+// places are where the items of a list stand, by what tells them.
+func (m *merger) places(path string, items []*yaml.Node) map[string][]int {
+	all := map[string][]int{}
+	for i, item := range items {
+		if id := m.id(path, item); id != "" {
+			all[id] = append(all[id], i)
+		}
+	}
+	return all
+}
+
+// id is what tells an item of a list: its text, or the value of the key that names it.
+func (m *merger) id(path string, n *yaml.Node) string {
+	if n = resolve(n); n.Kind == yaml.ScalarNode {
+		return n.Value
+	}
+	_, v := (&At{doc: m.out, node: n}).find(m.rules.Identity[path])
+	if v = resolve(v); v == nil || v.Kind != yaml.ScalarNode {
+		return ""
+	}
+	return v.Value
+}
+
 // same finds the earlier item that an item means: one of the same text, or of the same identity.
-func (m *merger) same(path string, list []*yaml.Node, item *yaml.Node) int {
-	key := m.rules.Identity[path]
-	if key == "" && item.Tag != tagRemove && !slices.Contains(m.rules.Union, path) {
+func (m *merger) same(path string, earlier map[string][]int, item *yaml.Node) int {
+	if m.rules.Identity[path] == "" && item.Tag != tagRemove && !slices.Contains(m.rules.Union, path) {
 		return -1
 	}
-	id := func(n *yaml.Node) string {
-		if n = resolve(n); n.Kind == yaml.ScalarNode {
-			return n.Value
-		}
-		_, v := (&At{doc: m.out, node: n}).find(key)
-		if v = resolve(v); v == nil || v.Kind != yaml.ScalarNode {
-			return ""
-		}
-		return v.Value
+	if at := earlier[m.id(path, item)]; len(at) > 0 {
+		return at[0]
 	}
-	if id(item) == "" {
-		return -1
-	}
-	return slices.IndexFunc(list, func(n *yaml.Node) bool { return id(n) == id(item) })
+	return -1
 }
 
 func (m *merger) mapping(path string, a, b *yaml.Node) *yaml.Node {
@@ -205,13 +218,16 @@ func (m *merger) mapping(path string, a, b *yaml.Node) *yaml.Node {
 
 // withoutEmpty takes out of a mapping what says nothing, now that all of it was taken out of it.
 func (m *merger) withoutEmpty(n *yaml.Node) *yaml.Node {
-	for i := 0; m.rules.Tags && i+1 < len(n.Content); {
-		if v := resolve(n.Content[i+1]); v.Kind != yaml.ScalarNode && len(v.Content) == 0 {
-			n.Content = slices.Delete(n.Content, i, i+2)
-			continue
-		}
-		i += 2
+	if !m.rules.Tags {
+		return n
 	}
+	var kept []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if v := resolve(n.Content[i+1]); v.Kind == yaml.ScalarNode || len(v.Content) > 0 {
+			kept = append(kept, n.Content[i], n.Content[i+1])
+		}
+	}
+	n.Content = kept
 	return n
 }
 

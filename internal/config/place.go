@@ -193,10 +193,8 @@ func (a *At) find(name string) (key, value *yaml.Node) {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil, nil
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == name {
-			return n.Content[i], n.Content[i+1]
-		}
+	if i := a.doc.report.index(n, name); i >= 0 {
+		return n.Content[i], n.Content[i+1]
 	}
 	for _, k := range a.unsetKeys() {
 		if k.Value == name {
@@ -204,6 +202,34 @@ func (a *At) find(name string) (key, value *yaml.Node) {
 		}
 	}
 	return nil, nil
+}
+
+// fewKeys is how many entries of a mapping are looked through; of larger ones there is an index.
+const fewKeys = 32
+
+// index is where the first entry of that key stands in a mapping; -1 where there is none.
+func (r *Report) index(n *yaml.Node, name string) int {
+	if len(n.Content) > 2*fewKeys {
+		known := r.indexes[n]
+		if known == nil {
+			known = map[string]int{}
+			for i := len(n.Content) - 2; i >= 0; i -= 2 {
+				known[n.Content[i].Value] = i
+			}
+			r.indexes[n] = known
+		}
+		if i, ok := known[name]; ok && i+1 < len(n.Content) && n.Content[i].Value == name {
+			return i
+		} else if !ok {
+			return -1
+		}
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return i
+		}
+	}
+	return -1
 }
 
 func join(path, name string) string {

@@ -36,8 +36,8 @@ func (d *Document) YAML(r Rendering) ([]byte, error) {
 	if !ok {
 		return []byte("{}\n"), nil
 	}
-	if w.nodes > maxTogether {
-		return nil, fmt.Errorf("the config has more than %d values", maxTogether)
+	if w.nodes > maxTogether || w.text > MaxText {
+		return nil, fmt.Errorf("the config comes to more than %d values, or %d MiB of text", maxTogether, MaxText>>20)
 	}
 	var b bytes.Buffer
 	dumper, err := yaml.NewDumper(&b, yaml.WithV4Defaults(), yaml.WithIndent(2))
@@ -118,14 +118,16 @@ func (r *renderer) origins(at *At, pointer string, all map[string]Origin, depth 
 type renderer struct {
 	Rendering
 	nodes int
+	text  int // bytes
 }
 
 // node is a new node that says what the node at a place does; t is what it is decoded into, where that is known.
 func (r *renderer) node(at *At, t reflect.Type, depth int) (*yaml.Node, bool) {
 	n := resolve(at.node)
-	if r.nodes++; n == nil || depth > maxDepth || r.nodes > maxTogether {
+	if r.nodes++; n == nil || depth > maxDepth || r.nodes > maxTogether || r.text > MaxText {
 		return nil, false
 	}
+	r.text += len(n.Value)
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}

@@ -42,8 +42,11 @@ type Report struct {
 	seen     map[Problem]bool    // those, without paths
 	broken   map[spot]bool       // places at or below which there is an error
 	found    int                 // problems so far, those among them that are not kept
-	more     [2]int              // errors and warnings that are not kept
+	kept     [2]int              // how many errors and warnings are kept: warnings leave no errors out
+	more     [2]int              // how many are not
 	sources  map[string][]string // lines of each file
+
+	indexes map[*yaml.Node]map[string]int // of large mappings: where each key is
 
 	secrets  []secret
 	hidden   map[*yaml.Node]bool     // values that are among these
@@ -56,7 +59,7 @@ type spot struct{ file, path string }
 
 // Bounds on what is kept and shown of the problems of a file that is wrong throughout.
 const (
-	maxKept  = 1000
+	maxKept  = 1000 // of errors, and of warnings
 	maxShown = 100
 )
 
@@ -64,7 +67,8 @@ const (
 func NewReport() *Report {
 	return &Report{
 		seen: map[Problem]bool{}, broken: map[spot]bool{}, sources: map[string][]string{},
-		hidden: map[*yaml.Node]bool{}, suspects: map[string][]*yaml.Node{}, cleared: map[*yaml.Node]bool{},
+		indexes: map[*yaml.Node]map[string]int{},
+		hidden:  map[*yaml.Node]bool{}, suspects: map[string][]*yaml.Node{}, cleared: map[*yaml.Node]bool{},
 	}
 }
 
@@ -83,9 +87,10 @@ func (r *Report) add(p *Problem) *Entry {
 	kind := p.kind()
 	switch {
 	case r.seen[same]:
-	case len(r.problems) >= (1+kind)*maxKept: // warnings leave no errors out
+	case r.kept[kind] >= maxKept:
 		r.more[kind]++
 	default:
+		r.kept[kind]++
 		r.seen[same] = true
 		r.problems = append(r.problems, p)
 	}
@@ -93,7 +98,7 @@ func (r *Report) add(p *Problem) *Entry {
 }
 
 // full tells whether no more errors are kept, so that hints about them are for nobody.
-func (r *Report) full() bool { return len(r.problems) >= maxKept }
+func (r *Report) full() bool { return r.kept[0] >= maxKept }
 
 // Problems lists the problems in the order of their places, without secrets.
 func (r *Report) Problems() []Problem {
@@ -101,7 +106,7 @@ func (r *Report) Problems() []Problem {
 	m := r.mask()
 	for _, p := range r.problems {
 		shown := *p
-		shown.Message, shown.Hint = m.text(p.Message), m.text(p.Hint)
+		shown.Message, shown.Hint = brief(m.text(p.Message)), brief(m.text(p.Hint))
 		list = append(list, shown)
 	}
 	slices.SortStableFunc(list, func(a, b Problem) int {
@@ -128,6 +133,7 @@ func (r *Report) Warn(where, format string, args ...any) *Entry {
 // Forget drops the problems found so far, so that those of a later look are shown alone.
 func (r *Report) Forget() {
 	r.problems, r.seen, r.broken, r.more = nil, map[Problem]bool{}, map[spot]bool{}, [2]int{}
+	r.kept = [2]int{}
 }
 
 // Err is nil, or an error that shows all problems.
@@ -149,9 +155,10 @@ func (r *Report) Render(w io.Writer, color bool) {
 		return "\x1b[" + code + "m" + s + "\x1b[0m"
 	}
 	m := r.mask()
+	var number [2]int // of each kind, so that warnings leave no errors out
 	left := r.more
-	for i, p := range r.Problems() {
-		if i >= maxShown {
+	for _, p := range r.Problems() {
+		if number[p.kind()]++; number[p.kind()] > maxShown {
 			left[p.kind()]++
 			continue
 		}
@@ -166,8 +173,8 @@ func (r *Report) Render(w io.Writer, color bool) {
 		fmt.Fprintf(w, "%s: %s: %s\n", paint("1", where), kind, printable.Text(p.Message))
 		if lines := r.sources[p.File]; p.Line > 0 && p.Line <= len(lines) {
 			margin := fmt.Sprintf("%5d | ", p.Line)
-			text := lines[p.Line-1]
-			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, printable.Aligned(m.line(p.File, p.Line, text)), len(margin), "", paint("31;1", underline(text, p)))
+			text := clip(m.line(p.File, p.Line, lines[p.Line-1]), &p)
+			fmt.Fprintf(w, "%s%s\n%*s%s\n", margin, printable.Aligned(text), len(margin), "", paint("31;1", underline(text, p)))
 		}
 		if p.Hint != "" {
 			fmt.Fprintf(w, "        hint: %s\n", printable.Text(p.Hint))
@@ -176,6 +183,35 @@ func (r *Report) Render(w io.Writer, color bool) {
 	if left[0]+left[1] > 0 {
 		fmt.Fprintf(w, "and %d more errors and %d more warnings, which are not shown\n", left[0], left[1])
 	}
+}
+
+// maxWidth is the longest part of a line that is shown, in characters.
+const maxWidth = 1000
+
+// brief is a message that is not made too long by what it quotes.
+func brief(text string) string {
+	if len(text) <= 2*maxWidth {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxWidth], "") + " ... " + strings.ToValidUTF8(text[len(text)-maxWidth:], "")
+}
+
+// clip is the part of a line that a problem is in, where it is too long to be shown. The problem's columns become those in it.
+func clip(line string, p *Problem) string {
+	runes := []rune(line)
+	if len(runes) <= maxWidth {
+		return line
+	}
+	from := max(0, min(p.Column-maxWidth/3, len(runes)-maxWidth))
+	shown := string(runes[from:min(from+maxWidth, len(runes))])
+	if from+maxWidth < len(runes) {
+		shown += "..."
+	}
+	if from > 0 {
+		shown, from = "..."+shown, from-3
+	}
+	p.Column, p.EndColumn = p.Column-from, min(p.EndColumn-from, maxWidth)
+	return shown
 }
 
 // underline marks the columns of a problem; tabs are kept, so that the marks stay below the text.
@@ -207,12 +243,15 @@ func DidYouMean(word string, names []string, otherwise string) string {
 
 // nearest returns the candidate that a misspelled word most likely means, or "".
 func nearest(word string, candidates []string) string {
-	best, bestDistance := "", 1+max(1, len(word)/3)
+	best, bestDistance, lower := "", 1+max(1, len(word)/3), strings.ToLower(word)
 	for _, c := range candidates {
 		if strings.EqualFold(c, word) {
 			return c
 		}
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < bestDistance {
+		if d := len(word) - len(c); max(d, -d) >= bestDistance {
+			continue // so many letters more, or less
+		}
+		if d := distance(lower, strings.ToLower(c)); d < bestDistance {
 			best, bestDistance = c, d
 		}
 	}
@@ -221,25 +260,23 @@ func nearest(word string, candidates []string) string {
 
 // distance is the number of letters to change, add, leave out or swap with their neighbour.
 func distance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
+		before, last, row = last, row, before
+		row[0] = i
 		for j := 1; j <= len(b); j++ {
-			change := rows[i-1][j-1]
+			change := last[j-1]
 			if a[i-1] != b[j-1] {
 				change++
 			}
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				change = min(change, rows[i-2][j-2]+1)
+				change = min(change, before[j-2]+1)
 			}
-			rows[i][j] = min(change, rows[i-1][j]+1, rows[i][j-1]+1)
+			row[j] = min(change, last[j]+1, row[j-1]+1)
 		}
 	}
-	return rows[len(a)][len(b)]
+	return row[len(b)]
 }
