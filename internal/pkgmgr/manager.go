@@ -52,6 +52,11 @@ type Manager interface {
 	// Check looks for everything wrong with the sources of a session and with what it is to do, and changes
 	// nothing. Install, update and remove are the names of packages.
 	Check(ctx context.Context, m *machine.Machine, o Options, install, update, remove []string) []Fault
+	// Goes lists the installed packages that a removal of these takes away, and changes nothing. The error is a *Refused
+	// where the manager would not do it.
+	Goes(ctx context.Context, m *machine.Machine, names []string) ([]Gone, error)
+	// Programs are those that it consists of.
+	Programs() []string
 	// Begin makes the session ready for transactions.
 	Begin(ctx context.Context, s *Session, o Options) (Transactions, error)
 	// PackageFor names the packages that bring what an image lacks, in words for a person; empty where none does.

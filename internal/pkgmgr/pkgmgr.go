@@ -48,6 +48,7 @@ type Options struct {
 	NoBaseRepos bool     // leave the image's own repositories out
 	Debconf     []string // lines for debconf-set-selections(1)
 	Indexes     *Indexes // what Check reads for the sessions of the same run; nil keeps nothing
+	Along       *Along   // what Check learns of packages that go with others; nil keeps nothing
 }
 
 // Indexes are what a manager has read of package indexes in one part of a run, for another.

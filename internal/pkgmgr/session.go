@@ -21,6 +21,8 @@ type Session struct {
 	Store   *Store // what runs share; nil where there is none
 
 	work  Transactions
+	mgr   Manager
+	along *Along // what is known of packages that go with others; nil where nothing is
 	guard *guard
 	undo  []func() error
 }
@@ -34,7 +36,7 @@ func Open(ctx context.Context, m *machine.Machine, mgr Manager, o Options) (s *S
 	if err != nil {
 		return nil, err
 	}
-	s = &Session{Machine: m, Dir: filepath.Join(scratch, "packages")}
+	s = &Session{Machine: m, Dir: filepath.Join(scratch, "packages"), mgr: mgr, along: o.Along}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close(ctx))
@@ -92,7 +94,29 @@ func (s *Session) Remove(ctx context.Context, names []string) error {
 	if len(absent) > 0 {
 		return fmt.Errorf("not installed: %s", strings.Join(absent, ", "))
 	}
+	if err := s.lookAlong(ctx, names); err != nil {
+		return err
+	}
 	return s.work.Remove(ctx, names)
+}
+
+// lookAlong says which packages go with others, and refuses what no system does without.
+func (s *Session) lookAlong(ctx context.Context, names []string) error {
+	if s.along == nil || !s.along.Known {
+		along, faults, err := removal{m: s.Machine, mgr: s.mgr, names: names, replaced: true}.look(ctx)
+		switch {
+		case err != nil:
+			s.Machine.Log.Debug("what goes with the packages is not known", "error", err)
+			return context.Cause(ctx)
+		case len(faults) > 0:
+			return errors.New(faults[0].Text)
+		}
+		s.along = &Along{true, along}
+	}
+	if len(s.along.Names) > 0 {
+		s.Machine.Log.Info("these packages go with those that are removed", "packages", s.along.Names)
+	}
+	return nil
 }
 
 // UpdateAll updates every installed package.

@@ -125,7 +125,7 @@ func (p Packages) planSources(g *Given) (plan.Plan, []plan.Problem) {
 // Plan does all package work in one step.
 func (p Packages) Plan(g *Given) (plan.Plan, []plan.Problem) {
 	sources, _ := p.check(g.Facts, g.Inputs)
-	options := pkgmgr.Options{Sources: sources, NoBaseRepos: g.NoBaseRepos, Debconf: p.Debconf, Indexes: &pkgmgr.Indexes{}}
+	options := pkgmgr.Options{Sources: sources, NoBaseRepos: g.NoBaseRepos, Debconf: p.Debconf, Indexes: &pkgmgr.Indexes{}, Along: &pkgmgr.Along{}}
 	if !p.Adds() { // then nothing is wrong with them
 		options.Sources, options.NoBaseRepos = nil, true
 	}
@@ -223,6 +223,9 @@ func (s ChangePackages) String() string {
 		}
 	}
 	add("remove", s.Remove)
+	if s.Options.Along != nil {
+		add("with which go", s.Options.Along.Names)
+	}
 	if s.UpdateAll {
 		parts = append(parts, "update all")
 	}
@@ -237,9 +240,9 @@ func (s ChangePackages) String() string {
 // Brings tells whether packages are added or updated, which may bring what later steps need.
 func (s ChangePackages) Brings() bool { return s.UpdateAll || len(s.Install)+len(s.Update) > 0 }
 
-// Check looks for what is wrong with the sources of packages.
+// Check looks for what is wrong with the sources of packages, and with what a removal takes along.
 func (s ChangePackages) Check(ctx context.Context, m *machine.Machine) (problems []plan.Problem) {
-	for _, f := range probe.Of(m.Facts).Check(ctx, m, s.Options, s.Install, s.Update, s.Remove) {
+	for _, f := range pkgmgr.Check(ctx, m, probe.Of(m.Facts), s.Options, s.Install, s.Update, s.Remove) {
 		problems = append(problems, plan.Problem{Path: s.place(f.Package), Text: f.String(), Hint: f.Hint})
 	}
 	return problems

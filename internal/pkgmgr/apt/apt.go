@@ -120,7 +120,7 @@ func (a *transactions) showIndex(ctx context.Context) error {
 
 func (a *transactions) Remove(ctx context.Context, names []string) error {
 	wishes := parseDebWishes(names)
-	if err := a.run(ctx, append([]string{"remove", "--auto-remove"}, names...)...); err != nil {
+	if err := a.run(ctx, slices.Concat(removeArgs, names)...); err != nil {
 		return err
 	}
 	absent, err := without(a.s.Machine.Root, wishes, debWish.named)
@@ -164,9 +164,15 @@ var (
 func (a *transactions) change(ctx context.Context, args ...string) error {
 	var need uint64
 	var offers error
+	var going []string // that make way for others
+	inList := false
 	// Answering no would not do: apt asks nothing where no package comes along with those named.
 	ask := a.command(append([]string{"-o", "Acquire::ForceHash=SHA256", "--print-uris"}, args...)...)
 	_ = a.s.Watch(ctx, ask, func(line string) { // a failure shows in the transaction itself
+		if inList = inList && strings.HasPrefix(line, " "); inList {
+			going = append(going, strings.Fields(line)...)
+		}
+		inList = inList || strings.HasPrefix(line, "The following packages will be REMOVED")
 		if m := aptNeeds.FindStringSubmatch(line); m != nil {
 			n, _ := strconv.ParseFloat(strings.ReplaceAll(m[1], ",", ""), 64)
 			need = uint64(n * map[string]float64{"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[m[2]])
@@ -179,6 +185,9 @@ func (a *transactions) change(ctx context.Context, args ...string) error {
 	})
 	if offers != nil {
 		return offers
+	}
+	if len(going) > 0 {
+		a.s.Machine.Log.Info("these packages make way for others", "packages", going)
 	}
 	_, free, err := a.s.Machine.Space("/usr")
 	if err == nil && need > free {

@@ -133,7 +133,7 @@ func TestAptConforms(t *testing.T) {
 				must(t, session(t.Context(), m, pkgmgr.Options{}, install(t.Context(), c.first...)))
 			}
 			o := pkgmgr.Options{Debconf: c.debconf, Indexes: &pkgmgr.Indexes{}}
-			if got := faults(Of(m.Facts).Check(t.Context(), m, o, c.install, c.update, c.remove)); got != "" || c.fault != "" {
+			if got := faults(pkgmgr.Check(t.Context(), m, Of(m.Facts), o, c.install, c.update, c.remove)); got != "" || c.fault != "" {
 				if c.fault == "" || !strings.Contains(got, c.fault) {
 					t.Errorf("planning found %q, want %q", got, c.fault)
 				}

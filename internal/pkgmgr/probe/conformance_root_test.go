@@ -132,7 +132,7 @@ func (c conformance) onFolder(t *testing.T, m *machine.Machine, folder, refused 
 	if len(c.first) > 0 {
 		must(t, session(t.Context(), m, o, install(t.Context(), c.first...)))
 	}
-	said := faults(Of(m.Facts).Check(t.Context(), m, o, c.install, c.update, c.remove))
+	said := faults(pkgmgr.Check(t.Context(), m, Of(m.Facts), o, c.install, c.update, c.remove))
 	if said == "" {
 		if err := session(t.Context(), m, o, func(s *pkgmgr.Session) error { return c.run(t, s) }); err != nil {
 			said = err.Error()

@@ -223,7 +223,7 @@ func (r *repoSet) enabled() (list []*section) {
 }
 
 // Check reads the sources of packages.
-func (g *Manager) Check(_ context.Context, m *machine.Machine, o pkgmgr.Options, install, update, remove []string) []pkgmgr.Fault {
+func (g *Manager) Check(ctx context.Context, m *machine.Machine, o pkgmgr.Options, install, update, remove []string) []pkgmgr.Fault {
 	r := g.readRepos(m, o)
 	faults := r.faults
 	needed := len(o.Sources) > 0 || !o.NoBaseRepos
@@ -234,6 +234,23 @@ func (g *Manager) Check(_ context.Context, m *machine.Machine, o pkgmgr.Options,
 		if r.groups == nil && strings.HasPrefix(n, "@") {
 			faults = append(faults, pkgmgr.Fault{Package: n, Text: n + ": " + r.program + " knows no groups of packages", Hint: "name the packages of the group"})
 		}
+	}
+	return append(faults, g.absent(ctx, m, remove)...)
+}
+
+// absent are packages to be removed that are not there. Groups are left to the manager.
+func (g *Manager) absent(ctx context.Context, m *machine.Machine, remove []string) (faults []pkgmgr.Fault) {
+	names := slices.DeleteFunc(slices.Clone(remove), func(n string) bool { return parseWish(n).group() })
+	if len(names) == 0 || m.Facts.Foreign {
+		return nil
+	}
+	r := &transactions{g, &pkgmgr.Session{Machine: m}, &repoSet{}}
+	absent, err := r.Missing(ctx, names)
+	if err != nil {
+		m.Log.Debug("packages to be removed are not looked for", "error", err)
+	}
+	for _, n := range absent {
+		faults = append(faults, pkgmgr.Fault{Package: n, Text: "not installed: " + n})
 	}
 	return faults
 }

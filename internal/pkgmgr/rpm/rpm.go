@@ -183,13 +183,24 @@ var globEscape = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`)
 
 // Remove removes what is installed of the wishes: patterns and what packages provide are not taken alike.
 func (r *transactions) Remove(ctx context.Context, names []string) error {
-	wishes := parseWishes(names)
-	there, err := r.look(ctx, wishes)
+	gone, args, stay, err := r.removed(ctx, names)
 	if err != nil {
 		return err
 	}
+	if _, err := r.run(ctx, noRepos, append([]string{"remove"}, args...)...); err != nil {
+		return err
+	}
+	return r.mustBe(ctx, gone, stay)
+}
+
+// removed are the packages that are meant, what to call them, and those of the same names that stay.
+func (r *transactions) removed(ctx context.Context, names []string) (gone []nevra, args []string, stay []nevra, err error) {
+	wishes := parseWishes(names)
+	there, err := r.look(ctx, wishes)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	var groups []string
-	var gone []nevra
 	for i, w := range wishes {
 		if w.group() {
 			groups = append(groups, w.text)
@@ -197,14 +208,8 @@ func (r *transactions) Remove(ctx context.Context, names []string) error {
 		gone = append(gone, there[i].packages()...)
 	}
 	gone = unique(gone)
-	args, stay, err := r.spell(ctx, gone)
-	if err != nil {
-		return err
-	}
-	if _, err := r.run(ctx, noRepos, slices.Concat([]string{"remove"}, args, groups)...); err != nil {
-		return err
-	}
-	return r.mustBe(ctx, gone, stay)
+	args, stay, err = r.spell(ctx, gone)
+	return gone, append(args, groups...), stay, err
 }
 
 func unique(list []nevra) (once []nevra) {
