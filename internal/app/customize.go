@@ -105,6 +105,9 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 		}
 		refuse(res.Failure, composed, res.Problems)
 	}
+	if res != nil && res.Failure != nil {
+		located(res.Failure, composed)
+	}
 	if err != nil {
 		return space.explain(err)
 	}

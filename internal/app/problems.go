@@ -1,12 +1,26 @@
 package app
 
 import (
+	"fmt"
 	"strings"
 
 	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/plan"
 )
+
+// located says in a failure where in the config its step is asked for.
+func located(f *failure.Failure, c *compose.Result) {
+	if f.Path == "" {
+		return
+	}
+	at := c.Place(f.Path)
+	where := fmt.Sprintf("%s stands in %s, line %d", f.Path, at.File(), at.Line())
+	if f.Hint != "" {
+		where = f.Hint + "; " + where
+	}
+	f.Hint = where
+}
 
 // refuse says in a failure why a config cannot be carried out on this image: all reasons at once, each at its
 // place in the config where it has one.

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"imagecustomizer/internal/compose"
-	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/ui"
 )
 
@@ -15,21 +15,24 @@ type ValidateOptions struct {
 	ConfigFile string
 	Compose    compose.Options // profiles and variables
 	Resources  []string        // files, oci, all
-	BuildDir   string          // mandatory with oci and all, as in today's Image Customizer
 }
 
 // Validate checks a config file and, where asked, that the files it names can be read. It needs
 // neither root nor an image.
 func Validate(o ValidateOptions, screen *ui.UI, stdout io.Writer) error {
-	oci := slices.Contains(o.Resources, "oci") || slices.Contains(o.Resources, "all")
-	if oci && o.BuildDir == "" {
-		return &failure.Failure{Code: failure.Usage, Err: fmt.Errorf("--validate-resources oci and all need --build-dir")}
-	}
 	files := slices.Contains(o.Resources, "files") || slices.Contains(o.Resources, "all")
 	o.Compose.CheckFiles = files
-	if _, err := loadConfig(o.ConfigFile, &compose.Files{}, o.Compose, screen); err != nil {
+	c, err := loadConfig(o.ConfigFile, &compose.Files{}, o.Compose, screen)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(stdout, "%s is valid\n", o.ConfigFile)
+	if out := c.Config.Output.Image; out.Path.Text != "" && out.Format == "" {
+		if _, err := diskformat.FromPath(out.Path.Text); err != nil {
+			c.Report.Forget()
+			c.Place("output.image.path").Warnf("%v", err).Hint("add \"format:\", or give --output-image-format with each run")
+			screen.Problems(c.Report.Render)
+		}
+	}
+	_, err = fmt.Fprintf(stdout, "%s is valid\n", o.ConfigFile)
 	return err
 }

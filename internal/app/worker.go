@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -240,7 +241,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	in := step.Inputs{
 		ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed,
 		RPMSources: w.RPMSources, DebSources: w.DebSources, NoBaseRepos: w.NoBaseRepos,
-		ConfigDir: w.ConfigDir, Named: named(w.Config),
+		ConfigDir: w.ConfigDir, Named: named(w.Config), Asked: map[string]string{},
 	}
 	for _, o := range w.Outputs {
 		in.Outputs = append(in.Outputs, o.Format.Name)
@@ -248,7 +249,11 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	w.maker = w.liveMaker()
 	in.Live, in.MediumArgs, in.MediumFiles = w.maker, w.mediumArgs, w.mediumFiles
 	p, problems := step.Plan(w.Config, m.Facts, in)
-	problems = append(append(problems, p.Preflight(ctx, m)...), w.wrongArgs()...)
+	found := p.Preflight(ctx, m)
+	for i, pr := range found {
+		found[i].Path = cmp.Or(pr.Path, in.Asked[pr.Step])
+	}
+	problems = append(append(problems, found...), w.wrongArgs()...)
 	if !w.NewDisk() {
 		problems = append(problems, w.checkOutputs()...)
 	}

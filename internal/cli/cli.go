@@ -212,7 +212,7 @@ func newParser(c *commandLine, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("imagecustomizer"),
 		kong.Description(Description()),
-		kong.Vars{"version": "imagecustomizer " + app.Version, "formats": strings.Join(diskformat.Names(), ", "), "readable": diskformat.Readable()},
+		kong.Vars{"version": "imagecustomizer " + app.Version, "formats": strings.Join(diskformat.Names(), ", "), "convertible": strings.Join(diskformat.Convertible(), ", "), "readable": diskformat.Readable()},
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
 	)

@@ -242,7 +242,6 @@ func TestUsageErrors(t *testing.T) {
 		"two configs to check":  {[]string{"validate-config", "--config-file=" + good, "--config-file", good}, "given twice"},
 		"no memory":             {[]string{"boot", image, "--memory", "0"}, "--memory 0"},
 		"no processors":         {[]string{"boot", image, "--cpus", "0"}, "--cpus 0"},
-		"oci without build":     {[]string{"validate-config", "--config-file", good, "--validate-resources", "oci"}, "--build-dir"},
 	} {
 		status, _, stderr := runCLI(t, c.args...)
 		if status != failure.Usage || !strings.Contains(stderr, c.want) {

@@ -94,7 +94,7 @@ func (c *customizeCmd) Run(s *session) error {
 type convertCmd struct {
 	ImageFile         string   `required:"" help:"Image to read: ${readable}." placeholder:"FILE"`
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write." placeholder:"FILE"`
-	OutputImageFormat string   `help:"Format of the image to write: ${formats}. Default: what the ending of the file's name says." placeholder:"FORMAT"`
+	OutputImageFormat string   `help:"Format of the image to write: ${convertible}. Default: what the ending of the file's name says." placeholder:"FORMAT"`
 	Output            []string `sep:"none" help:"A further image to write, as FORMAT=PATH; repeatable." placeholder:"FORMAT=PATH"`
 	BuildDir          string   `help:"Folder for temporary files, for the formats cosi and baremetal-image only. Default: TMPDIR, or /var/tmp." placeholder:"DIR"`
 	COSILevel         int      `name:"cosi-compression-level" help:"Level of zstd for the formats cosi (default 9) and baremetal-image (default 22): 1 to 22." placeholder:"LEVEL"`
@@ -116,7 +116,7 @@ func (c *convertCmd) Run(s *session) error {
 
 type validateCmd struct {
 	ConfigFile        string   `required:"" help:"Config file to check; - reads standard input." placeholder:"FILE"`
-	ValidateResources []string `enum:"files,oci,all" help:"What to check besides the config itself: files (every file it names exists and can be read), oci, all." placeholder:"KIND"`
+	ValidateResources []string `enum:"files,oci,all" help:"What to check besides the config itself: files (every file it names exists and can be read), oci (nothing yet: a config cannot name an image of a registry), all." placeholder:"KIND"`
 	BuildDir          string   `help:"Accepted for compatibility." placeholder:"DIR"`
 
 	composeFlags
@@ -124,7 +124,7 @@ type validateCmd struct {
 
 // Run checks a config file.
 func (c *validateCmd) Run(s *session) error {
-	return app.Validate(app.ValidateOptions{ConfigFile: c.ConfigFile, Compose: c.options(), Resources: c.ValidateResources, BuildDir: c.BuildDir}, s.ui, s.stdout)
+	return app.Validate(app.ValidateOptions{ConfigFile: c.ConfigFile, Compose: c.options(), Resources: c.ValidateResources}, s.ui, s.stdout)
 }
 
 // lookFlags are those of commands that only look at an image.

@@ -78,7 +78,11 @@ func configPage() []byte {
 	}
 	b.WriteString(keysIntro)
 	docgen.Configuration(&b, step.Root)
-	b.WriteString(legacyIntro)
+	b.WriteString(chainIntro)
+	for _, r := range compose.ChainRules() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.Join(r.Paths, "`, `"), r.Rule)
+	}
+	b.WriteString("\n" + legacyIntro)
 	docgen.Configuration(&b, reflect.TypeFor[legacy.Config]())
 	b.WriteString("## Not supported yet\n\nThese parts of the reference schema are refused, with their place in the file.\n\n| Key | Instead |\n|---|---|\n")
 	for _, k := range slices.Sorted(maps.Keys(step.Unsupported)) {
@@ -138,6 +142,14 @@ Then the filesystems are trimmed, unmounted and checked, and the outputs written
 
 ## Keys
 
+`
+
+const chainIntro = `## Fields in base configs
+
+What several files of a chain of [base configs](composition.md#base-configs) make of each field, or of all fields of a section:
+
+| Fields | What they come to |
+|---|---|
 `
 
 const legacyIntro = `## The schema of 2023

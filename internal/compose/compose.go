@@ -101,7 +101,10 @@ func (c *chain) visit(name string, f File, above []string) {
 	if doc = c.whole(doc, name, f, above); doc == nil {
 		return
 	}
-	cfg := legacy.Load(doc, config.Options{CheckFiles: c.options.CheckFiles})
+	cfg := legacy.Load(doc, config.Options{CheckFiles: c.options.CheckFiles, Also: Keys})
+	if len(above) == 0 && !c.waiting && len(c.pending) == 0 {
+		legacy.WarnEmpty(doc, cfg)
+	}
 	bases := doc.At().Field("baseConfigs")
 	for i, b := range cfg.BaseConfigs {
 		c.base(name, b, bases.Index(i).Field("path"), append(slices.Clone(above), f.Real))

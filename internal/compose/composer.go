@@ -259,7 +259,7 @@ var inParts = config.Rules{Identity: identities, Tags: true}
 // for mistakes.
 func (c *composer) check(p part, vars map[string]*variable) *step.Config {
 	cfg := &step.Config{}
-	p.doc.Expand(expander{c: c, vars: vars, all: true}).Decode(cfg, config.Options{Part: true, Unsupported: step.Unsupported})
+	p.doc.Expand(expander{c: c, vars: vars, all: true}).Decode(cfg, config.Options{Part: true, Unsupported: step.Unsupported, Also: Keys})
 	return cfg
 }
 

@@ -442,6 +442,9 @@ func (d *decoder) unknown(at *At, key string, names []string) {
 	if at.doc.report.full() {
 		return
 	}
+	if at.path == "" {
+		names = append(names, at.doc.opts.Also...)
+	}
 	if near := nearest(key, names); near != "" {
 		e.Hint("did you mean %q?", near)
 		return

@@ -195,6 +195,8 @@ type Options struct {
 	// FormOnly leaves out the rules between fields and on files, which a JSON schema cannot have: the test of
 	// the schema compares what is left.
 	FormOnly bool
+	// Also are keys of the top level that another part of the program reads: hints know them.
+	Also []string
 	// Part is for what is merged with other parts: like FormOnly, and nothing is missing.
 	Part bool
 }

@@ -241,8 +241,24 @@ func DidYouMean(word string, names []string, otherwise string) string {
 	return otherwise
 }
 
-// nearest returns the candidate that a misspelled word most likely means, or "".
+// nearest returns the candidate that a misspelled word most likely means, or "": one of nearly the same letters, or the
+// only one that begins with it.
 func nearest(word string, candidates []string) string {
+	if near := similar(word, candidates); near != "" || len(word) < shortestBegin {
+		return near
+	}
+	longer := slices.DeleteFunc(slices.Clone(candidates), func(c string) bool { return !strings.HasPrefix(strings.ToLower(c), strings.ToLower(word)) })
+	if len(longer) != 1 {
+		return ""
+	}
+	return longer[0]
+}
+
+// shortestBegin is how many letters of a name can stand for it.
+const shortestBegin = 4
+
+// similar is the candidate of nearly the same letters, or "".
+func similar(word string, candidates []string) string {
 	best, bestDistance, lower := "", 1+max(1, len(word)/3), strings.ToLower(word)
 	for _, c := range candidates {
 		if strings.EqualFold(c, word) {

@@ -94,6 +94,16 @@ func Names() []string {
 	return names
 }
 
+// Convertible lists the formats that an image can be written in as it is: live media are made of a system, not of a disk.
+func Convertible() (names []string) {
+	for _, f := range formats {
+		if !f.Live {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
 // String is the format's name.
 func (f Format) String() string { return f.Name }
 

@@ -176,10 +176,27 @@ func CLI(w io.Writer, k *kong.Kong) {
 	fmt.Fprintf(w, "## Every command\n\n")
 	flags(w, k.Model.Flags)
 	for _, c := range k.Model.Children {
-		fmt.Fprintf(w, "## %s\n\n%s\n\n", c.Name, c.Help)
-		flags(w, c.Flags)
+		command(w, c, c.Name)
 	}
 }
+
+// command writes what a command takes, and then its subcommands.
+func command(w io.Writer, c *kong.Node, name string) {
+	fmt.Fprintf(w, "%s %s\n\n%s\n\n", strings.Repeat("#", 1+len(strings.Fields(name))), name, c.Help)
+	if len(c.Positional) > 0 {
+		fmt.Fprint(w, "| Argument | Meaning |\n|---|---|\n")
+		for _, p := range c.Positional {
+			fmt.Fprintf(w, "| `%s` | %s |\n", p.Summary(), cell(p.Help))
+		}
+		fmt.Fprintln(w)
+	}
+	flags(w, c.Flags)
+	for _, sub := range c.Children {
+		command(w, sub, name+" "+sub.Name)
+	}
+}
+
+func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
 
 func flags(w io.Writer, list []*kong.Flag) {
 	if len(list) == 0 {
@@ -198,10 +215,10 @@ func flags(w io.Writer, list []*kong.Flag) {
 		if f.Required {
 			text += " Required."
 		}
-		if f.HasDefault && !f.IsBool() {
+		if f.HasDefault && f.Default != "" && !f.IsBool() {
 			text += " Default: " + f.Default + "."
 		}
-		fmt.Fprintf(w, "| `%s` | %s |\n", name, strings.ReplaceAll(text, "|", "\\|"))
+		fmt.Fprintf(w, "| `%s` | %s |\n", name, cell(text))
 	}
 	fmt.Fprintln(w)
 }

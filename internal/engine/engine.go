@@ -20,6 +20,9 @@ func Run(ctx context.Context, p plan.Plan, m *machine.Machine, report func(ui.Ev
 		if names := m.Leftovers(); len(names) > 0 {
 			m.Log.Warn("ended processes that the step left running", "step", s.Name(), "processes", names)
 		}
+		if a, ok := s.(plan.Asked); ok && err != nil {
+			err = &failure.Failure{Path: a.AskedBy(), Err: err}
+		}
 		if err != nil {
 			return err
 		}

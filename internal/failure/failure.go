@@ -44,6 +44,7 @@ var ErrInterrupted = errors.New("interrupted")
 type Failure struct {
 	Code  int    // exit status; 0 where it is not known
 	Step  string // step of the run that failed; may be empty
+	Path  string // what in the config asked for it, such as scripts.postCustomization[1]; may be empty
 	Hint  string // what the user can do; may be empty
 	Err   error  // what went wrong, with what went wrong when it was cleaned up
 	Shown bool   // the user has seen the text already
@@ -67,6 +68,9 @@ func Of(err error) *Failure {
 		}
 		if whole.Step == "" {
 			whole.Step = f.Step
+		}
+		if whole.Path == "" {
+			whole.Path = f.Path
 		}
 		if f.Hint != "" && !slices.Contains(hints, f.Hint) {
 			hints = append(hints, f.Hint)
@@ -117,6 +121,7 @@ func each(err error, visit func(*Failure)) {
 type wire struct {
 	Code   int      `json:"code"`
 	Step   string   `json:"step,omitempty"`
+	Path   string   `json:"path,omitempty"`
 	Hint   string   `json:"hint,omitempty"`
 	Causes []*Cause `json:"causes"`
 	Shown  bool     `json:"shown,omitempty"`
@@ -124,7 +129,7 @@ type wire struct {
 
 // MarshalJSON writes the failure with its causes as data.
 func (f *Failure) MarshalJSON() ([]byte, error) {
-	return json.Marshal(wire{f.Code, f.Step, f.Hint, Causes(f.Err), f.Shown})
+	return json.Marshal(wire{f.Code, f.Step, f.Path, f.Hint, Causes(f.Err), f.Shown})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
@@ -137,6 +142,6 @@ func (f *Failure) UnmarshalJSON(data []byte) error {
 	for i, c := range w.Causes {
 		errs[i] = c
 	}
-	*f = Failure{Code: w.Code, Step: w.Step, Hint: w.Hint, Err: errors.Join(errs...), Shown: w.Shown}
+	*f = Failure{Code: w.Code, Step: w.Step, Path: w.Path, Hint: w.Hint, Err: errors.Join(errs...), Shown: w.Shown}
 	return nil
 }

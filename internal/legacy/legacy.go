@@ -36,11 +36,14 @@ func Load(doc *config.Document, o config.Options) *step.Config {
 	case len(old) > 0:
 		return Lower(doc, o)
 	}
-	c := step.Decode(doc, o)
+	return step.Decode(doc, o)
+}
+
+// WarnEmpty warns of a config that asks for nothing.
+func WarnEmpty(doc *config.Document, c *step.Config) {
 	if !doc.At().Broken() && reflect.DeepEqual(c, &step.Config{}) {
 		doc.At().Warnf("the config is empty: the image will only get a release file and a history entry")
 	}
-	return c
 }
 
 // Is2023 tells whether a document is in the schema of 2023.

@@ -54,7 +54,7 @@ func report(t *testing.T, yaml string) string {
 	}
 	doc, r := config.Parse(filepath.Join(dir, "config.yaml"), []byte(yaml))
 	if !r.Failed() {
-		Load(doc, config.Options{CheckFiles: true})
+		WarnEmpty(doc, Load(doc, config.Options{CheckFiles: true}))
 	}
 	var b strings.Builder
 	r.Render(&b, false)

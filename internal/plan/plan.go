@@ -24,6 +24,9 @@ type Step interface {
 	Run(ctx context.Context, m *machine.Machine) error
 }
 
+// Asked is a Step that knows what in the config asks for it, such as scripts.postCustomization[1].
+type Asked interface{ AskedBy() string }
+
 // Plan is the steps of a run in their order.
 type Plan []Step
 

@@ -72,6 +72,9 @@ type Inputs struct {
 	MediumArgs  []string      // kernel arguments that the base image, an ISO image, had for itself
 	ConfigDir   string        // directory of the config file, on the build host
 	Named       []string      // files and directories of the build host that the config names
+
+	// Asked gets, by the names of steps, the section of the config that asks for them, where there is one.
+	Asked map[string]string
 }
 
 // Given is what a feature is planned with: the image, the inputs of the run, and what other sections ask for. A feature

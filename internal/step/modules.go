@@ -20,7 +20,7 @@ import (
 // Module says what to do about a kernel module at boot.
 type Module struct {
 	Name     ModuleName        `yaml:"name" required:"true" doc:"Name of the module." example:"br_netfilter"`
-	LoadMode LoadMode          `yaml:"loadMode" default:"inherit" doc:"always: load it at boot; auto: let the system load it when needed, even if it was disabled; disable: keep it from being loaded; inherit: as in the base image."`
+	LoadMode LoadMode          `yaml:"loadMode" default:"inherit" doc:"always: load it at boot; auto: let the system load it when needed, even if it was disabled; disable: keep the system from loading it by itself (blacklist of modprobe.d), as the reference does: who asks for it by name, or loads a module that needs it, still gets it. For never, add a file /etc/modprobe.d/NAME.conf with the line \"install NAME /bin/false\"; inherit: as in the base image."`
 	Options  map[string]string `yaml:"options" doc:"Options to load it with."`
 }
 

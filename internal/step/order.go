@@ -1,6 +1,7 @@
 package step
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -109,7 +110,10 @@ func (c *Config) sealsRoot(f *machine.Facts) bool {
 // side by side are done together for each file. All others are what the files say in all.
 var byLayer = []string{"os.packages", "os.groups", "os.users", "os.services"}
 
-func (p Place) layered() bool { return slices.Contains(byLayer, p.What) }
+func (p Place) layered() bool { return ByFile(p.What) }
+
+// ByFile tells whether the section at a path is carried out file by file.
+func ByFile(path string) bool { return slices.Contains(byLayer, path) }
 
 func (c *Config) layersOf(p Place) []*Config {
 	if p.layered() {
@@ -161,7 +165,7 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (p plan.Plan, problems []plan.
 			for _, place := range l.order()[i : i+n] {
 				if place.Used() {
 					steps, why := place.Plan(g)
-					p, problems = append(p, steps...), append(problems, why...)
+					p, problems = append(p, steps...), append(problems, place.ask(in.Asked, steps, why)...)
 				}
 			}
 		}
@@ -169,6 +173,22 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (p plan.Plan, problems []plan.
 	}
 	p, why := withoutPrograms(p, f)
 	return checkedAgain(p), append(problems, why...)
+}
+
+// ask notes that the section asks for steps, and gives problems its place that have none.
+func (p Place) ask(asked map[string]string, steps plan.Plan, problems []plan.Problem) []plan.Problem {
+	if strings.Contains(p.What, " ") {
+		return problems
+	}
+	for _, s := range steps {
+		if _, known := asked[s.Name()]; !known && asked != nil {
+			asked[s.Name()] = p.What
+		}
+	}
+	for i := range problems {
+		problems[i].Path = cmp.Or(problems[i].Path, p.What)
+	}
+	return problems
 }
 
 func planCheckKernel(*Given) (plan.Plan, []plan.Problem) { return plan.Plan{CheckKernel{}}, nil }

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"testing"
 
+	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/machine"
 )
 
 // unplaced lists the sections of a config that no feature carries out and nothing else reads, and those that two do.
@@ -139,5 +142,25 @@ func fill(v reflect.Value, file config.Path) {
 		v.Set(reflect.ValueOf(1).Convert(v.Type()))
 	case reflect.Bool:
 		v.SetBool(true)
+	}
+}
+
+// TestProblemsHavePlaces: a problem that a section finds without saying where is shown at the section.
+func TestProblemsHavePlaces(t *testing.T) {
+	t.Parallel()
+	asked := map[string]string{}
+	c := parse(t, secretConfig+"storage: {resizeDisk: {freeSpace: 1G, mountPoint: /nonesuch}}\n")
+	_, problems := Plan(c, &machine.Facts{Distro: &distro.Distro{Name: "X"}, Boot: boot.Scheme{Kind: boot.UKI}}, Inputs{Asked: asked})
+	found := map[string]bool{}
+	for _, p := range problems {
+		found[p.Path] = true
+	}
+	for _, want := range []string{"os.packages", "storage.resizeDisk"} {
+		if !found[want] {
+			t.Errorf("no problem at %s: %+v", want, problems)
+		}
+	}
+	if asked["users.change"] != "os.users" || asked["scripts.postCustomization"] != "scripts.postCustomization" {
+		t.Errorf("steps were asked for by %v", asked)
 	}
 }

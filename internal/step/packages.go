@@ -137,8 +137,12 @@ func (p Packages) Plan(g *Given) (plan.Plan, []plan.Problem) {
 
 // check returns the sources for the image's package manager, and what that one cannot do.
 func (p Packages) check(f *machine.Facts, in Inputs) (sources []pkgmgr.Source, problems []plan.Problem) {
+	path := ""
+	if p.Used() {
+		path = "os.packages"
+	}
 	problem := func(text, hint string) {
-		problems = append(problems, plan.Problem{Step: ChangePackages{}.Name(), Text: text, Hint: hint})
+		problems = append(problems, plan.Problem{Step: ChangePackages{}.Name(), Path: path, Text: text, Hint: hint})
 	}
 	manager := probe.Of(f)
 	if manager == nil {

@@ -29,7 +29,7 @@ type Scripts struct {
 // read at /_imageconfigs. The environment is what environmentVariables says, and a PATH where that says none.
 type Script struct {
 	Path                 config.Path       `yaml:"path" doc:"File below the config file's folder. Either this or content."`
-	Content              string            `yaml:"content" doc:"Text of the script. Either this or path."`
+	Content              string            `yaml:"content" doc:"Text of the script. Either this or path. The interpreter gets it as it is: a shell goes on behind a command that fails, and the status of the last one counts, unless the script begins with set -e."`
 	Interpreter          string            `yaml:"interpreter" default:"/bin/sh" doc:"Program of the image that runs the script."`
 	Arguments            []string          `yaml:"arguments" doc:"Arguments of the script."`
 	EnvironmentVariables map[string]string `yaml:"environmentVariables" secret:"maybe" doc:"The script's environment. Besides it there is only PATH, with /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin where none is given here."`
@@ -148,6 +148,9 @@ const inlineScript = "/tmp/imagecustomizer-script"
 
 // Name identifies the step.
 func (s RunScript) Name() string { return "scripts." + s.Phase }
+
+// AskedBy is where the script stands in the config.
+func (s RunScript) AskedBy() string { return fmt.Sprintf("scripts.%s[%d]", s.Phase, s.Index) }
 
 func (s RunScript) String() string {
 	what := s.Script.Label
