@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"time"
 
-	"imagecustomizer/internal/boottest"
 	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/diskformat"
@@ -65,11 +64,11 @@ type CustomizeOptions struct {
 }
 
 // test boots the outputs where the config asks for it.
-func (o CustomizeOptions) test(ctx context.Context, spec boottest.Spec, outputs []*job.Output, screen *ui.UI, stdout io.Writer) error {
-	if o.NoTest || !spec.Used() {
+func (o CustomizeOptions) test(ctx context.Context, t *tester, outputs []*job.Output) error {
+	if o.NoTest || !t.spec.Used() {
 		return nil
 	}
-	return testOutputs(ctx, &spec, outputs, o.Root, o.BuildDir, screen, stdout, o.Records)
+	return t.outputs(ctx, outputs, o.Root)
 }
 
 // Customize changes a base image as the config says and writes the outputs: all of them, complete, or
@@ -119,7 +118,8 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	}
 	files.drop(&files.scratch, &files.base) // publishing may take space
 	outputs := written(j.Outputs, res.Unwritten)
-	failed := o.test(ctx, composed.Config.Test, outputs, screen, stdout)
+	t := tester{spec: &composed.Config.Test, screen: screen, stdout: stdout, dir: o.BuildDir, records: o.Records, version: res.Systemd}
+	failed := o.test(ctx, &t, outputs)
 	if failed != nil && (composed.Config.Test.Publish != "always" || ctx.Err() != nil) {
 		return failed
 	}

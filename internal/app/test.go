@@ -57,7 +57,7 @@ func Test(ctx context.Context, o TestOptions, screen *ui.UI, stdout io.Writer) e
 	if err != nil {
 		return err
 	}
-	t := tester{spec: spec, records: o.Records, screen: screen, stdout: stdout, dir: scratchFolder(o.BuildDir), firmware: vm.Firmware(o.Firmware)}
+	t := tester{spec: spec, records: o.Records, screen: screen, stdout: stdout, dir: scratchFolder(o.BuildDir), firmware: vm.Firmware(o.Firmware), version: unknown}
 	return t.test(ctx, job.Image{Path: abs(o.ImageFile), Format: format, Root: o.Root}, o.ImageFile)
 }
 
@@ -85,8 +85,12 @@ type tester struct {
 	dir      string // for working files
 	firmware vm.Firmware
 
+	version int // of the image's systemd, or unknown
+
 	reports []*boottest.Report
 }
+
+const unknown = -1
 
 // test tests one image, which messages call by name, and writes the records.
 func (t *tester) test(ctx context.Context, i job.Image, name string) error {
@@ -122,11 +126,13 @@ func (t *tester) run(ctx context.Context, i job.Image) (*boottest.Report, error)
 		}
 		return r, err
 	}
-	version, err := t.systemd(ctx, i)
-	if err != nil {
-		return nil, err
+	if t.version == unknown {
+		var err error
+		if t.version, err = t.systemd(ctx, i); err != nil {
+			return nil, err
+		}
 	}
-	if version >= boottest.TakesUnits {
+	if t.version >= boottest.TakesUnits {
 		return boottest.Run(ctx, image, t.spec, nil)
 	}
 	disk, mark, err := t.inject(ctx, i)
@@ -168,7 +174,11 @@ func (t *tester) inject(ctx context.Context, i job.Image) (disk *os.File, mark s
 	if disk, err = tempfile.Scratch(t.dir); err != nil {
 		return nil, "", err
 	}
-	if _, err = runWorker(ctx, t.job(i, &cfg, disk), quiet); err != nil {
+	if err = diskformat.Read(ctx, i.Path, i.Format, disk, func(int64, int64) {}); err == nil {
+		i.Path, i.Format = "", diskformat.Image{Name: "raw"} // the worker does not see an output without a name
+		_, err = runWorker(ctx, t.job(i, &cfg, disk), quiet)
+	}
+	if err != nil {
 		return nil, "", errors.Join(err, disk.Close())
 	}
 	return disk, mark, nil
@@ -248,9 +258,8 @@ func (t *tester) picture() []byte {
 	return nil
 }
 
-// testOutputs boots every output that a machine can boot, before any of them gets its name.
-func testOutputs(ctx context.Context, spec *boottest.Spec, outputs []*job.Output, root RootChoice, dir string, screen *ui.UI, stdout io.Writer, records Records) error {
-	t := tester{spec: spec, screen: screen, stdout: stdout, dir: scratchFolder(dir), records: records}
+// outputs boots every output that a machine can boot, before any of them gets its name.
+func (t *tester) outputs(ctx context.Context, outputs []*job.Output, root RootChoice) error {
 	var errs []error
 	for _, o := range outputs {
 		if !bootable(o) {

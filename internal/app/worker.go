@@ -205,6 +205,9 @@ func (w *worker) load(ctx context.Context, file *os.File, read func(context.Cont
 // copyDisk fills a file with the disk of the base image. One that becomes an output is written while the
 // image is customized; any other need never be.
 func (w *worker) copyDisk(ctx context.Context, file *os.File) error {
+	if w.Image.Path == "" { // the supervisor filled it
+		return nil
+	}
 	err := diskformat.Read(ctx, w.Image.Path, w.Image.Format, file, progress("input", w.send.Event))
 	if err == nil && slices.ContainsFunc(w.Outputs, (*job.Output).InPlace) {
 		go extent.WriteBehind(file, 0, 0)

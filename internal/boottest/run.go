@@ -111,16 +111,16 @@ type boot struct {
 }
 
 func (b *boot) run(ctx context.Context) (err error) {
+	limited, cancel := context.WithTimeoutCause(ctx, b.spec.limit(), fmt.Errorf("the boot and its checks did not end within %s", b.spec.limit()))
+	defer cancel()
 	b.from = newReports(b.mark)
 	o := vm.Options{
 		Image: b.image.Path, Format: b.image.Format, Backing: b.image.Backing, Firmware: b.image.Firmware, Secure: b.spec.SecureBoot,
-		MemoryMiB: b.spec.Memory, CPUs: b.spec.CPUs, State: b.state, Report: b.from, Offline: true, Picture: true, Log: b.log,
+		MemoryMiB: b.spec.Memory, CPUs: processors(limited, b.spec.CPUs), State: b.state, Report: b.from, Offline: true, Picture: true, Log: b.log,
 	}
 	if b.image.Injected == "" {
 		o.Credentials = credentials(script(b.mark, b.spec, b.spec.checks()))
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, b.spec.limit(), fmt.Errorf("the boot and its checks did not end within %s", b.spec.limit()))
-	defer cancel()
 	m, err := vm.Start(limited, o)
 	if err != nil {
 		return err
@@ -141,6 +141,15 @@ func (b *boot) run(ctx context.Context) (err error) {
 	}
 	b.note(why)
 	return nil
+}
+
+// processors is how many the machine has. One that is emulated gets a single one: QEMU 7.2 lets one processor run code
+// that another is patching, as kernels do at boot, and now and then the guest panics.
+func processors(ctx context.Context, wanted int) int {
+	if wanted == 0 && !vm.HasKVM(ctx) {
+		return 1
+	}
+	return wanted
 }
 
 // patience is how long a system that asks for a user name has to start the unit.

@@ -23,7 +23,7 @@ type Spec struct {
 	SecureBoot       bool      `yaml:"secureBoot" default:"false" doc:"Boot with Secure Boot enforced, with the keys of Microsoft."`
 	Timeout          int       `yaml:"timeout" default:"600" min:"1" max:"86400" doc:"Seconds that one boot may take, with all checks."`
 	Memory           int       `yaml:"memory" default:"1024" min:"1" max:"1048576" doc:"Memory of the machine in MiB."`
-	CPUs             int       `yaml:"cpus" default:"2" min:"1" max:"255" doc:"Processors of the machine."`
+	CPUs             int       `yaml:"cpus" default:"2" min:"1" max:"255" doc:"Processors of the machine. Where the host has no KVM, the default is 1."`
 	Publish          Publish   `yaml:"publish" default:"onSuccess" doc:"Whether outputs that fail their test are written all the same. The run fails in any case."`
 }
 

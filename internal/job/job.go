@@ -51,7 +51,7 @@ type Job struct {
 
 // Image is the image that a job begins with.
 type Image struct {
-	Path   string // absolute
+	Path   string // absolute; empty where the working disk holds the image already
 	Format diskformat.Image
 	Root   image.Choice
 }
