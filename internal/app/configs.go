@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 
 	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/ui"
 )
@@ -17,13 +19,25 @@ type RenderOptions struct {
 	Output  string // file to write; standard output where it is empty
 	Origins bool
 	JSON    bool
+
+	Resolved bool        // what still depends on the base image is an error
+	Image    LookOptions // base image to find out what conditions ask for, if there is one
 }
 
 // RenderConfig writes a config as one flat file.
-func RenderConfig(file string, o compose.Options, r RenderOptions, screen *ui.UI, stdout io.Writer) error {
+func RenderConfig(ctx context.Context, file string, o compose.Options, r RenderOptions, screen *ui.UI, stdout io.Writer) error {
+	if err := r.Image.facts(ctx, &o, screen); err != nil {
+		return err
+	}
 	c, err := loadConfig(file, &compose.Files{}, o, screen)
 	if err != nil {
 		return err
+	}
+	if r.Resolved && c.Waiting {
+		return &failure.Failure{
+			Code: failure.Config, Err: fmt.Errorf("%s has conditions that ask what the base image is, and that is not known", file),
+			Hint: "give --image-file FILE, or --fact NAME=VALUE",
+		}
 	}
 	dir := filepath.Dir(file)
 	if r.Output != "" {
@@ -57,10 +71,33 @@ func RenderConfig(file string, o compose.Options, r RenderOptions, screen *ui.UI
 	return output.Publish(p)
 }
 
+// facts finds out what an image is, where there is one, and makes that part of the options.
+func (o LookOptions) facts(ctx context.Context, into *compose.Options, screen *ui.UI) error {
+	if o.ImageFile == "" {
+		return nil
+	}
+	if len(into.Given) > 0 {
+		return &failure.Failure{Code: failure.Usage, Err: errors.New("--fact and --image-file exclude each other: the image says what it is")}
+	}
+	format, err := probeImage(ctx, o.ImageFile, o.AllowBackingFile)
+	if err != nil {
+		return err
+	}
+	res, err := o.look(ctx, job.Inspect, format, screen)
+	if err != nil {
+		return err
+	}
+	into.Facts = res.Facts
+	return nil
+}
+
 // DiffConfigs compares what two configs come to.
-func DiffConfigs(a, b string, o compose.Options, screen *ui.UI, stdout io.Writer) error {
+func DiffConfigs(ctx context.Context, a, b string, o compose.Options, image LookOptions, screen *ui.UI, stdout io.Writer) error {
 	if a == compose.Stdin && b == compose.Stdin {
 		return &failure.Failure{Code: failure.Usage, Err: errors.New("both configs are standard input, which can be read once; name a file")}
+	}
+	if err := image.facts(ctx, &o, screen); err != nil {
+		return err
 	}
 	var sides []*compose.Result
 	for _, file := range []string{a, b} {

@@ -81,6 +81,7 @@ func (w *worker) inspectImage(ctx context.Context) (found []identity.Trace, err 
 	if err := w.load(ctx, w.Working(), w.copyDisk, image.Open); err != nil {
 		return nil, err
 	}
+	w.result.Facts = factsOf(w.machine.Facts)
 	looked := w.machine.Opened().LookAtESP(ctx, func(mounts []image.Mounted) {
 		i := w.checked()
 		i.Mounts = mounts

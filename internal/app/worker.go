@@ -224,7 +224,7 @@ func (w *worker) compose(f *machine.Facts) error {
 	if w.Parts == nil {
 		return nil
 	}
-	w.result.Facts = &compose.Facts{Arch: f.Arch, Distro: f.OSRelease["ID"], Version: f.OSRelease["VERSION_ID"]}
+	w.result.Facts = factsOf(f)
 	r, err := w.Parts.With(w.result.Facts, nil)
 	if err != nil {
 		return err
@@ -234,6 +234,11 @@ func (w *worker) compose(f *machine.Facts) error {
 	}
 	w.Config = r.Config
 	return nil
+}
+
+// factsOf are what conditions can ask of an image.
+func factsOf(f *machine.Facts) *compose.Facts {
+	return &compose.Facts{Arch: f.Arch, Distro: f.OSRelease["ID"], Version: f.OSRelease["VERSION_ID"]}
 }
 
 // plan makes the plan and looks for every reason why it would fail, before anything is changed.

@@ -23,6 +23,7 @@ type Options struct {
 	SetFiles   []string // NAME=FILE
 	Vars       []string // files of values
 	Facts      *Facts   // of the base image, where they are known
+	Given      []string // NAME=VALUE: single facts of a base image that is not known
 }
 
 // given tells whether the command line asks for what only a config of several parts has.
@@ -34,6 +35,7 @@ type Result struct {
 	Report *config.Report
 	doc    *config.Document // that Config was decoded from
 	top    *config.Document // of a chain: its last file
+	open   []openPart       // where Waiting: what the config comes to
 
 	// Maybe are the parts that count or not, by what the base image is.
 	Maybe []*step.Config
@@ -58,6 +60,7 @@ func Load(top string, files *Files, o Options) (*Result, error) {
 		r.Config, r.doc = c.together()
 		r.top = c.layers[len(c.layers)-1].doc
 	}
+	r.open = c.open
 	r.Maybe, r.Waiting = c.pending, c.waiting || len(c.pending) > 0
 	return r, nil
 }
@@ -78,6 +81,7 @@ type chain struct {
 
 	pending []*step.Config
 	waiting bool
+	open    []openPart
 }
 
 // layer is one file of a chain.
@@ -140,7 +144,7 @@ func (c *chain) whole(doc *config.Document, name string, f File, above []string)
 	}
 	m := &composer{files: c.files, options: c.options, report: c.report, top: name}
 	doc = m.compose(doc, f)
-	c.pending, c.waiting = m.pending, m.waiting
+	c.pending, c.waiting, c.open = m.pending, m.waiting, m.open
 	return doc
 }
 

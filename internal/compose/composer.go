@@ -72,6 +72,7 @@ type composer struct {
 	report   *config.Report
 	top      string // file that the command line names
 	settings []setting
+	given    map[string]string // facts, by their names
 
 	variables []declarations // in the order in which they are merged
 	parts     []part         // likewise
@@ -82,6 +83,7 @@ type composer struct {
 	dynamic   bool                  // a path is an expression: not all files are known
 	used      map[string]bool       // variables that an expression names
 	missed    map[string]bool       // variables of which it is reported that they have no value
+	open      []openPart            // all parts that count or may, where that is not known of all
 	pending   []*step.Config        // of parts whose conditions ask for facts that are not known
 	waiting   bool                  // so does the condition of a list item
 	spent     int                   // bytes that expressions came to
@@ -100,6 +102,7 @@ func (c *composer) compose(doc *config.Document, f File) *config.Document {
 	c.maybe = map[string]bool{}
 	c.used, c.missed = map[string]bool{}, map[string]bool{}
 	c.readSettings()
+	c.readFacts()
 	c.visit(doc, f, nil, nil, nil)
 	vars := c.declare(c.variables...)
 	for _, name := range sortedKeys(vars) {
@@ -132,6 +135,9 @@ func (c *composer) compose(doc *config.Document, f File) *config.Document {
 		}
 	}
 	c.checkUsed(vars)
+	if !c.report.Failed() && (c.waiting || len(c.pending) > 0) {
+		c.leaveOpen(selected, vars)
+	}
 	if c.report.Failed() || len(docs) == 0 {
 		return nil
 	}

@@ -217,6 +217,8 @@ func (s scope) fact(name string) (typed, error) {
 	if f := s.c.options.Facts; f != nil {
 		t.known = true
 		t.value.Text = map[string]string{"arch": f.Arch, "distro": f.Distro, "version": f.Version}[name]
+	} else if value, given := s.c.given[name]; given {
+		t.known, t.value.Text = true, value
 	}
 	return t, nil
 }

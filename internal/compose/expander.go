@@ -14,6 +14,7 @@ type expander struct {
 	vars   map[string]*variable
 	all    bool // all list items stay, whatever their conditions
 	needed bool // a value that is missing is a mistake
+	open   bool // list items stay whose conditions ask for what is not known
 }
 
 // nothing is what stands in the place of an expression whose value is not known.
@@ -88,8 +89,8 @@ func (x expander) value(source string, at *config.At) (config.Value, bool) {
 	return t.value, err == nil && t.known
 }
 
-// Keep tells whether a list item stays.
-func (x expander) Keep(when *config.Node) bool {
+// Keep tells whether a list item stays, and under which condition.
+func (x expander) Keep(when *config.Node) (stays bool, left string) {
 	holds, known := x.c.condition(when, x.vars)
 	if !known {
 		x.c.waiting = true
@@ -97,7 +98,10 @@ func (x expander) Keep(when *config.Node) bool {
 			when.At().Errorf("%s cannot depend on what the base image is", key).Hint("%s", lateHint)
 		}
 	}
-	return x.all || holds && known
+	if x.open && !known {
+		return true, x.c.residual([]*config.Node{when}, x.vars)
+	}
+	return x.all || holds && known, ""
 }
 
 // path is that of an include.

@@ -28,18 +28,31 @@ func (r *Result) Render(o Rendering) (text []byte, kept []string, err error) {
 		return nil, nil, err
 	case r.doc == nil:
 		return nil, nil, errors.New("it is not valid")
-	case r.Waiting:
-		return nil, nil, errors.New("conditions in it ask what the base image is, which is not known here")
 	}
+	form := config.Rendering{Dir: dir, Type: step.Root, Origins: o.Origins && !o.JSON, Shown: dir, Secrets: o.Secrets}
 	doc := r.doc
-	if kept = r.Config.Sequential(dir); len(kept) > 0 && len(r.Config.Layers) == 0 {
-		return nil, nil, fmt.Errorf("as a file in %s: %s", dir, kept[0])
-	} else if len(kept) > 0 {
-		doc = r.top
-	} else {
-		doc = doc.Without("baseConfigs")
+	if kept = r.Config.Sequential(dir); len(r.Config.Layers) == 0 {
+		for _, m := range r.Maybe {
+			kept = append(kept, m.Sequential(dir)...)
+		}
 	}
-	text, err = doc.YAML(config.Rendering{Dir: dir, Type: step.Root, Origins: o.Origins && !o.JSON, Shown: dir, Secrets: o.Secrets})
+	switch {
+	case len(kept) > 0 && len(r.Config.Layers) == 0:
+		return nil, nil, fmt.Errorf("as a file in %s: %s", dir, kept[0])
+	case r.Waiting && o.JSON && slices.ContainsFunc(r.open, func(p openPart) bool { return p.doc.Tagged() }):
+		return nil, nil, errors.New("conditions ask what the base image is, and JSON has neither !replace nor !remove: say what it is, or render YAML")
+	case r.Waiting && len(r.Config.Layers) > 0:
+		return nil, nil, errors.New("it has base configs, and conditions that ask what the base image is: say what it is")
+	case r.Waiting:
+		form.Escape = true
+		text, err = config.Pieces(r.pieces(), form)
+	case len(kept) > 0:
+		doc = r.top
+		text, err = doc.YAML(form)
+	default:
+		doc = doc.Without("baseConfigs")
+		text, err = doc.YAML(form)
+	}
 	if err != nil || !o.JSON {
 		return text, kept, err
 	}
@@ -49,15 +62,62 @@ func (r *Result) Render(o Rendering) (text []byte, kept []string, err error) {
 	}
 	out := map[string]any{"config": plain.Plain()}
 	if o.Origins {
-		out["origins"] = doc.Origins(dir)
+		out["origins"] = r.origins(doc, dir)
 	}
 	text, err = json.MarshalIndent(out, "", "  ")
 	return append(text, '\n'), kept, err
 }
 
-// Diff lists what differs in what two configs come to: path, value and place of each.
+// pieces are what the config comes to where not all is known.
+func (r *Result) pieces() (list []config.Piece) {
+	for _, p := range r.open {
+		list = append(list, config.Piece{Doc: p.doc, When: p.when})
+	}
+	return list
+}
+
+// origins are the places of all values of what is rendered.
+func (r *Result) origins(doc *config.Document, dir string) map[string]config.Origin {
+	if !r.Waiting {
+		return doc.Origins(dir)
+	}
+	all := map[string]config.Origin{}
+	for i, p := range r.open {
+		for pointer, o := range p.doc.Origins(dir) {
+			all[fmt.Sprintf("/include/%d/config%s", i, pointer)] = o
+		}
+	}
+	return all
+}
+
+// values are all values that the config comes to, by their paths. Where it is not known whether they count, the path says
+// under which condition.
+func (r *Result) values() map[string]config.Setting {
+	if !r.Waiting {
+		return r.doc.Without("baseConfigs").Values(step.Root)
+	}
+	all := map[string]config.Setting{}
+	if len(r.Config.Layers) > 0 {
+		all = r.doc.Without("baseConfigs").Values(step.Root)
+	}
+	for i, p := range r.open {
+		for path, v := range p.doc.Values(step.Root) {
+			switch {
+			case p.when != "":
+				path = fmt.Sprintf("when %s (%d): %s", p.when, i, path)
+			case i > 0:
+				path = fmt.Sprintf("(%d): %s", i, path)
+			}
+			all[path] = v
+		}
+	}
+	return all
+}
+
+// Diff lists what differs in what two configs come to: path, value and place of each. What depends on the base image is
+// compared with its conditions.
 func Diff(a, b *Result) (list []string) {
-	left, right := a.doc.Without("baseConfigs").Values(), b.doc.Without("baseConfigs").Values()
+	left, right := a.values(), b.values()
 	var paths []string
 	for p := range left {
 		paths = append(paths, p)

@@ -43,6 +43,22 @@ func (c *composer) readSettings() {
 	}
 }
 
+// readFacts reads the flags that say what the base image is.
+func (c *composer) readFacts() {
+	c.given = map[string]string{}
+	for _, g := range c.options.Given {
+		name, value, ok := strings.Cut(g, "=")
+		switch {
+		case !ok || name == "":
+			c.report.Add("--fact "+g, "this says nothing").Hint("write --fact NAME=VALUE")
+		case !contains(facts, name):
+			c.report.Add("--fact "+g, "there is no fact %s", name).Hint("%s", config.DidYouMean(name, facts, "the facts are "+strings.Join(facts, ", ")))
+		default:
+			c.given[name] = value
+		}
+	}
+}
+
 // readVars reads a file of values.
 func (c *composer) readVars(name string) {
 	f, err := c.files.Further(name)

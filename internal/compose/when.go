@@ -25,13 +25,30 @@ func (c *composer) holds(conds []*config.Node, vars map[string]*variable) (holds
 // taken for false.
 func (c *composer) condition(n *config.Node, vars map[string]*variable) (holds, known bool) {
 	s := scope{c: c, variables: vars, when: true, needed: true}
+	holds, known = true, true
+	for _, one := range s.conditions(n) {
+		h, k := s.truth(one)
+		holds = holds && (h || !k)
+		known = known && k
+	}
+	return holds, known || !holds
+}
+
+// placed is an expression that stands at a place; none, where it makes no sense, which is reported.
+type placed struct {
+	e  *expr
+	at *config.At
+}
+
+// conditions are all that must be true for a condition to be.
+func (s scope) conditions(n *config.Node) []placed {
 	if n.Kind() == config.Map {
-		return c.conditions(n, s)
+		return s.pairs(n)
 	}
 	if n.Kind() != config.Text {
 		n.At().Errorf("when: expected an expression, or a mapping of names and what they are").
 			Hint("write \"when: {profile: debug}\", or \"when: distro == 'debian' && role == 'web'\"")
-		return false, true
+		return []placed{{at: n.At()}}
 	}
 	source := n.Text()
 	if list, err := segments(source); err == nil && len(list) == 1 && list[0].expr {
@@ -40,46 +57,47 @@ func (c *composer) condition(n *config.Node, vars map[string]*variable) (holds, 
 	e, err := parseExpr(source)
 	if err != nil {
 		n.At().Errorf("when: %v", err)
-		return false, true
+		e = nil
 	}
-	return s.truth(e, n.At())
+	return []placed{{e, n.At()}}
 }
 
-// truth evaluates a condition that stands at a place.
-func (s scope) truth(e *expr, at *config.At) (holds, known bool) {
-	t, err := s.eval(e)
+// truth evaluates a condition.
+func (s scope) truth(p placed) (holds, known bool) {
+	if p.e == nil {
+		return false, true
+	}
+	t, err := s.eval(p.e)
 	if err == nil {
-		err = wantBool("when", e, t)
+		err = wantBool("when", p.e, t)
 	}
 	if err != nil {
-		at.Errorf("%v", err)
+		p.at.Errorf("%v", err)
 		return false, true
 	}
 	return t.value.Bool, t.known
 }
 
-// conditions are those of a mapping: each name is one of the values given for it.
-func (c *composer) conditions(n *config.Node, s scope) (holds, known bool) {
-	holds, known = true, true
+// pairs are the conditions of a mapping: each name is one of the values given for it.
+func (s scope) pairs(n *config.Node) (list []placed) {
 	for _, p := range n.Pairs() {
-		var any *expr
+		one := placed{at: p.KeyAt}
 		for _, v := range singles(p.Value) {
 			if v.Kind() != config.Text {
 				v.At().Errorf("when: %s is compared with a single value", p.Key)
-				return false, true
+				one.e = nil
+				break
 			}
-			one := s.equals(p.Key, v.Text())
-			if any == nil {
-				any = one
+			equal := s.equals(p.Key, v.Text())
+			if one.e == nil {
+				one.e = equal
 			} else {
-				any = &expr{op: "||", left: any, right: one}
+				one.e = &expr{op: "||", left: one.e, right: equal}
 			}
 		}
-		h, k := s.truth(any, p.KeyAt)
-		holds = holds && (h || !k)
-		known = known && k
+		list = append(list, one)
 	}
-	return holds, known || !holds
+	return list
 }
 
 // singles are the items of a list; anything else is one itself.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v4"
@@ -54,8 +55,8 @@ func (v Value) Size() int {
 type Expander interface {
 	// Text returns what stands in the place of a text, and whether that is something else.
 	Text(text string, at *At) (v Value, changed bool)
-	// Keep tells whether a list item with this condition stays.
-	Keep(when *Node) bool
+	// Keep tells whether a list item with this condition stays, and under which condition, where it has one still.
+	Keep(when *Node) (stays bool, left string)
 }
 
 // When is the key of a list item that is there under a condition.
@@ -183,14 +184,24 @@ func (e *expansion) item(at *At, depth int) (n *yaml.Node, here bool) {
 	if m := resolve(at.node); m == nil || m.Kind != yaml.MappingNode || !at.Has(When) {
 		return e.node(at, depth+1), true
 	}
-	if !e.x.Keep(&Node{at.Field(When)}) {
+	stays, left := e.x.Keep(&Node{at.Field(When)})
+	if !stays {
 		return nil, false
 	}
 	bare := *e.from
 	bare.root = at.node
 	m := bare.Without(When).root
 	e.out.written[m] = resolve(at.node)
-	return e.node(&At{doc: at.doc, node: m, path: at.path, parent: at.parent}, depth+1), true
+	n = e.node(&At{doc: at.doc, node: m, path: at.path, parent: at.parent}, depth+1)
+	if left != "" && n != nil {
+		key, value := at.find(When)
+		said := e.like(resolve(value))
+		said.Kind, said.Tag, said.Value, said.Style, said.Content = yaml.ScalarNode, "!!str", left, 0, nil
+		bare := e.like(n)
+		bare.Content = append(slices.Clone(n.Content), key, said)
+		n = bare
+	}
+	return n, true
 }
 
 // mapping expands the values of a mapping. What then is an empty list is nothing.

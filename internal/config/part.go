@@ -41,6 +41,18 @@ func filterPairs(pairs []*yaml.Node, keep func(key string) bool) (list []*yaml.N
 	return list
 }
 
+// Tagged tells whether something in the document says how it is merged.
+func (d *Document) Tagged() bool { return tagged(d.root, map[*yaml.Node]bool{}) }
+
+func tagged(n *yaml.Node, seen map[*yaml.Node]bool) bool {
+	n = resolve(n)
+	if n == nil || seen[n] {
+		return false
+	}
+	seen[n] = true
+	return n.Tag == tagReplace || n.Tag == tagRemove || slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return tagged(c, seen) })
+}
+
 // Document is the node as a document of its own, in the same report.
 func (n *Node) Document() *Document {
 	d := *n.at.doc

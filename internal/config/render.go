@@ -36,6 +36,38 @@ func (d *Document) YAML(r Rendering) ([]byte, error) {
 	if !ok {
 		return []byte("{}\n"), nil
 	}
+	return w.dump(root)
+}
+
+// Piece is a document that is part of another, under a condition or not.
+type Piece struct {
+	Doc  *Document
+	When string // expression; empty for none
+}
+
+// Pieces writes one file that includes documents, one after the other.
+func Pieces(pieces []Piece, r Rendering) ([]byte, error) {
+	w := renderer{Rendering: r}
+	list := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+	for _, p := range pieces {
+		part, ok := w.node(p.Doc.At(), r.Type, 0)
+		if !ok {
+			continue
+		}
+		one := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+		if p.When != "" {
+			one.Content = append(one.Content, textNode(When), textNode(p.When))
+		}
+		one.Content = append(one.Content, textNode("config"), part)
+		list.Content = append(list.Content, one)
+	}
+	return w.dump(&yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{textNode("include"), list}})
+}
+
+func textNode(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }
+
+// dump is a tree as a text.
+func (w *renderer) dump(root *yaml.Node) ([]byte, error) {
 	if w.nodes > maxTogether || w.text > MaxText {
 		return nil, fmt.Errorf("the config comes to more than %d values, or %d MiB of text", maxTogether, MaxText>>20)
 	}
@@ -61,25 +93,30 @@ func (d *Document) HasSecrets() bool { return len(d.report.hidden) > 0 }
 
 // Setting is a value of a document, as a text, and where it stands.
 type Setting struct {
-	Text  string // as it may be shown
-	value string // for comparing, which hidden ones are too
+	Text   string // as it may be shown
+	value  string // for comparing: a path is absolute
+	hidden bool
 	Origin
 }
 
 // Is tells whether two settings have one value, hidden or not.
-func (s Setting) Is(other Setting) bool { return s.value == other.value && s.Text == other.Text }
+func (s Setting) Is(other Setting) bool { return s.value == other.value && s.hidden == other.hidden }
 
-// Values are all values of a document, by their paths. What must not be shown is not.
-func (d *Document) Values() map[string]Setting {
+// Values are all values of a document, by their paths. What must not be shown is not. t is what it is decoded into.
+func (d *Document) Values(t reflect.Type) map[string]Setting {
 	all := map[string]Setting{}
 	hidden := d.report.mask()
 	w := renderer{}
-	w.origins(d.At(), "", map[string]Origin{}, 0, func(at *At, o Origin) {
-		text := strconv.Quote(hidden.text(resolve(at.node).Value))
-		if d.report.hidden[resolve(at.node)] {
-			text = "(hidden)"
+	w.origins(d.At(), t, "", 0, func(_ string, at *At, t reflect.Type, o Origin) {
+		n := resolve(at.node)
+		s := Setting{Text: strconv.Quote(hidden.text(n.Value)), value: n.Value, hidden: at.isHidden(n), Origin: o}
+		if s.hidden {
+			s.Text = "(hidden)"
 		}
-		all[at.path] = Setting{text, resolve(at.node).Value, o}
+		if w.isPath(t) && !filepath.IsAbs(s.value) {
+			s.value = filepath.Join(at.Dir(), s.value)
+		}
+		all[at.path] = s
 	})
 	return all
 }
@@ -88,30 +125,32 @@ func (d *Document) Values() map[string]Setting {
 func (d *Document) Origins(shown string) map[string]Origin {
 	all := map[string]Origin{}
 	w := renderer{Rendering: Rendering{Shown: shown}}
-	w.origins(d.At(), "", all, 0, func(*At, Origin) {})
+	w.origins(d.At(), nil, "", 0, func(pointer string, _ *At, _ reflect.Type, o Origin) { all[pointer] = o })
 	return all
 }
 
-func (r *renderer) origins(at *At, pointer string, all map[string]Origin, depth int, each func(*At, Origin)) {
+func (r *renderer) origins(at *At, t reflect.Type, pointer string, depth int, each func(pointer string, at *At, t reflect.Type, o Origin)) {
 	n := resolve(at.node)
 	if r.nodes++; n == nil || depth > maxDepth || r.nodes > maxTogether {
 		return
+	}
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
 	escape := strings.NewReplacer("~", "~0", "/", "~1")
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			name := n.Content[i].Value
-			r.origins(at.Field(name), pointer+"/"+escape.Replace(name), all, depth+1, each)
+			r.origins(at.Field(name), fieldType(t, name), pointer+"/"+escape.Replace(name), depth+1, each)
 		}
 	case yaml.SequenceNode:
 		for i := range n.Content {
-			r.origins(at.Index(i), fmt.Sprintf("%s/%d", pointer, i), all, depth+1, each)
+			r.origins(at.Index(i), itemType(t), fmt.Sprintf("%s/%d", pointer, i), depth+1, each)
 		}
 	default:
 		line, column, _ := at.place()
-		all[pointer] = Origin{r.name(at.File()), line, column}
-		each(at, all[pointer])
+		each(pointer, at, t, Origin{r.name(at.File()), line, column})
 	}
 }
 
@@ -134,12 +173,12 @@ func (r *renderer) node(at *At, t reflect.Type, depth int) (*yaml.Node, bool) {
 	c := &yaml.Node{Kind: n.Kind, Tag: n.Tag}
 	switch n.Kind {
 	case yaml.MappingNode:
-		c.Tag = "!!map"
+		c.Tag = kept(n.Tag, "!!map")
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			r.pair(c, at, n.Content[i], t, depth)
 		}
 	case yaml.SequenceNode:
-		c.Tag = "!!seq"
+		c.Tag = kept(n.Tag, "!!seq")
 		for i := range n.Content {
 			if item, ok := r.node(at.Index(i), itemType(t), depth+1); ok {
 				c.Content = append(c.Content, item)
@@ -149,6 +188,14 @@ func (r *renderer) node(at *At, t reflect.Type, depth int) (*yaml.Node, bool) {
 		r.scalar(c, n, at, t)
 	}
 	return c, true
+}
+
+// kept is a tag that says how a list or mapping is merged, or else the plain one.
+func kept(tag, plain string) string {
+	if tag == tagReplace {
+		return tag
+	}
+	return plain
 }
 
 func (r *renderer) pair(c *yaml.Node, at *At, key *yaml.Node, t reflect.Type, depth int) {
@@ -161,7 +208,7 @@ func (r *renderer) pair(c *yaml.Node, at *At, key *yaml.Node, t reflect.Type, de
 }
 
 func (r *renderer) scalar(c, n *yaml.Node, at *At, t reflect.Type) {
-	if at.doc.report.hidden[n] && !r.Secrets {
+	if at.isHidden(n) && !r.Secrets {
 		line, column, _ := at.place()
 		c.Tag, c.Style, c.LineComment = "!!str", yaml.DoubleQuotedStyle, fmt.Sprintf("# not shown: the secret in %s:%d:%d", r.name(at.File()), line, column)
 		return

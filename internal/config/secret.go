@@ -54,6 +54,9 @@ func (a *At) hideScalar(n *yaml.Node) {
 		return
 	}
 	r.hidden[n] = true
+	if w := a.doc.written[n]; w != nil {
+		r.hidden[w] = true
+	}
 	s := secret{text: n.Value, file: (&At{doc: a.doc, node: n, parent: a}).origin().file, node: n}
 	if a.doc.written[n] != nil { // it came out of an expression
 		s.node = nil
@@ -66,6 +69,11 @@ func (a *At) hideScalar(n *yaml.Node) {
 			}
 		}
 	}
+}
+
+// isHidden tells whether a scalar is a secret.
+func (a *At) isHidden(n *yaml.Node) bool {
+	return a.doc.report.hidden[n] || a.doc.written[n] != nil && a.doc.report.hidden[a.doc.written[n]]
 }
 
 // HideText keeps a text that stands in no file out of what is shown.
