@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 
+	"imagecustomizer/internal/feature/booting"
 	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/plan"
-	"imagecustomizer/internal/step"
 	"imagecustomizer/internal/verify"
 )
 
@@ -34,7 +34,7 @@ func (w *worker) wrongArgs() (problems []plan.Problem) {
 		for _, a := range args {
 			if text := wrong[a]; text != "" {
 				problems = append(problems, plan.Problem{
-					Step: step.AddKernelArgs{}.Name(), Path: fmt.Sprintf("os.kernelCommandLine.extraCommandLine[%d]", i),
+					Step: booting.AddKernelArgs{}.Name(), Path: fmt.Sprintf("os.kernelCommandLine.extraCommandLine[%d]", i),
 					Text: text, Hint: "name what the image has, or remove the argument",
 				})
 				delete(wrong, a)

@@ -233,8 +233,8 @@ func loadConfig(file string, files *compose.Files, o compose.Options, screen *ui
 	return r, nil
 }
 
-// files are what a run has open besides its outputs. None of them has a name.
-type files struct {
+// openedFiles are what a run has open besides its outputs. None of them has a name.
+type openedFiles struct {
 	disk    *os.File // working disk; nil where an output is
 	base    *os.File // disk of the base image, where the working disk is a new one
 	scratch *os.File // backing of the worker's scratch filesystem
@@ -242,8 +242,8 @@ type files struct {
 }
 
 // openFiles makes the files that a job writes and hands them to it.
-func openFiles(o CustomizeOptions, j *job.Job) (*files, error) {
-	f := &files{outputs: j.Outputs}
+func openFiles(o CustomizeOptions, j *job.Job) (*openedFiles, error) {
+	f := &openedFiles{outputs: j.Outputs}
 	if err := f.open(o, j); err != nil {
 		f.discard()
 		return nil, err
@@ -251,7 +251,7 @@ func openFiles(o CustomizeOptions, j *job.Job) (*files, error) {
 	return f, nil
 }
 
-func (f *files) open(o CustomizeOptions, j *job.Job) (err error) {
+func (f *openedFiles) open(o CustomizeOptions, j *job.Job) (err error) {
 	if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the build folder: %w", err)
 	}
@@ -275,7 +275,7 @@ func (f *files) open(o CustomizeOptions, j *job.Job) (err error) {
 }
 
 // openOutputs makes the outputs, one of which the working disk becomes if that is possible, and the working disk.
-func (f *files) openOutputs(o CustomizeOptions, j *job.Job) (err error) {
+func (f *openedFiles) openOutputs(o CustomizeOptions, j *job.Job) (err error) {
 	if !j.DryRun {
 		for _, t := range j.Outputs {
 			if err := t.Create(); err != nil {
@@ -380,7 +380,7 @@ func publish(ctx context.Context, outputs []*job.Output, screen *ui.UI) error {
 	return nil
 }
 
-func (f *files) discard() {
+func (f *openedFiles) discard() {
 	for _, o := range f.outputs {
 		if o.Pending != nil {
 			o.Pending.Discard()
@@ -390,7 +390,7 @@ func (f *files) discard() {
 }
 
 // drop closes files that nobody needs any more, which frees their space.
-func (f *files) drop(list ...**os.File) {
+func (f *openedFiles) drop(list ...**os.File) {
 	for _, x := range list {
 		if *x != nil {
 			(*x).Close()

@@ -9,6 +9,7 @@ import (
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/internal/feature/files"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/step"
 )
@@ -31,8 +32,8 @@ func TestNoOutputTakesThePlaceOfAnInput(t *testing.T) {
 	touch("rpms/deep/a.rpm")
 	touch("tree/deep/file")
 	cfg := &step.Config{}
-	cfg.OS.AdditionalFiles = append(cfg.OS.AdditionalFiles, step.AdditionalFile{Source: config.Path{Resolved: touch("file.txt")}})
-	cfg.OS.AdditionalDirs = append(cfg.OS.AdditionalDirs, step.AdditionalDir{Source: config.Path{Resolved: dir + "/tree"}})
+	cfg.OS.AdditionalFiles = append(cfg.OS.AdditionalFiles, files.AdditionalFile{Source: config.Path{Resolved: touch("file.txt")}})
+	cfg.OS.AdditionalDirs = append(cfg.OS.AdditionalDirs, files.AdditionalDir{Source: config.Path{Resolved: dir + "/tree"}})
 	in := o.inputs(cfg, touch("base.raw"))
 	for _, name := range []string{"base.raw", "config.yaml", "rpms/deep/a.rpm", "a.repo", "a.list", "file.txt", "tree/deep/file"} {
 		path := filepath.Join(dir, name)

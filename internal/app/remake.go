@@ -8,6 +8,10 @@ import (
 	"reflect"
 
 	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/feature/live"
+	"imagecustomizer/internal/feature/scripts"
+	"imagecustomizer/internal/feature/storage"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
@@ -24,8 +28,8 @@ func onlyAdds(c *step.Config, outputs []*job.Output) bool {
 			return false
 		}
 	}
-	kept := step.ISO{KernelCommandLine: c.ISO.KernelCommandLine, AdditionalFiles: c.ISO.AdditionalFiles}
-	for _, section := range [][2]any{{c.OS, step.OS{}}, {c.Scripts, step.Scripts{}}, {c.Storage, step.Storage{}}, {c.ISO, kept}} {
+	kept := live.ISO{KernelCommandLine: c.ISO.KernelCommandLine, AdditionalFiles: c.ISO.AdditionalFiles}
+	for _, section := range [][2]any{{c.OS, step.OS{}}, {c.Scripts, scripts.Scripts{}}, {c.Storage, storage.Storage{}}, {c.ISO, kept}} {
 		if !reflect.DeepEqual(section[0], section[1]) {
 			return false
 		}
@@ -56,7 +60,7 @@ func verifyMedium(ctx context.Context, file string, stdout io.Writer) error {
 
 // remake writes ISO images from one.
 func (w *worker) remake(ctx context.Context) error {
-	spec := step.Media(w.Config, &machine.Facts{}, step.Inputs{Outputs: []string{"iso"}})[0]
+	spec := step.Media(w.Config, &machine.Facts{}, feature.Inputs{Outputs: []string{"iso"}})[0]
 	what := "write " + w.Image.Path + " anew, with what the section iso adds"
 	if w.DryRun {
 		w.result.Plan = []job.Line{{Name: "output.iso", Text: what}}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/internal/feature/storage"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/machine"
@@ -33,7 +34,7 @@ func TestSealingIsPlanned(t *testing.T) {
 		"cosi":   {job.Job{Outputs: []*job.Output{{Format: cosi, Shrunk: true}}}, nil, "describe close shrink verify check detach"},
 		"seeded": {job.Job{Outputs: []*job.Output{{}}, Fixed: true}, nil, "close settle verify check detach"},
 		"verity": {job.Job{Outputs: []*job.Output{{}}}, []image.Seal{{}}, "close verity verify check detach"},
-		"shrink": {job.Job{Outputs: []*job.Output{{}}, Config: &step.Config{Storage: step.Storage{Shrink: &step.Shrink{}}}}, nil, "close shrink verify check detach"},
+		"shrink": {job.Job{Outputs: []*job.Output{{}}, Config: &step.Config{Storage: storage.Storage{Shrink: &storage.Shrink{}}}}, nil, "close shrink verify check detach"},
 	} {
 		w := &worker{Job: &c.job, seals: c.seals, machine: machine.NewFake(&machine.Facts{}, root).Machine}
 		var names []string

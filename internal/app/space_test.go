@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imagecustomizer/internal/diskformat"
+	"imagecustomizer/internal/feature/packages"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
@@ -52,7 +53,7 @@ func TestOutputShares(t *testing.T) {
 func TestShareOfTheWorkingDisk(t *testing.T) {
 	t.Parallel()
 	const data = 4 << 30
-	installs := &step.Config{OS: step.OS{Packages: step.Packages{UpdateExisting: true}}}
+	installs := &step.Config{OS: step.OS{Packages: packages.Packages{UpdateExisting: true}}}
 	onBase := []job.Resource{{Role: job.Changes}}
 	for _, c := range []struct {
 		job  job.Job
@@ -79,7 +80,7 @@ func TestCacheSpaceIsAskedForWhatIsCached(t *testing.T) {
 	if err := os.WriteFile(list, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	installs := &step.Config{OS: step.OS{Packages: step.Packages{UpdateExisting: true}}}
+	installs := &step.Config{OS: step.OS{Packages: packages.Packages{UpdateExisting: true}}}
 	folder, file := []pkgmgr.Source{{Path: dir}}, []pkgmgr.Source{{Path: dir}, {Path: list}}
 	for _, c := range []struct {
 		job  job.Job

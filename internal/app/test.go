@@ -16,6 +16,7 @@ import (
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/feature/files"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/printable"
@@ -168,7 +169,7 @@ func (t *tester) inject(ctx context.Context, i job.Image) (disk *os.File, mark s
 	mark = rand.Text()
 	var cfg step.Config
 	for _, f := range boottest.Script(mark, t.spec) {
-		cfg.OS.AdditionalFiles = append(cfg.OS.AdditionalFiles, step.AdditionalFile{Content: &f.Content, Destination: step.ImagePath(f.Path)})
+		cfg.OS.AdditionalFiles = append(cfg.OS.AdditionalFiles, files.AdditionalFile{Content: &f.Content, Destination: files.ImagePath(f.Path)})
 	}
 	cfg.OS.ImageHistory = "none"
 	if disk, err = tempfile.Scratch(t.dir); err != nil {

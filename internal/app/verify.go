@@ -13,9 +13,9 @@ import (
 
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/feature/system"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
-	"imagecustomizer/internal/step"
 	"imagecustomizer/internal/tempfile"
 	"imagecustomizer/internal/ui"
 	"imagecustomizer/internal/verify"
@@ -146,7 +146,7 @@ func (w *worker) checked() verify.Image {
 	if err != nil {
 		slog.Warn("the size of the disk cannot be told", "error", err) // its partition table is not found then
 	}
-	return verify.Image{Disk: file, Size: size, Mounts: w.machine.Opened().Mounts, Root: w.machine.Opened().Root, Arch: w.machine.Facts.Arch, HostDNS: step.HostNameServers()}
+	return verify.Image{Disk: file, Size: size, Mounts: w.machine.Opened().Mounts, Root: w.machine.Opened().Root, Arch: w.machine.Facts.Arch, HostDNS: system.HostNameServers()}
 }
 
 // verify fails when something is wrong with the unmounted disk that was not wrong with the base image.

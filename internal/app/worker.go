@@ -17,6 +17,8 @@ import (
 	"imagecustomizer/internal/engine"
 	"imagecustomizer/internal/extent"
 	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/feature/storage"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
@@ -136,7 +138,7 @@ func (w *worker) open(ctx context.Context, file *os.File, open machine.Opener) (
 
 // opener is how the disk that the result lies on is opened.
 func (w *worker) opener() machine.Opener {
-	if w.Config != nil && w.Config.Storage.ReinitializeVerity == step.ReinitializeAll {
+	if w.Config != nil && w.Config.Storage.ReinitializeVerity == storage.ReinitializeAll {
 		return image.OpenToReseal
 	}
 	return image.Open
@@ -246,7 +248,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	if err := w.compose(m.Facts); err != nil {
 		return nil, err
 	}
-	in := step.Inputs{
+	in := feature.Inputs{
 		ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed,
 		RPMSources: w.RPMSources, DebSources: w.DebSources, NoBaseRepos: w.NoBaseRepos,
 		ConfigDir: w.ConfigDir, Named: named(w.Config), Asked: map[string]string{},
@@ -265,8 +267,8 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	if !w.NewDisk() {
 		problems = append(problems, w.checkOutputs()...)
 	}
-	problems = append(problems, w.checkFormats(step.FinalSize(p, m.Facts))...)
-	w.seals = step.Seals(p)
+	problems = append(problems, w.checkFormats(storage.FinalSize(p, m.Facts))...)
+	w.seals = storage.Seals(p)
 	if err := context.Cause(ctx); err != nil { // which steps may have taken for a problem
 		return nil, err
 	}

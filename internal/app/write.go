@@ -12,11 +12,11 @@ import (
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/extent"
+	"imagecustomizer/internal/feature/history"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
-	"imagecustomizer/internal/step"
 )
 
 // checkOutputs looks for outputs that the image's partition table does not allow.
@@ -63,7 +63,7 @@ func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
 func (w *worker) inspect(ctx context.Context) (err error) {
 	id := w.Seed.UUID("image")
 	if w.Kind == job.Convert {
-		id = cmp.Or(step.ReleaseUUID(w.machine.Root), id)
+		id = cmp.Or(history.ReleaseUUID(w.machine.Root), id)
 	}
 	w.system, err = output.Inspect(ctx, w.machine, w.machine.Opened().Mounts, id)
 	return err

@@ -24,7 +24,14 @@ var layers = []layer{
 	{names: []string{"internal/compose"}},
 	{names: []string{"internal/legacy"}},
 	{names: []string{"internal/step", "internal/engine"}},
-	{names: []string{"internal/plan", "internal/output", "internal/verify", "internal/boottest"}},
+	{names: []string{
+		"internal/feature/cloud", "internal/feature/generalize", "internal/feature/history", "internal/feature/live", "internal/feature/mounts",
+		"internal/feature/packages", "internal/feature/scripts", "internal/feature/system", "internal/feature/users",
+	}},
+	{names: []string{"internal/feature/files", "internal/feature/selinux", "internal/feature/services", "internal/feature/storage"}},
+	{names: []string{"internal/feature/booting", "internal/feature/featuretest"}},
+	{names: []string{"internal/feature"}},
+	{names: []string{"internal/plan", "internal/output", "internal/verify", "internal/accounts", "internal/boottest"}},
 	{names: []string{"internal/initramfs", "internal/liveos"}, peers: true},
 	{names: []string{"internal/pkgmgr/probe"}},
 	{names: []string{"internal/pkgmgr/apt", "internal/pkgmgr/rpm"}},
@@ -55,7 +62,7 @@ type file struct {
 	imports []string
 }
 
-func (f file) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
+func (f file) isTest() bool { return strings.HasSuffix(f.path, "_test.go") || f.pkg == testHelp }
 
 func sources(t *testing.T) []file {
 	t.Helper()
@@ -156,11 +163,22 @@ func TestFences(t *testing.T) {
 			if fenced && i != "os" && !contains(allowed, f.pkg) {
 				t.Errorf("%s imports %s, which only %s may", f.path, i, strings.Join(allowed, " and "))
 			}
-			if i == "os" && f.pkg == "internal/step" {
+			if i == "os" && isFeature(f.pkg) {
 				t.Errorf("%s imports os: a step touches only what the machine hands it", f.path)
+			}
+			if i == module+testHelp {
+				t.Errorf("%s imports %s, which is for tests", f.path, i)
 			}
 		}
 	}
+}
+
+// testHelp is what tests of features have in common.
+const testHelp = "internal/feature/featuretest"
+
+// isFeature tells whether a package has features and their steps.
+func isFeature(pkg string) bool {
+	return pkg == "internal/step" || strings.HasPrefix(pkg, "internal/feature") && pkg != testHelp
 }
 
 func contains(list []string, s string) bool {

@@ -14,6 +14,14 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/feature/booting"
+	"imagecustomizer/internal/feature/history"
+	"imagecustomizer/internal/feature/live"
+	"imagecustomizer/internal/feature/services"
+	"imagecustomizer/internal/feature/storage"
+	"imagecustomizer/internal/feature/system"
+	"imagecustomizer/internal/feature/users"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/step"
 )
@@ -68,7 +76,7 @@ var baseFacts = &machine.Facts{
 // planned are the steps of a config whose names begin with one of these.
 func planned(t *testing.T, c *step.Config, names ...string) (list []string) {
 	t.Helper()
-	p, problems := step.Plan(c, baseFacts, step.Inputs{Now: time.Unix(0, 0)})
+	p, problems := step.Plan(c, baseFacts, feature.Inputs{Now: time.Unix(0, 0)})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -90,19 +98,19 @@ func TestFieldsOfAChain(t *testing.T) {
 		want      any
 	}{
 		{"input.image, the last", "input: {image: {path: a.img}}", "input: {image: {path: b.img}}", "", func(c *step.Config) any { return c.Input.Image.Path.Text }, "b.img"},
-		{"storage, only one, in a base", "storage: {reinitializeVerity: all}", "", "storage: {}", func(c *step.Config) any { return c.Storage.ReinitializeVerity }, step.Reinitialize("all")},
-		{"os.hostname, the last", "os: {hostname: a}", "os: {hostname: b}", "os: {modules: []}", func(c *step.Config) any { return c.OS.Hostname }, step.Hostname("b")},
-		{"os.selinux, the last", "os: {selinux: {mode: enforcing}}", "os: {selinux: {mode: permissive}}", "os: {selinux: {mode: \"\"}}", func(c *step.Config) any { return c.OS.SELinux.Mode }, step.SELinuxMode("permissive")},
-		{"os.imageHistory cannot be unset", "os: {imageHistory: none}", "", "os: {imageHistory: \"\"}", func(c *step.Config) any { return c.OS.ImageHistory }, step.HistoryMode("none")},
-		{"os.bootloader.resetType, if any says so", "os: {bootloader: {resetType: hard-reset}}", "os: {bootloader: {resetType: \"\"}}", "", func(c *step.Config) any { return c.OS.Bootloader.ResetType }, step.HardReset},
+		{"storage, only one, in a base", "storage: {reinitializeVerity: all}", "", "storage: {}", func(c *step.Config) any { return c.Storage.ReinitializeVerity }, storage.Reinitialize("all")},
+		{"os.hostname, the last", "os: {hostname: a}", "os: {hostname: b}", "os: {modules: []}", func(c *step.Config) any { return c.OS.Hostname }, system.Hostname("b")},
+		{"os.selinux, the last", "os: {selinux: {mode: enforcing}}", "os: {selinux: {mode: permissive}}", "os: {selinux: {mode: \"\"}}", func(c *step.Config) any { return c.OS.SELinux.Mode }, feature.SELinuxMode("permissive")},
+		{"os.imageHistory cannot be unset", "os: {imageHistory: none}", "", "os: {imageHistory: \"\"}", func(c *step.Config) any { return c.OS.ImageHistory }, history.HistoryMode("none")},
+		{"os.bootloader.resetType, if any says so", "os: {bootloader: {resetType: hard-reset}}", "os: {bootloader: {resetType: \"\"}}", "", func(c *step.Config) any { return c.OS.Bootloader.ResetType }, booting.HardReset},
 		{"os.kernelCommandLine, one behind the other", "os: {kernelCommandLine: {extraCommandLine: [a]}}", "os: {kernelCommandLine: {extraCommandLine: [b]}}", "os: {kernelCommandLine: {extraCommandLine: [a]}}", func(c *step.Config) any { return fmt.Sprint(c.OS.KernelCommandLine.Extra) }, "[a b a]"},
 		{"iso.kernelCommandLine", "iso: {kernelCommandLine: {extraCommandLine: [a]}}", "", "iso: {kernelCommandLine: {extraCommandLine: [c]}}", func(c *step.Config) any { return fmt.Sprint(c.ISO.KernelCommandLine.Extra) }, "[a c]"},
 		{"pxe.kernelCommandLine", "pxe: {kernelCommandLine: {extraCommandLine: [a]}}", "pxe: {kernelCommandLine: {extraCommandLine: [b]}}", "", func(c *step.Config) any { return fmt.Sprint(c.PXE.KernelCommandLine.Extra) }, "[a b]"},
 		{"iso.additionalFiles", "iso: {additionalFiles: [{content: a, destination: /x}]}", "", "iso: {additionalFiles: [{content: c, destination: /x}]}", func(c *step.Config) any { return len(c.ISO.AdditionalFiles) }, 2},
 		{"pxe.additionalFiles", "pxe: {additionalFiles: [{content: a, destination: /x}]}", "", "pxe: {additionalFiles: [{content: c, destination: /x}]}", func(c *step.Config) any { return *c.PXE.AdditionalFiles[1].Content }, "c"},
-		{"iso.initramfsType, the last", "iso: {initramfsType: full-os}", "iso: {initramfsType: bootstrap}", "", func(c *step.Config) any { return c.ISO.InitramfsType }, step.InitramfsType("bootstrap")},
-		{"iso.kdumpBootFiles, the last", "iso: {kdumpBootFiles: keep}", "", "iso: {kdumpBootFiles: none}", func(c *step.Config) any { return c.ISO.KdumpBootFiles }, step.KdumpBootFiles("none")},
-		{"pxe URL, the last", "pxe: {initramfsType: bootstrap, bootstrapBaseUrl: \"http://a/\"}", "", "pxe: {bootstrapBaseUrl: \"http://c/\"}", func(c *step.Config) any { return c.PXE.BootstrapBaseURL }, step.BootURL("http://c/")},
+		{"iso.initramfsType, the last", "iso: {initramfsType: full-os}", "iso: {initramfsType: bootstrap}", "", func(c *step.Config) any { return c.ISO.InitramfsType }, live.InitramfsType("bootstrap")},
+		{"iso.kdumpBootFiles, the last", "iso: {kdumpBootFiles: keep}", "", "iso: {kdumpBootFiles: none}", func(c *step.Config) any { return c.ISO.KdumpBootFiles }, live.KdumpBootFiles("none")},
+		{"pxe URL, the last", "pxe: {initramfsType: bootstrap, bootstrapBaseUrl: \"http://a/\"}", "", "pxe: {bootstrapBaseUrl: \"http://c/\"}", func(c *step.Config) any { return c.PXE.BootstrapBaseURL }, live.BootURL("http://c/")},
 		{"output.image.path, the last", "output: {image: {path: a.vhd}}", "output: {image: {path: b.vhd}}", "output: {image: {format: vhd}}", func(c *step.Config) any { return c.Output.Image.Path.Text + string(c.Output.Image.Format) }, "b.vhdvhd"},
 		{"output.image.cosi, the last", "output: {image: {cosi: {compression: {level: 3}}}}", "", "output: {image: {cosi: {compression: {level: 9}}}}", func(c *step.Config) any { return c.Output.Image.COSI.Compression.Level }, 9},
 		{"previewFeatures, all of them", "previewFeatures: [uki, btrfs]", "previewFeatures: [btrfs]", "previewFeatures: [create]", func(c *step.Config) any { return fmt.Sprint(c.PreviewFeatures) }, "[uki btrfs create]"},
@@ -298,13 +306,13 @@ func TestProblemsOfThePlanAreAtTheirPlace(t *testing.T) {
 			t.Errorf("%s is in %s:%d, want %s", path, at.File(), at.Line(), want)
 		}
 	}
-	p, _ := step.Plan(r.Config, baseFacts, step.Inputs{})
+	p, _ := step.Plan(r.Config, baseFacts, feature.Inputs{})
 	var paths []string
 	for _, s := range p {
-		if s, ok := s.(step.ChangeUser); ok {
+		if s, ok := s.(users.ChangeUser); ok {
 			paths = append(paths, s.Path)
 		}
-		if s, ok := s.(step.SetService); ok {
+		if s, ok := s.(services.SetService); ok {
 			paths = append(paths, s.Path)
 		}
 	}

@@ -6,14 +6,14 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/config"
-	"imagecustomizer/internal/step"
+	"imagecustomizer/internal/feature/storage"
 )
 
 // Disk is a new disk. Its numbers are MiB.
 type Disk struct {
-	PartitionTableType step.TableType `yaml:"PartitionTableType" required:"true" doc:"storage.disks[].partitionTableType"`
-	MaxSize            MiB            `yaml:"MaxSize" min:"0" max:"1073741824" required:"true" doc:"storage.disks[].maxSize, in MiB."`
-	Partitions         []Partition    `yaml:"Partitions" doc:"storage.disks[].partitions"`
+	PartitionTableType storage.TableType `yaml:"PartitionTableType" required:"true" doc:"storage.disks[].partitionTableType"`
+	MaxSize            MiB               `yaml:"MaxSize" min:"0" max:"1073741824" required:"true" doc:"storage.disks[].maxSize, in MiB."`
+	Partitions         []Partition       `yaml:"Partitions" doc:"storage.disks[].partitions"`
 }
 
 // MiB is an amount of storage in MiB.
@@ -57,8 +57,8 @@ func (p *Partition) Validate(at *config.At) {
 	}
 }
 
-func (p Partition) lower() step.Partition {
-	s := step.Partition{ID: p.ID, Label: p.Name, Start: p.Start.size()}
+func (p Partition) lower() storage.Partition {
+	s := storage.Partition{ID: p.ID, Label: p.Name, Start: p.Start.size()}
 	if p.End != nil {
 		s.End = p.End.size()
 	}
@@ -88,7 +88,7 @@ type MountIdentifier string
 // Values lists the ways.
 func (MountIdentifier) Values() []string { return []string{"", "uuid", "partuuid", "partlabel"} }
 
-var idTypes = map[MountIdentifier]step.IDType{"uuid": step.IDUUID, "partlabel": step.IDPartLabel}
+var idTypes = map[MountIdentifier]storage.IDType{"uuid": storage.IDUUID, "partlabel": storage.IDPartLabel}
 
 // Validate checks that the disk and the kind of boot are both there, or neither, and that settings
 // belong to partitions.
@@ -134,7 +134,7 @@ func (c *Config) checkStorage(at *config.At) {
 	s := c.storage()
 	disk := at.Field("Disks").Index(0)
 	system := at.Field("SystemConfig")
-	places := step.StoragePlaces{
+	places := storage.StoragePlaces{
 		Root: system, Disk: disk,
 		Partition: func(i int) *config.At { return disk.Field("Partitions").Index(c.order()[i]) },
 		Filesystem: func(i int) *config.At {
@@ -168,20 +168,20 @@ func (c *Config) order() []int {
 	return order
 }
 
-func (s PartitionSetting) mountPoint() *step.MountPoint {
+func (s PartitionSetting) mountPoint() *storage.MountPoint {
 	if s.MountPoint == "" {
 		return nil
 	}
-	return &step.MountPoint{Path: s.MountPoint, Options: strings.TrimSpace(s.MountOptions), IDType: idTypes[s.MountIdentifier]}
+	return &storage.MountPoint{Path: s.MountPoint, Options: strings.TrimSpace(s.MountOptions), IDType: idTypes[s.MountIdentifier]}
 }
 
 // storage is the disk in today's schema.
-func (c *Config) storage() (s step.Storage) {
+func (c *Config) storage() (s storage.Storage) {
 	if len(c.Disks) != 1 {
 		return s
 	}
 	s.BootType = c.SystemConfig.BootType
-	d := step.Disk{PartitionTableType: c.Disks[0].PartitionTableType, MaxSize: c.Disks[0].MaxSize.size()}
+	d := storage.Disk{PartitionTableType: c.Disks[0].PartitionTableType, MaxSize: c.Disks[0].MaxSize.size()}
 	for _, i := range c.order() {
 		p := c.Disks[0].Partitions[i]
 		lowered := p.lower()
@@ -189,7 +189,7 @@ func (c *Config) storage() (s step.Storage) {
 		if lowered.Type == "bios-grub" { // has a kind of filesystem here only because the schema wants one
 			continue
 		}
-		f := step.Filesystem{DeviceID: p.ID, Type: step.FilesystemType(p.FsType)}
+		f := storage.Filesystem{DeviceID: p.ID, Type: storage.FilesystemType(p.FsType)}
 		for _, set := range c.SystemConfig.PartitionSettings {
 			if set.ID == p.ID {
 				f.MountPoint = set.mountPoint()
@@ -197,6 +197,6 @@ func (c *Config) storage() (s step.Storage) {
 		}
 		s.Filesystems = append(s.Filesystems, f)
 	}
-	s.Disks = []step.Disk{d}
+	s.Disks = []storage.Disk{d}
 	return s
 }

@@ -5,16 +5,16 @@ import (
 	"slices"
 
 	"imagecustomizer/internal/config"
-	"imagecustomizer/internal/step"
+	"imagecustomizer/internal/feature/files"
 )
 
 // AdditionalFiles maps a source to one destination or several, each written as a path or as an
 // object.
-type AdditionalFiles struct{ list []step.AdditionalFile }
+type AdditionalFiles struct{ list []files.AdditionalFile }
 
 // destination is where a file goes, and its permissions.
 type destination struct {
-	Path        step.ImagePath     `yaml:"Path" required:"true" doc:"Absolute path in the image."`
+	Path        files.ImagePath    `yaml:"Path" required:"true" doc:"Absolute path in the image."`
 	Permissions config.Permissions `yaml:"Permissions" doc:"Permission bits in octal. Default: those of the source."`
 }
 
@@ -23,7 +23,7 @@ type destinations struct{}
 
 // Forms are the ways to write it.
 func (destinations) Forms() []reflect.Type {
-	return []reflect.Type{reflect.TypeFor[step.ImagePath](), reflect.TypeFor[destination](), reflect.TypeFor[[]oneDestination]()}
+	return []reflect.Type{reflect.TypeFor[files.ImagePath](), reflect.TypeFor[destination](), reflect.TypeFor[[]oneDestination]()}
 }
 
 // oneDestination is an item of the list.
@@ -31,7 +31,7 @@ type oneDestination struct{}
 
 // Forms are the ways to write it.
 func (oneDestination) Forms() []reflect.Type {
-	return []reflect.Type{reflect.TypeFor[step.ImagePath](), reflect.TypeFor[destination]()}
+	return []reflect.Type{reflect.TypeFor[files.ImagePath](), reflect.TypeFor[destination]()}
 }
 
 // Forms is a mapping.
@@ -70,10 +70,10 @@ func (f *AdditionalFiles) add(source config.Path, n *config.Node) {
 		n.Decode(&d)
 	}
 	if d.Path != "" {
-		step.CheckKept(string(d.Path), n.At())
+		files.CheckKept(string(d.Path), n.At())
 	}
-	if slices.ContainsFunc(f.list, func(o step.AdditionalFile) bool { return o.Destination == d.Path && d.Path != "" }) {
+	if slices.ContainsFunc(f.list, func(o files.AdditionalFile) bool { return o.Destination == d.Path && d.Path != "" }) {
 		n.At().Warnf("%s is the destination of two files: this one overwrites the other", d.Path).Hint("remove one of them, or choose another destination")
 	}
-	f.list = append(f.list, step.AdditionalFile{Source: source, Destination: d.Path, Permissions: d.Permissions})
+	f.list = append(f.list, files.AdditionalFile{Source: source, Destination: d.Path, Permissions: d.Permissions})
 }

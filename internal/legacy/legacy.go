@@ -11,6 +11,13 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/feature/booting"
+	"imagecustomizer/internal/feature/packages"
+	"imagecustomizer/internal/feature/scripts"
+	"imagecustomizer/internal/feature/services"
+	"imagecustomizer/internal/feature/system"
+	"imagecustomizer/internal/feature/users"
 	"imagecustomizer/internal/kargs"
 	"imagecustomizer/internal/step"
 )
@@ -70,39 +77,39 @@ type Config struct {
 
 // SystemConfig is what to change in the system.
 type SystemConfig struct {
-	BootType                step.BootType      `yaml:"BootType" doc:"storage.bootType. Needs Disks."`
-	PartitionSettings       []PartitionSetting `yaml:"PartitionSettings" doc:"storage.filesystems[].mountPoint"`
-	Hostname                step.Hostname      `yaml:"Hostname" doc:"os.hostname"`
-	UpdateBaseImagePackages bool               `yaml:"UpdateBaseImagePackages" doc:"os.packages.updateExistingPackages"`
-	PackageListsInstall     []step.PackageList `yaml:"PackageListsInstall" doc:"os.packages.installLists"`
-	PackagesInstall         []step.PackageName `yaml:"PackagesInstall" doc:"os.packages.install"`
-	PackageListsRemove      []step.PackageList `yaml:"PackageListsRemove" doc:"os.packages.removeLists"`
-	PackagesRemove          []step.PackageName `yaml:"PackagesRemove" doc:"os.packages.remove"`
-	PackageListsUpdate      []step.PackageList `yaml:"PackageListsUpdate" doc:"os.packages.updateLists"`
-	PackagesUpdate          []step.PackageName `yaml:"PackagesUpdate" doc:"os.packages.update"`
-	Verity                  *Verity            `yaml:"Verity" doc:"storage.verity, for the root filesystem; damage makes the kernel panic."`
-	KernelCommandLine       KernelCommandLine  `yaml:"KernelCommandLine" doc:"os.kernelCommandLine"`
-	AdditionalFiles         AdditionalFiles    `yaml:"AdditionalFiles" doc:"os.additionalFiles, as a mapping from source to destination: a path, an object with Path and Permissions, or a list of these."`
-	PostInstallScripts      []Script           `yaml:"PostInstallScripts" doc:"scripts.postCustomization"`
-	FinalizeImageScripts    []Script           `yaml:"FinalizeImageScripts" doc:"scripts.finalizeCustomization"`
-	Users                   []User             `yaml:"Users" doc:"os.users"`
-	Services                Services           `yaml:"Services" doc:"os.services; an item is a name or an object with Name."`
-	Modules                 Modules            `yaml:"Modules" doc:"os.modules"`
+	BootType                feature.BootType       `yaml:"BootType" doc:"storage.bootType. Needs Disks."`
+	PartitionSettings       []PartitionSetting     `yaml:"PartitionSettings" doc:"storage.filesystems[].mountPoint"`
+	Hostname                system.Hostname        `yaml:"Hostname" doc:"os.hostname"`
+	UpdateBaseImagePackages bool                   `yaml:"UpdateBaseImagePackages" doc:"os.packages.updateExistingPackages"`
+	PackageListsInstall     []packages.PackageList `yaml:"PackageListsInstall" doc:"os.packages.installLists"`
+	PackagesInstall         []packages.PackageName `yaml:"PackagesInstall" doc:"os.packages.install"`
+	PackageListsRemove      []packages.PackageList `yaml:"PackageListsRemove" doc:"os.packages.removeLists"`
+	PackagesRemove          []packages.PackageName `yaml:"PackagesRemove" doc:"os.packages.remove"`
+	PackageListsUpdate      []packages.PackageList `yaml:"PackageListsUpdate" doc:"os.packages.updateLists"`
+	PackagesUpdate          []packages.PackageName `yaml:"PackagesUpdate" doc:"os.packages.update"`
+	Verity                  *Verity                `yaml:"Verity" doc:"storage.verity, for the root filesystem; damage makes the kernel panic."`
+	KernelCommandLine       KernelCommandLine      `yaml:"KernelCommandLine" doc:"os.kernelCommandLine"`
+	AdditionalFiles         AdditionalFiles        `yaml:"AdditionalFiles" doc:"os.additionalFiles, as a mapping from source to destination: a path, an object with Path and Permissions, or a list of these."`
+	PostInstallScripts      []Script               `yaml:"PostInstallScripts" doc:"scripts.postCustomization"`
+	FinalizeImageScripts    []Script               `yaml:"FinalizeImageScripts" doc:"scripts.finalizeCustomization"`
+	Users                   []User                 `yaml:"Users" doc:"os.users"`
+	Services                Services               `yaml:"Services" doc:"os.services; an item is a name or an object with Name."`
+	Modules                 Modules                `yaml:"Modules" doc:"os.modules"`
 }
 
 // Validate finds what is in a list twice, or in two that exclude each other.
 func (s *SystemConfig) Validate(at *config.At) {
-	step.Unique(at.Field("Users"), "Name", s.Users, func(u User) string { return string(u.Name) })
-	step.Unique(at.Field("Users"), "UID", s.Users, func(u User) string {
+	feature.Unique(at.Field("Users"), "Name", s.Users, func(u User) string { return string(u.Name) })
+	feature.Unique(at.Field("Users"), "UID", s.Users, func(u User) string {
 		if u.UID == nil {
 			return ""
 		}
 		return strconv.Itoa(*u.UID)
 	})
-	step.CheckPackages(at.Field("PackagesRemove"), at.Field("PackagesInstall"), at.Field("PackagesUpdate"), s.PackagesRemove, s.PackagesInstall, s.PackagesUpdate)
+	packages.CheckPackages(at.Field("PackagesRemove"), at.Field("PackagesInstall"), at.Field("PackagesUpdate"), s.PackagesRemove, s.PackagesInstall, s.PackagesUpdate)
 	modules := at.Field("Modules")
-	step.Unique(modules.Field("Load"), "Name", s.Modules.Load, Module.String)
-	step.Unique(modules.Field("Disable"), "Name", s.Modules.Disable, Module.String)
+	feature.Unique(modules.Field("Load"), "Name", s.Modules.Load, Module.String)
+	feature.Unique(modules.Field("Disable"), "Name", s.Modules.Disable, Module.String)
 	exclusive(modules.Field("Disable"), s.Modules.Disable, s.Modules.Load, "loaded and disabled")
 	exclusive(at.Field("Services").Field("Disable"), s.Services.Disable, s.Services.Enable, "enabled and disabled")
 }
@@ -147,7 +154,7 @@ type Script struct {
 }
 
 // Validate checks where the script lies, and that it can be started.
-func (s *Script) Validate(at *config.At) { step.CheckStarted(s.Path, at.Field("Path")) }
+func (s *Script) Validate(at *config.At) { scripts.CheckStarted(s.Path, at.Field("Path")) }
 
 // Services are the systemd units that start at boot, or no longer do.
 type Services struct {
@@ -156,18 +163,18 @@ type Services struct {
 }
 
 // Service is a unit, written as a name or as an object with a name.
-type Service struct{ Name step.UnitName }
+type Service struct{ Name services.UnitName }
 
 func (s Service) String() string { return string(s.Name) }
 
 // named is a service written as a mapping.
 type named struct {
-	Name step.UnitName `yaml:"Name" required:"true" doc:"Name of the service."`
+	Name services.UnitName `yaml:"Name" required:"true" doc:"Name of the service."`
 }
 
 // Forms are the ways to write it.
 func (Service) Forms() []reflect.Type {
-	return []reflect.Type{reflect.TypeFor[step.UnitName](), reflect.TypeFor[named]()}
+	return []reflect.Type{reflect.TypeFor[services.UnitName](), reflect.TypeFor[named]()}
 }
 
 // UnmarshalConfig takes both forms.
@@ -189,55 +196,55 @@ type Modules struct {
 
 // Module is one kernel module.
 type Module struct {
-	Name step.ModuleName `yaml:"Name" required:"true" doc:"Name of the module."`
+	Name system.ModuleName `yaml:"Name" required:"true" doc:"Name of the module."`
 }
 
 func (m Module) String() string { return string(m.Name) }
 
 // User is a user to add or change.
 type User struct {
-	Name                step.AccountName   `yaml:"Name" required:"true" doc:"os.users[].name"`
-	UID                 *int               `yaml:"UID" min:"0" max:"60000" doc:"os.users[].uid; not looked at where the user exists."`
-	PasswordHashed      bool               `yaml:"PasswordHashed" doc:"Whether the password is a hash already."`
-	Password            string             `yaml:"Password" secret:"true" doc:"The password or its hash."`
-	PasswordPath        config.Path        `yaml:"PasswordPath" doc:"File with the password or its hash."`
-	PasswordExpiresDays *int               `yaml:"PasswordExpiresDays" min:"-1" max:"99999" doc:"os.users[].passwordExpiresDays"`
-	SSHPubKeyPaths      []config.Path      `yaml:"SSHPubKeyPaths" doc:"os.users[].sshPublicKeyPaths"`
-	SSHPubKeys          []step.SSHKey      `yaml:"SSHPubKeys" doc:"os.users[].sshPublicKeys"`
-	PrimaryGroup        step.AccountRef    `yaml:"PrimaryGroup" doc:"os.users[].primaryGroup"`
-	SecondaryGroups     []step.AccountName `yaml:"SecondaryGroups" doc:"os.users[].secondaryGroups"`
-	StartupCommand      step.Command       `yaml:"StartupCommand" doc:"os.users[].startupCommand"`
+	Name                users.AccountName   `yaml:"Name" required:"true" doc:"os.users[].name"`
+	UID                 *int                `yaml:"UID" min:"0" max:"60000" doc:"os.users[].uid; not looked at where the user exists."`
+	PasswordHashed      bool                `yaml:"PasswordHashed" doc:"Whether the password is a hash already."`
+	Password            string              `yaml:"Password" secret:"true" doc:"The password or its hash."`
+	PasswordPath        config.Path         `yaml:"PasswordPath" doc:"File with the password or its hash."`
+	PasswordExpiresDays *int                `yaml:"PasswordExpiresDays" min:"-1" max:"99999" doc:"os.users[].passwordExpiresDays"`
+	SSHPubKeyPaths      []config.Path       `yaml:"SSHPubKeyPaths" doc:"os.users[].sshPublicKeyPaths"`
+	SSHPubKeys          []users.SSHKey      `yaml:"SSHPubKeys" doc:"os.users[].sshPublicKeys"`
+	PrimaryGroup        users.AccountRef    `yaml:"PrimaryGroup" doc:"os.users[].primaryGroup"`
+	SecondaryGroups     []users.AccountName `yaml:"SecondaryGroups" doc:"os.users[].secondaryGroups"`
+	StartupCommand      users.Command       `yaml:"StartupCommand" doc:"os.users[].startupCommand"`
 }
 
 // Validate checks files, and that there is one password at most.
 func (u *User) Validate(at *config.At) {
 	if u.Password != "" {
-		step.CheckPassword(u.Password, u.PasswordHashed, at.Field("Password"))
+		users.CheckPassword(u.Password, u.PasswordHashed, at.Field("Password"))
 	}
 	if u.Password != "" && at.Has("PasswordPath") {
 		at.Field("PasswordPath").Errorf("PasswordPath and Password exclude each other").Hint("keep one of them")
 	}
-	step.CheckPasswordFile(u.PasswordPath, u.PasswordHashed, at.Field("PasswordPath"))
+	users.CheckPasswordFile(u.PasswordPath, u.PasswordHashed, at.Field("PasswordPath"))
 	for i, p := range u.SSHPubKeyPaths {
-		step.CheckKeyFile(p, at.Field("SSHPubKeyPaths").Index(i))
+		users.CheckKeyFile(p, at.Field("SSHPubKeyPaths").Index(i))
 	}
 }
 
 // lower is the user in today's schema.
-func (u User) lower() step.User {
-	s := step.User{
+func (u User) lower() users.User {
+	s := users.User{
 		Name: u.Name, UID: u.UID, LenientUID: true, PasswordExpiresDays: u.PasswordExpiresDays, SSHPublicKeyPaths: u.SSHPubKeyPaths,
 		SSHPublicKeys: u.SSHPubKeys, PrimaryGroup: u.PrimaryGroup, SecondaryGroups: u.SecondaryGroups, StartupCommand: u.StartupCommand,
 	}
-	kind := step.PasswordType("plain-text")
+	kind := users.PasswordType("plain-text")
 	if u.PasswordHashed {
 		kind = "hashed"
 	}
 	switch {
 	case u.Password != "":
-		s.Password = &step.Password{Type: kind, Value: u.Password}
+		s.Password = &users.Password{Type: kind, Value: u.Password}
 	case u.PasswordPath.Resolved != "":
-		s.Password = &step.Password{Type: kind + "-file", Value: u.PasswordPath.Text, File: u.PasswordPath}
+		s.Password = &users.Password{Type: kind + "-file", Value: u.PasswordPath.Text, File: u.PasswordPath}
 	}
 	return s
 }
@@ -251,16 +258,16 @@ func Lower(doc *config.Document, o config.Options) *step.Config {
 	c := &step.Config{Lowered: true, Storage: old.storage()}
 	old.addVerity(&c.Storage)
 	if len(c.Storage.Disks) > 0 {
-		c.OS.Bootloader.ResetType = step.HardReset
+		c.OS.Bootloader.ResetType = booting.HardReset
 	}
 	c.OS.Hostname = s.Hostname
-	c.OS.Packages = step.Packages{
+	c.OS.Packages = packages.Packages{
 		UpdateExisting: s.UpdateBaseImagePackages, InstallLists: s.PackageListsInstall, Install: s.PackagesInstall,
 		RemoveLists: s.PackageListsRemove, Remove: s.PackagesRemove, UpdateLists: s.PackageListsUpdate, Update: s.PackagesUpdate,
 	}
 	if args, err := kargs.Split(string(s.KernelCommandLine.ExtraCommandLine)); err == nil {
 		for _, a := range args {
-			c.OS.KernelCommandLine.Extra = append(c.OS.KernelCommandLine.Extra, step.KernelArgs(a))
+			c.OS.KernelCommandLine.Extra = append(c.OS.KernelCommandLine.Extra, booting.KernelArgs(a))
 		}
 	}
 	c.OS.AdditionalFiles = s.AdditionalFiles.list
@@ -274,10 +281,10 @@ func Lower(doc *config.Document, o config.Options) *step.Config {
 		c.OS.Services.Disable = append(c.OS.Services.Disable, d.Name)
 	}
 	for _, m := range s.Modules.Load {
-		c.OS.Modules = append(c.OS.Modules, step.Module{Name: m.Name, LoadMode: "always"})
+		c.OS.Modules = append(c.OS.Modules, system.Module{Name: m.Name, LoadMode: "always"})
 	}
 	for _, m := range s.Modules.Disable {
-		c.OS.Modules = append(c.OS.Modules, step.Module{Name: m.Name, LoadMode: "disable"})
+		c.OS.Modules = append(c.OS.Modules, system.Module{Name: m.Name, LoadMode: "disable"})
 	}
 	c.Scripts.PostCustomization = lowerScripts(s.PostInstallScripts)
 	c.Scripts.FinalizeCustomization = lowerScripts(s.FinalizeImageScripts)
@@ -287,9 +294,9 @@ func Lower(doc *config.Document, o config.Options) *step.Config {
 // environment is what scripts of 2023 found set.
 var environment = map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 
-func lowerScripts(list []Script) (scripts []step.Script) {
+func lowerScripts(list []Script) (lowered []scripts.Script) {
 	for _, s := range list {
-		scripts = append(scripts, step.Script{Path: s.Path, ShellLine: fmt.Sprint(s.Args, " "), EnvironmentVariables: maps.Clone(environment)})
+		lowered = append(lowered, scripts.Script{Path: s.Path, ShellLine: fmt.Sprint(s.Args, " "), EnvironmentVariables: maps.Clone(environment)})
 	}
-	return scripts
+	return lowered
 }

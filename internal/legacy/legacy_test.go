@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/feature/booting"
+	"imagecustomizer/internal/feature/packages"
 	"imagecustomizer/internal/step"
 )
 
@@ -204,7 +206,7 @@ os: {bootloader: {resetType: hard-reset}}
 	if d := cmp.Diff(today.Storage, old.Storage); d != "" {
 		t.Error(d)
 	}
-	if old.OS.Bootloader.ResetType != step.HardReset {
+	if old.OS.Bootloader.ResetType != booting.HardReset {
 		t.Error("new disks without a new boot loader")
 	}
 }
@@ -239,11 +241,11 @@ func TestPackageListsComeBeforeInlineNames(t *testing.T) {
 	if err := r.Err(); err != nil {
 		t.Fatal(err)
 	}
-	var names []step.PackageName
+	var names []packages.PackageName
 	for _, l := range c.OS.Packages.InstallLists {
 		names = append(names, l.Names...)
 	}
-	if d := cmp.Diff([]step.PackageName{"one", "two", "three"}, names); d != "" {
+	if d := cmp.Diff([]packages.PackageName{"one", "two", "three"}, names); d != "" {
 		t.Error(d)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/config"
-	"imagecustomizer/internal/step"
+	"imagecustomizer/internal/feature/storage"
 )
 
 // Verity seals the root filesystem with dm-verity.
@@ -26,9 +26,9 @@ type VerityIDType string
 // Values lists the ways.
 func (VerityIDType) Values() []string { return []string{"PartLabel", "Uuid", "PartUuid"} }
 
-func (p VerityPartition) ref() *step.PartitionRef {
-	kinds := map[VerityIDType]step.IDType{"PartLabel": step.IDPartLabel, "Uuid": step.IDUUID, "PartUuid": step.IDPartUUID}
-	return &step.PartitionRef{IDType: kinds[p.IDType], ID: p.ID}
+func (p VerityPartition) ref() *storage.PartitionRef {
+	kinds := map[VerityIDType]storage.IDType{"PartLabel": storage.IDPartLabel, "Uuid": storage.IDUUID, "PartUuid": storage.IDPartUUID}
+	return &storage.PartitionRef{IDType: kinds[p.IDType], ID: p.ID}
 }
 
 // Validate checks both partitions.
@@ -39,8 +39,8 @@ func (v *Verity) Validate(at *config.At) {
 	})
 }
 
-func (v *Verity) lower() step.Verity {
-	return step.Verity{ID: "root-verity", Name: "root", DataDevice: v.DataPartition.ref(), HashDevice: v.HashPartition.ref(), CorruptionOption: "panic"}
+func (v *Verity) lower() storage.Verity {
+	return storage.Verity{ID: "root-verity", Name: "root", DataDevice: v.DataPartition.ref(), HashDevice: v.HashPartition.ref(), CorruptionOption: "panic"}
 }
 
 // checkVerity checks that partitions of a new disk are named by their labels there.
@@ -67,7 +67,7 @@ func (c *Config) labelled(p VerityPartition) string {
 
 // addVerity adds the device to the lowered storage. On a new disk the data partition's filesystem
 // becomes that of the device.
-func (c *Config) addVerity(s *step.Storage) {
+func (c *Config) addVerity(s *storage.Storage) {
 	if c.SystemConfig.Verity == nil {
 		return
 	}
@@ -75,7 +75,7 @@ func (c *Config) addVerity(s *step.Storage) {
 	if len(s.Disks) == 1 {
 		v.DataDeviceID, v.HashDeviceID = c.labelled(c.SystemConfig.Verity.DataPartition), c.labelled(c.SystemConfig.Verity.HashPartition)
 		v.DataDevice, v.HashDevice = nil, nil
-		s.Filesystems = slices.DeleteFunc(s.Filesystems, func(f step.Filesystem) bool { return f.DeviceID == v.HashDeviceID })
+		s.Filesystems = slices.DeleteFunc(s.Filesystems, func(f storage.Filesystem) bool { return f.DeviceID == v.HashDeviceID })
 		for i, f := range s.Filesystems {
 			if f.DeviceID != v.DataDeviceID {
 				continue
@@ -86,5 +86,5 @@ func (c *Config) addVerity(s *step.Storage) {
 			}
 		}
 	}
-	s.Verity = []step.Verity{v}
+	s.Verity = []storage.Verity{v}
 }

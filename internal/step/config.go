@@ -1,6 +1,6 @@
-// Package step is what a config can say and what a run does about it: one file per feature, each
-// with its section of the config, its validation, and its steps. This file is the contents page of
-// the config; order.go is that of the run.
+// Package step is a whole config and the run that it asks for. This file is the contents page of the config; order.go is
+// that of the run. The sections are in internal/feature, by subject: one file each, with its part of the config, its
+// validation, and its steps.
 package step
 
 import (
@@ -8,17 +8,31 @@ import (
 
 	"imagecustomizer/internal/boottest"
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/feature/booting"
+	"imagecustomizer/internal/feature/cloud"
+	"imagecustomizer/internal/feature/files"
+	"imagecustomizer/internal/feature/generalize"
+	"imagecustomizer/internal/feature/history"
+	"imagecustomizer/internal/feature/live"
+	"imagecustomizer/internal/feature/mounts"
+	"imagecustomizer/internal/feature/packages"
+	"imagecustomizer/internal/feature/scripts"
+	"imagecustomizer/internal/feature/selinux"
+	"imagecustomizer/internal/feature/services"
+	"imagecustomizer/internal/feature/storage"
+	"imagecustomizer/internal/feature/system"
+	"imagecustomizer/internal/feature/users"
 )
 
 // Config is a whole config file in today's schema.
 type Config struct {
 	BaseConfigs     []BaseConfig     `yaml:"baseConfigs" doc:"Config files that this one builds on: each is carried out before it, in this order. See [base configs](composition.md)."`
 	Input           Input            `yaml:"input" doc:"The base image."`
-	Storage         Storage          `yaml:"storage" doc:"Partitions and filesystems to make, to which the system is copied."`
+	Storage         storage.Storage  `yaml:"storage" doc:"Partitions and filesystems to make, to which the system is copied."`
 	OS              OS               `yaml:"os" doc:"What to change in the system."`
-	Scripts         Scripts          `yaml:"scripts" doc:"Scripts to run in the image."`
-	ISO             ISO              `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso. It takes dracut with its module dmsquash-live, or, where the image has initramfs-tools, live-boot, which has no persistence."`
-	PXE             PXE              `yaml:"pxe" doc:"The files to boot from over the network, for the output formats pxe-dir and pxe-tar."`
+	Scripts         scripts.Scripts  `yaml:"scripts" doc:"Scripts to run in the image."`
+	ISO             live.ISO         `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso. It takes dracut with its module dmsquash-live, or, where the image has initramfs-tools, live-boot, which has no persistence."`
+	PXE             live.PXE         `yaml:"pxe" doc:"The files to boot from over the network, for the output formats pxe-dir and pxe-tar."`
 	Output          Output           `yaml:"output" doc:"The image to write."`
 	Test            boottest.Spec    `yaml:"test" doc:"What each output must do when it is booted, in a virtual machine, before it is published. See [boot tests](testing.md)."`
 	PreviewFeatures []PreviewFeature `yaml:"previewFeatures" doc:"Names of preview features. Accepted for compatibility: nothing here needs one."`
@@ -37,31 +51,31 @@ type Config struct {
 // A field whose type is a Feature is carried out where order.go says, or else among the others in the order of these
 // fields, for the reason in the tag why.
 type OS struct {
-	Hostname          Hostname          `yaml:"hostname" doc:"Name of the machine: letters, digits, hyphens and dots. Written to /etc/hostname." why:"scripts may read it" example:"web-1"`
-	Packages          Packages          `yaml:"packages" doc:"Packages to remove, update and install."`
-	Groups            Groups            `yaml:"groups" doc:"Groups that must exist." why:"users may be in them"`
-	Users             Users             `yaml:"users" doc:"Users to add or change." why:"files may lie in a home directory"`
-	AdditionalDirs    AdditionalDirs    `yaml:"additionalDirs" doc:"Folders to copy into the image." why:"files may replace single ones of a directory"`
-	AdditionalFiles   AdditionalFiles   `yaml:"additionalFiles" doc:"Files to copy into the image, or to write there." why:"services may be units just copied"`
-	Hosts             Hosts             `yaml:"hosts" doc:"Addresses and names to add to /etc/hosts. The lines of the image stay; a name to which they give another address is refused." why:"after the host name, which /etc/hosts follows, and files, which may be /etc/hosts"`
-	Services          Services          `yaml:"services" doc:"Services to enable and disable." why:"packages and files bring units"`
-	FirstBoot         FirstBoot         `yaml:"firstBoot" doc:"Scripts that run once, on each machine made of the image, in this order. What has ended never runs again." why:"packages and files bring units and interpreters that it names"`
-	Modules           Modules           `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options." why:"packages bring the files that it edits"`
-	Locale            Locale            `yaml:"locale" doc:"Language of the system, and how it writes dates, numbers and the like. Locales that the image has the sources of are made." why:"packages bring the locales, and the sources of them"`
-	Keymap            Keymap            `yaml:"keymap" doc:"What the keys of the console mean. The initramfs is made anew with it, for passphrases of disks." why:"packages bring the keymaps, and the initramfs has it too"`
-	Sudo              SudoRules         `yaml:"sudo" doc:"Who may do what as somebody else. The image's visudo checks each rule." why:"users and groups are there, and packages bring visudo"`
-	SSHD              SSHD              `yaml:"sshd" doc:"Who may log in over SSH, and how. The image's sshd is asked whether it would do so." why:"packages bring sshd, and files may be its settings"`
-	CloudInit         CloudInit         `yaml:"cloudInit" doc:"What cloud-init does when the system starts. Texts for it are checked, by the image's own cloud-init too." why:"packages bring cloud-init, and files may be its settings"`
-	Swap              Swap              `yaml:"swap" doc:"A file that the system swaps to." why:"packages and files may need the space first"`
-	GrowOnBoot        GrowOnBoot        `yaml:"growOnBoot" default:"false" doc:"Whether the last filesystem of the disk grows with it when the system starts on a larger one. It takes systemd-repart and a GPT; where it cannot work, it is refused." why:"packages bring what grows it, and files may be /etc/fstab"`
-	KernelCommandLine KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
-	Bootloader        Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
-	SELinux           SELinux           `yaml:"selinux" doc:"The mode of SELinux."`
-	Overlays          Overlays          `yaml:"overlays" doc:"Overlay filesystems to mount at boot."`
-	Timezone          Timezone          `yaml:"timezone" doc:"Time zone, by its name in the tz database. The image must have it: Debian 13 keeps old names in the package tzdata-legacy." why:"packages bring zones, and scripts may read the time" example:"Europe/Oslo"`
-	Sysctl            Sysctl            `yaml:"sysctl" doc:"Kernel parameters to set at boot, by name. Written to /etc/sysctl.d/99-zz-image.conf, which is read behind the files of distributions." why:"packages bring files that win over it" example:"{net.ipv4.ip_forward: \"1\"}"`
-	Generalize        Generalize        `yaml:"generalize" doc:"What to take out of the image so that machines made of it differ: the machine identifier, SSH host keys, seeds of random numbers, logs and more. See [generalize](generalize.md)."`
-	ImageHistory      HistoryMode       `yaml:"imageHistory" default:"\"\"" doc:"Whether the image records how it was made, in /usr/share/image-customizer/history.json."`
+	Hostname          system.Hostname           `yaml:"hostname" doc:"Name of the machine: letters, digits, hyphens and dots. Written to /etc/hostname." why:"scripts may read it" example:"web-1"`
+	Packages          packages.Packages         `yaml:"packages" doc:"Packages to remove, update and install."`
+	Groups            users.Groups              `yaml:"groups" doc:"Groups that must exist." why:"users may be in them"`
+	Users             users.Users               `yaml:"users" doc:"Users to add or change." why:"files may lie in a home directory"`
+	AdditionalDirs    files.AdditionalDirs      `yaml:"additionalDirs" doc:"Folders to copy into the image." why:"files may replace single ones of a directory"`
+	AdditionalFiles   files.AdditionalFiles     `yaml:"additionalFiles" doc:"Files to copy into the image, or to write there." why:"services may be units just copied"`
+	Hosts             system.Hosts              `yaml:"hosts" doc:"Addresses and names to add to /etc/hosts. The lines of the image stay; a name to which they give another address is refused." why:"after the host name, which /etc/hosts follows, and files, which may be /etc/hosts"`
+	Services          services.Services         `yaml:"services" doc:"Services to enable and disable." why:"packages and files bring units"`
+	FirstBoot         scripts.FirstBoot         `yaml:"firstBoot" doc:"Scripts that run once, on each machine made of the image, in this order. What has ended never runs again." why:"packages and files bring units and interpreters that it names"`
+	Modules           system.Modules            `yaml:"modules" doc:"Kernel modules to load, to keep from loading, and their options." why:"packages bring the files that it edits"`
+	Locale            system.Locale             `yaml:"locale" doc:"Language of the system, and how it writes dates, numbers and the like. Locales that the image has the sources of are made." why:"packages bring the locales, and the sources of them"`
+	Keymap            system.Keymap             `yaml:"keymap" doc:"What the keys of the console mean. The initramfs is made anew with it, for passphrases of disks." why:"packages bring the keymaps, and the initramfs has it too"`
+	Sudo              users.SudoRules           `yaml:"sudo" doc:"Who may do what as somebody else. The image's visudo checks each rule." why:"users and groups are there, and packages bring visudo"`
+	SSHD              users.SSHD                `yaml:"sshd" doc:"Who may log in over SSH, and how. The image's sshd is asked whether it would do so." why:"packages bring sshd, and files may be its settings"`
+	CloudInit         cloud.CloudInit           `yaml:"cloudInit" doc:"What cloud-init does when the system starts. Texts for it are checked, by the image's own cloud-init too." why:"packages bring cloud-init, and files may be its settings"`
+	Swap              mounts.Swap               `yaml:"swap" doc:"A file that the system swaps to." why:"packages and files may need the space first"`
+	GrowOnBoot        mounts.GrowOnBoot         `yaml:"growOnBoot" default:"false" doc:"Whether the last filesystem of the disk grows with it when the system starts on a larger one. It takes systemd-repart and a GPT; where it cannot work, it is refused." why:"packages bring what grows it, and files may be /etc/fstab"`
+	KernelCommandLine booting.KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
+	Bootloader        booting.Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
+	SELinux           selinux.SELinux           `yaml:"selinux" doc:"The mode of SELinux."`
+	Overlays          mounts.Overlays           `yaml:"overlays" doc:"Overlay filesystems to mount at boot."`
+	Timezone          system.Timezone           `yaml:"timezone" doc:"Time zone, by its name in the tz database. The image must have it: Debian 13 keeps old names in the package tzdata-legacy." why:"packages bring zones, and scripts may read the time" example:"Europe/Oslo"`
+	Sysctl            system.Sysctl             `yaml:"sysctl" doc:"Kernel parameters to set at boot, by name. Written to /etc/sysctl.d/99-zz-image.conf, which is read behind the files of distributions." why:"packages bring files that win over it" example:"{net.ipv4.ip_forward: \"1\"}"`
+	Generalize        generalize.Generalize     `yaml:"generalize" doc:"What to take out of the image so that machines made of it differ: the machine identifier, SSH host keys, seeds of random numbers, logs and more. See [generalize](generalize.md)."`
+	ImageHistory      history.HistoryMode       `yaml:"imageHistory" default:"\"\"" doc:"Whether the image records how it was made, in /usr/share/image-customizer/history.json."`
 }
 
 // Unsupported maps the parts of the reference schema that are not supported yet to what to do
@@ -92,7 +106,7 @@ func (c *Config) Validate(at *config.At) {
 	if c.Storage.ResetUUIDs != "" && c.OS.Bootloader.ResetType == "" {
 		at.Field("storage").Key("resetPartitionsUuidsType").Errorf("new identifiers need a boot loader set up from scratch").Hint("add \"os: {bootloader: {resetType: hard-reset}}\"")
 	}
-	checkOverlays(c.OS.Overlays, at.Field("os").Field("overlays"))
+	mounts.CheckOverlays(c.OS.Overlays, at.Field("os").Field("overlays"))
 }
 
 // PreviewFeature is the name of a feature that today's Image Customizer hides behind a gate.

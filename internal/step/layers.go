@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/config"
+	"imagecustomizer/internal/feature/scripts"
+	"imagecustomizer/internal/feature/system"
 )
 
 // BaseConfig names a config file that another one builds on.
@@ -94,15 +96,15 @@ func (c *Config) Sequential(dir string) (why []string) {
 	}
 	modules := map[string]bool{}
 	for _, m := range c.OS.Modules {
-		if modules[moduleKey(string(m.Name))] {
+		if modules[system.ModuleKey(string(m.Name))] {
 			why = append(why, fmt.Sprintf("os.modules: two files have %s", m.Name))
 		}
-		modules[moduleKey(string(m.Name))] = true
+		modules[system.ModuleKey(string(m.Name))] = true
 	}
 	for _, s := range append(slices.Clone(c.Scripts.PostCustomization), c.Scripts.FinalizeCustomization...) {
 		rel, err := filepath.Rel(dir, s.Path.Resolved)
 		if s.Path.Resolved == "" && s.Dir != dir && strings.Contains(fmt.Sprint(s.Content, s.Arguments, s.EnvironmentVariables), "_imageconfigs") || s.Path.Resolved != "" && (err != nil || !filepath.IsLocal(rel) || s.Dir != dir) {
-			why = append(why, fmt.Sprintf("scripts: one of %s sees that directory at %s, and would see %s", s.Dir, configMount, dir))
+			why = append(why, fmt.Sprintf("scripts: one of %s sees that directory at %s, and would see %s", s.Dir, scripts.ConfigMount, dir))
 		}
 	}
 	return slices.Compact(why)

@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/pkgmgr"
-	"imagecustomizer/internal/pkgmgr/probe"
 	"imagecustomizer/internal/plan"
 )
 
@@ -36,12 +34,4 @@ func checkedAgain(p plan.Plan) plan.Plan {
 		}
 	}
 	return p
-}
-
-// installing says by which packages an image gets what it lacks.
-func installing(m *machine.Machine, n pkgmgr.Need) string {
-	if m.Facts.PackageManager == "" {
-		return "use an image that has it"
-	}
-	return "install " + probe.PackageFor(m.Facts, n) + " in the same run"
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"imagecustomizer/internal/feature/featuretest"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 )
@@ -40,7 +41,7 @@ func (w want) Check(_ context.Context, m *machine.Machine) []plan.Problem {
 // before the first step that needs it, and everything else when planning.
 func TestWhatIsMissingIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	m := tree(t, map[string]string{"etc/old": ""})
+	m := featuretest.Tree(t, map[string]string{"etc/old": ""})
 	var ran []string
 	steps := func(bring string) plan.Plan {
 		return plan.Plan{

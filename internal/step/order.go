@@ -2,11 +2,17 @@ package step
 
 import (
 	"cmp"
-	"context"
-	"fmt"
 	"slices"
 	"strings"
 
+	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/feature/booting"
+	"imagecustomizer/internal/feature/files"
+	"imagecustomizer/internal/feature/live"
+	"imagecustomizer/internal/feature/scripts"
+	"imagecustomizer/internal/feature/selinux"
+	"imagecustomizer/internal/feature/storage"
+	"imagecustomizer/internal/feature/system"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
@@ -15,37 +21,37 @@ import (
 // order is the whole run, in its order. What stands between the two halves are the sections of os that have no place of
 // their own here, in the order of their fields: where packages have brought what they need, and before scripts.
 func (c *Config) order() []Place {
-	s, live := &c.Storage, liveMedia{&c.ISO, &c.PXE}
-	post := phase{"postCustomization", c.Scripts.PostCustomization, false}
-	final := phase{"finalizeCustomization", c.Scripts.FinalizeCustomization, post.Used()}
+	s, dns, live := &c.Storage, &system.NameServers{}, live.LiveMedia{ISO: &c.ISO, PXE: &c.PXE}
+	post := scripts.Phase{Name: "postCustomization", List: c.Scripts.PostCustomization}
+	final := scripts.Phase{Name: "finalizeCustomization", List: c.Scripts.FinalizeCustomization, After: post.Used()}
 	before := []Place{
-		{"storage.disks", newDisk{s}, "all else is done on it"},
-		{"storage.resetPartitionsUuidsType", identifiers{s}, "everything below may name them"},
-		{"storage.resizeDisk", resize{s}, "packages may need the space"},
-		{"the build host's name servers", Always(planOverride), "package managers and scripts need them"},
-		{"sources of packages", Always(c.OS.Packages.planSources), "they must be of use for the image"},
+		{"storage.disks", storage.Disks{Storage: s}, "all else is done on it"},
+		{"storage.resetPartitionsUuidsType", storage.Identifiers{Storage: s}, "everything below may name them"},
+		{"storage.resizeDisk", storage.Resize{Storage: s}, "packages may need the space"},
+		{"the build host's name servers", feature.Always(dns.PlanOverride), "package managers and scripts need them"},
+		{"sources of packages", feature.Always(c.OS.Packages.PlanSources), "they must be of use for the image"},
 		{"os.packages", c.OS.Packages, "first, since they bring the programs, groups and units that the rest uses"},
-		{"a look at what live media need", Always(live.planCheck), "packages may bring it"},
+		{"a look at what live media need", feature.Always(live.PlanCheck), "packages may bring it"},
 	}
 	behind := []Place{
 		{"os.imageHistory", c.OS.ImageHistory, "before scripts, which may read or remove the record"},
 		{"os.kernelCommandLine", c.OS.KernelCommandLine, "with all other kernel arguments"},
-		{"kernel arguments of all sections", Always(planKernelArgs), "packages bring kernels, and files may be /etc/default/grub"},
+		{"kernel arguments of all sections", feature.Always(booting.PlanKernelArgs), "packages bring kernels, and files may be /etc/default/grub"},
 		{"os.bootloader", c.OS.Bootloader, "instead of them: it sets the arguments too"},
 		{"os.selinux", c.OS.SELinux, "packages bring policies"},
 		{"os.overlays", c.OS.Overlays, "packages bring fstab and semanage"},
-		{"storage.verity", sealing{s}, "packages and files bring fstab and what is needed"},
-		{"the initramfs", Always(planInitramfs), "once, with the settings of what it stands behind"},
-		{"name servers again", Always(planRefresh), "packages may have taken away what scripts need"},
+		{"storage.verity", storage.Sealing{Storage: s}, "packages and files bring fstab and what is needed"},
+		{"the initramfs", feature.Always(booting.PlanInitramfs), "once, with the settings of what it stands behind"},
+		{"name servers again", feature.Always(dns.PlanRefresh), "packages may have taken away what scripts need"},
 		{"scripts.postCustomization", post, "they see everything above"},
-		{"the image's own name servers", Always(planRestore), "its resolv.conf must be there at the end"},
-		{"SELinux labels", Always(planRelabel), "all files that are made need one"},
+		{"the image's own name servers", feature.Always(dns.PlanRestore), "its resolv.conf must be there at the end"},
+		{"SELinux labels", feature.Always(selinux.PlanRelabel), "all files that are made need one"},
 		{"scripts.finalizeCustomization", final, "they have the last word"},
 		{"os.generalize", c.OS.Generalize, "scripts leave traces too, and what it makes gets a label"},
-		{"a look for a kernel", Always(planCheckKernel), "without one the image does not boot"},
-		{"the system of live media", Always(live.planPrepare), "its initramfs holds what everything above has left"},
-		{"a look for drivers", Always(planTargets), "no kernel comes or goes any more"},
-		{"a look at free space", Always(planLowSpace), "everything is written"},
+		{"a look for a kernel", feature.Always(booting.PlanCheckKernel), "without one the image does not boot"},
+		{"the system of live media", feature.Always(live.PlanPrepare), "its initramfs holds what everything above has left"},
+		{"a look for drivers", feature.Always(booting.PlanTargets), "no kernel comes or goes any more"},
+		{"a look at free space", feature.Always(storage.PlanLowSpace), "everything is written"},
 	}
 	return slices.Concat(before, sections("os", &c.OS, before, behind), behind)
 }
@@ -69,16 +75,15 @@ var elsewhere = map[string]string{
 }
 
 // given gathers what features must know of other sections.
-func (c *Config) given(f *machine.Facts, in Inputs) *Given {
+func (c *Config) given(f *machine.Facts, in feature.Inputs) *feature.Given {
 	p, post, final := &c.OS.Packages, len(c.Scripts.PostCustomization), len(c.Scripts.FinalizeCustomization)
-	g := &Given{
+	g := &feature.Given{
 		Inputs: in, Facts: f, Item: c.item, Describe: func() (map[string]any, error) { return DescribeConfig(c) }, Lowered: c.Lowered,
 		NewDisk: len(c.Storage.Disks) > 0, BootType: c.Storage.BootType, Renamed: c.Storage.ResetUUIDs != "",
 		GrowDisk: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto,
-		Packages: p.Used(), UpdateAll: p.UpdateExisting, Installs: p.allInstall(),
-		Files: supplied{c.OS.AdditionalFiles.writes(), c.OS.AdditionalDirs.copies()}, Args: splitArgs(c.OS.KernelCommandLine.Extra),
+		Packages: p.Used(), UpdateAll: p.UpdateExisting, Installs: p.AllInstall(),
+		Files: files.SuppliedBy(c.OS.AdditionalFiles, c.OS.AdditionalDirs), Args: booting.SplitArgs(c.OS.KernelCommandLine.Extra),
 		Reset: c.OS.Bootloader.Used(), SELinux: c.OS.SELinux.Mode, Hostname: string(c.OS.Hostname), Scripts: post+final > 0, Post: post > 0,
-		dns: &savedDNS{},
 	}
 	g.SealedRoot = c.sealsRoot(f)
 	for _, o := range c.OS.Overlays {
@@ -90,20 +95,18 @@ func (c *Config) given(f *machine.Facts, in Inputs) *Given {
 		if u.Password != nil && u.Password.Type != "locked" {
 			g.Passwords = append(g.Passwords, string(u.Name))
 		}
-		if u.keyCount() > 0 {
+		if u.KeyCount() > 0 {
 			g.Keyed = append(g.Keyed, string(u.Name))
 		}
 	}
-	for _, m := range c.Storage.mounts(nil) {
-		g.Mounts = append(g.Mounts, m.Path)
-	}
+	g.Mounts = c.Storage.MountPoints()
 	return g
 }
 
 // sealsRoot tells whether the root of the result is sealed.
 func (c *Config) sealsRoot(f *machine.Facts) bool {
 	old := f != nil && len(c.Storage.Disks) == 0 && slices.ContainsFunc(f.Sealed, func(s image.Sealed) bool { return s.Device.Name == "root" })
-	return old || slices.ContainsFunc(c.Storage.Verity, func(v Verity) bool { return v.Name == "root" })
+	return old || slices.ContainsFunc(c.Storage.Verity, func(v storage.Verity) bool { return v.Name == "root" })
 }
 
 // byLayer are the sections that are carried out file by file where the config is made of several; sections that stand
@@ -148,7 +151,7 @@ func DescribeConfig(c *Config) (map[string]any, error) {
 
 // Plan turns a config into the steps for an image, or into the reasons why it cannot be carried out
 // there. It changes nothing and asks nobody.
-func Plan(c *Config, f *machine.Facts, in Inputs) (p plan.Plan, problems []plan.Problem) {
+func Plan(c *Config, f *machine.Facts, in feature.Inputs) (p plan.Plan, problems []plan.Problem) {
 	g, places := c.given(f, in), c.order()
 	for _, place := range places {
 		if place.Used() {
@@ -162,7 +165,11 @@ func Plan(c *Config, f *machine.Facts, in Inputs) (p plan.Plan, problems []plan.
 		}
 		for _, l := range c.layersOf(places[i]) {
 			g.Item = l.item
-			for _, place := range l.order()[i : i+n] {
+			of := places
+			if l != c {
+				of = l.order()
+			}
+			for _, place := range of[i : i+n] {
 				if place.Used() {
 					steps, why := place.Plan(g)
 					p, problems = append(p, steps...), append(problems, place.ask(in.Asked, steps, why)...)
@@ -189,58 +196,4 @@ func (p Place) ask(asked map[string]string, steps plan.Plan, problems []plan.Pro
 		problems[i].Path = cmp.Or(problems[i].Path, p.What)
 	}
 	return problems
-}
-
-func planCheckKernel(*Given) (plan.Plan, []plan.Problem) { return plan.Plan{CheckKernel{}}, nil }
-
-// CheckKernel fails a run that has left the image without a kernel's modules.
-type CheckKernel struct{}
-
-// Name identifies the step.
-func (CheckKernel) Name() string { return "check.kernel" }
-
-func (CheckKernel) String() string { return "check that the image still has a kernel" }
-
-// Run looks for a version's folder of modules with something in it.
-func (CheckKernel) Run(_ context.Context, m *machine.Machine) error {
-	versions, err := m.Root.ReadDir("/lib/modules")
-	if err != nil {
-		return fmt.Errorf("the image has no kernel modules any more: %w", err)
-	}
-	for _, v := range versions {
-		if files, err := m.Root.ReadDir("/lib/modules/" + v.Name()); err == nil && len(files) > 0 {
-			return nil
-		}
-	}
-	return fmt.Errorf("/lib/modules of the image is empty: it would not boot; was the kernel's package removed?")
-}
-
-func planLowSpace(*Given) (plan.Plan, []plan.Problem) { return plan.Plan{WarnLowSpace{}}, nil }
-
-// WarnLowSpace warns of filesystems that are nearly full.
-type WarnLowSpace struct{}
-
-// Thresholds below which a filesystem is called nearly full; both must be undercut.
-const (
-	lowPercent = 5
-	lowBytes   = 500 << 20
-)
-
-// Name identifies the step.
-func (WarnLowSpace) Name() string { return "check.space" }
-
-func (WarnLowSpace) String() string { return "look for filesystems that are nearly full" }
-
-// Run warns; a full filesystem is no failure.
-func (WarnLowSpace) Run(_ context.Context, m *machine.Machine) error {
-	for _, fs := range m.Facts.Filesystems {
-		size, free, err := m.Space(fs.MountPoint)
-		if err != nil {
-			return err
-		}
-		if free < lowBytes && free*100 < size*lowPercent {
-			m.Log.Warn("filesystem is nearly full", "mount", fs.MountPoint, "freeMiB", free>>20, "sizeMiB", size>>20)
-		}
-	}
-	return nil
 }

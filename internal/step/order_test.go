@@ -9,6 +9,9 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/feature/featuretest"
+	"imagecustomizer/internal/feature/system"
 	"imagecustomizer/internal/machine"
 )
 
@@ -54,11 +57,11 @@ func TestForgottenSectionIsFound(t *testing.T) {
 	t.Parallel()
 	type planted struct {
 		OS struct {
-			Hostname Hostname `yaml:"hostname"`
-			Colour   string   `yaml:"colour"`
+			Hostname system.Hostname `yaml:"hostname"`
+			Colour   string          `yaml:"colour"`
 		} `yaml:"os"`
-		Input string   `yaml:"input"`
-		Paint Hostname `yaml:"paint"`
+		Input string          `yaml:"input"`
+		Paint system.Hostname `yaml:"paint"`
 	}
 	places := slices.Concat(sections("os", &new(planted).OS), Order())
 	if got := unplaced(reflect.TypeFor[planted](), places, elsewhere); !slices.Equal(got, []string{"os.hostname", "os.colour", "paint"}) {
@@ -92,7 +95,7 @@ func TestFeaturesAnswer(t *testing.T) {
 	}
 	fill(reflect.ValueOf(&c).Elem(), config.Path{Text: "file", Resolved: file})
 	for _, p := range c.order() {
-		if _, always := p.Feature.(Always); always {
+		if _, always := p.Feature.(feature.Always); always {
 			continue
 		}
 		if !p.Used() {
@@ -149,8 +152,8 @@ func fill(v reflect.Value, file config.Path) {
 func TestProblemsHavePlaces(t *testing.T) {
 	t.Parallel()
 	asked := map[string]string{}
-	c := parse(t, secretConfig+"storage: {resizeDisk: {freeSpace: 1G, mountPoint: /nonesuch}}\n")
-	_, problems := Plan(c, &machine.Facts{Distro: &distro.Distro{Name: "X"}, Boot: boot.Scheme{Kind: boot.UKI}}, Inputs{Asked: asked})
+	c := featuretest.Parse[Config](t, secretConfig+"storage: {resizeDisk: {freeSpace: 1G, mountPoint: /nonesuch}}\n")
+	_, problems := Plan(c, &machine.Facts{Distro: &distro.Distro{Name: "X"}, Boot: boot.Scheme{Kind: boot.UKI}}, feature.Inputs{Asked: asked})
 	found := map[string]bool{}
 	for _, p := range problems {
 		found[p.Path] = true

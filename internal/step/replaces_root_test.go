@@ -13,6 +13,8 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/feature/featuretest"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 )
@@ -33,7 +35,7 @@ os:
 // TestImmutableFilesAreFoundWhenPlanning makes each file that a step says it replaces immutable, then append-only, then its
 // folder, and looks whether planning says so, once and at its place.
 func TestImmutableFilesAreFoundWhenPlanning(t *testing.T) {
-	m := tree(t, map[string]string{
+	m := featuretest.Tree(t, map[string]string{
 		"etc/hostname": "old", "etc/hosts": "127.0.1.1 old\n", "etc/passwd": "alice:x:1000:1000::/home/alice:/bin/sh\n", "etc/group": "alice:x:1000:\n",
 		"etc/shadow": "alice:!:1::::::\n", "etc/fstab": "x / ext4\n", "etc/motd": "m", "usr/motd": "m", "srv/x": "", "boot/grub/grub.cfg": "", "etc/default/grub": "",
 		"var/lib/dpkg/status": "", "var/lib/dpkg/info/gone.list": "/usr\n/usr/gone\n", "usr/gone": "", "var/lib/dpkg/info/other.list": "/usr/motd\n",
@@ -44,7 +46,7 @@ func TestImmutableFilesAreFoundWhenPlanning(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Facts = &machine.Facts{Distro: &distro.Distro{Name: "Debian"}, PackageManager: "apt", Boot: boot.Scheme{Kind: boot.Mkconfig, Config: "/boot/grub/grub.cfg"}}
-	p, problems := Plan(parse(t, replacing), m.Facts, Inputs{NoBaseRepos: true})
+	p, problems := Plan(featuretest.Parse[Config](t, replacing), m.Facts, feature.Inputs{NoBaseRepos: true})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,12 +26,16 @@ var replaceNothing = map[string]string{
 // that is immutable is found when planning.
 func TestEveryStepNamesWhatItReplaces(t *testing.T) {
 	t.Parallel()
-	packages, err := parser.ParseDir(token.NewFileSet(), ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0) //nolint:staticcheck // build tags do not matter here
-	if err != nil {
-		t.Fatal(err)
-	}
 	methods := map[string][]string{}
-	for _, f := range packages["step"].Files {
+	err := filepath.WalkDir("..", func(file string, d fs.DirEntry, err error) error {
+		dir := filepath.ToSlash(filepath.Dir(file))
+		if err != nil || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") || dir != "../step" && !strings.HasPrefix(dir, "../feature") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
 		for _, d := range f.Decls {
 			f, ok := d.(*ast.FuncDecl)
 			if !ok || f.Recv == nil {
@@ -40,6 +45,10 @@ func TestEveryStepNamesWhatItReplaces(t *testing.T) {
 				methods[name.Name] = append(methods[name.Name], f.Name.Name)
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	steps := 0
 	for name, has := range methods {

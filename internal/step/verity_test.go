@@ -1,7 +1,6 @@
 package step
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,37 +8,26 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/feature/featuretest"
+	"imagecustomizer/internal/feature/storage"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/verity"
 )
 
-// sealable is an image with a root partition, an empty one for its tree, and /boot.
-func sealable() *machine.Facts {
-	volume := func(n int, size int64, kind, name string) disk.Volume {
-		return disk.Volume{Partition: disk.Partition{Number: n, Size: size, Name: name, UUID: fmt.Sprint(n)}, Content: disk.Content{Type: kind, UUID: name}}
-	}
-	return &machine.Facts{
-		Distro: &distro.Distro{Name: "X"}, Boot: boot.Scheme{Kind: boot.Mkconfig},
-		Volumes:     []disk.Volume{volume(1, 100<<20, "ext4", "boot"), volume(2, 1000<<20, "ext4", "root"), volume(3, 16<<20, "", "hash"), volume(4, 1<<20, "", "small")},
-		Filesystems: []machine.Filesystem{{MountPoint: "/", Partition: 2}, {MountPoint: "/boot", Partition: 1}},
-	}
-}
-
-const sealRoot = "storage: {verity: [{id: r, name: root, corruptionOption: restart, dataDevice: {idType: part-label, id: root}, hashDevice: {idType: part-label, id: hash}}]}\n"
-
 func TestVerityPlan(t *testing.T) {
 	t.Parallel()
-	p, problems := Plan(parse(t, sealRoot), sealable(), Inputs{})
+	p, problems := Plan(featuretest.Parse[Config](t, sealRoot), sealable(), feature.Inputs{})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	seals := Seals(p)
+	seals := storage.Seals(p)
 	if len(seals) != 1 || seals[0].Data != "PARTLABEL=root" || seals[0].HashTag != "PARTUUID" || len(seals[0].Salt) != 32 || fmt.Sprint(seals[0].Options) != "[restart-on-corruption]" {
 		t.Errorf("%+v", seals)
 	}
-	again, _ := Plan(parse(t, sealRoot), sealable(), Inputs{})
-	if fmt.Sprint(Seals(again)) != fmt.Sprint(seals) {
+	again, _ := Plan(featuretest.Parse[Config](t, sealRoot), sealable(), feature.Inputs{})
+	if fmt.Sprint(storage.Seals(again)) != fmt.Sprint(seals) {
 		t.Error("the same seed gives another salt or UUID")
 	}
 }
@@ -49,23 +37,11 @@ func TestSealedUsrLeavesBootOnTheRoot(t *testing.T) {
 	t.Parallel()
 	f := sealable()
 	f.Filesystems = []machine.Filesystem{{MountPoint: "/", Partition: 1}, {MountPoint: "/usr", Partition: 2}}
-	if _, problems := Plan(parse(t, strings.Replace(sealRoot, "name: root", "name: usr", 1)), f, Inputs{}); len(problems) > 0 {
+	if _, problems := Plan(featuretest.Parse[Config](t, strings.Replace(sealRoot, "name: root", "name: usr", 1)), f, feature.Inputs{}); len(problems) > 0 {
 		t.Errorf("partitions that are there: %v", problems)
 	}
-	parse(t, sealedUsrDisk) // fails the test where the config is refused
+	featuretest.Parse[Config](t, sealedUsrDisk) // fails the test where the config is refused
 }
-
-const sealedUsrDisk = `
-storage:
-  bootType: efi
-  disks: [{partitionTableType: gpt, maxSize: 4G, partitions: [{id: esp, type: esp, size: 64M}, {id: usr, size: 2G}, {id: hash, size: 64M}, {id: root, size: grow}]}]
-  verity: [{id: u, name: usr, dataDeviceId: usr, hashDeviceId: hash}]
-  filesystems:
-  - {deviceId: esp, type: fat32, mountPoint: /boot/efi}
-  - {deviceId: u, type: ext4, mountPoint: {path: /usr, options: ro}}
-  - {deviceId: root, type: ext4, mountPoint: /}
-os: {bootloader: {resetType: hard-reset}}
-`
 
 func TestVerityProblems(t *testing.T) {
 	t.Parallel()
@@ -94,7 +70,7 @@ func TestVerityProblems(t *testing.T) {
 	} {
 		f, config := sealable(), sealRoot
 		change(f, &config)
-		_, problems := Plan(parse(t, config), f, Inputs{})
+		_, problems := Plan(featuretest.Parse[Config](t, config), f, feature.Inputs{})
 		var text []string
 		for _, p := range problems {
 			text = append(text, p.Text)
@@ -113,84 +89,38 @@ func TestResealing(t *testing.T) {
 		Device: verity.Device{Name: "root", Data: "PARTUUID=2", Hash: "UUID=x", Options: []string{"panic-on-corruption"}},
 		Data:   f.Volumes[1], Hash: f.Volumes[2], Super: verity.Super{Salt: []byte("old"), UUID: [16]byte{7}},
 	}}
-	p, problems := Plan(parse(t, "storage: {reinitializeVerity: all}"), f, Inputs{})
-	seals := Seals(p)
+	p, problems := Plan(featuretest.Parse[Config](t, "storage: {reinitializeVerity: all}"), f, feature.Inputs{})
+	seals := storage.Seals(p)
 	if len(problems) > 0 || len(seals) != 1 || string(seals[0].Salt) != "old" || seals[0].UUID[0] != 7 || seals[0].HashTag != "UUID" || len(seals[0].Options) != 1 {
 		t.Errorf("%v %+v", problems, seals)
 	}
-	if p, _ := Plan(parse(t, "storage: {reinitializeVerity: none}"), f, Inputs{}); len(Seals(p)) > 0 {
+	if p, _ := Plan(featuretest.Parse[Config](t, "storage: {reinitializeVerity: none}"), f, feature.Inputs{}); len(storage.Seals(p)) > 0 {
 		t.Error("sealed anew without being asked")
 	}
 }
 
-// equipped is what an image needs for verity.
-var equipped = map[string]string{
-	"usr/bin/dracut": "x", "usr/sbin/dmsetup": "x", "usr/lib/systemd/systemd-veritysetup": "hash-offset",
-	"usr/lib/dracut/modules.d/01systemd-veritysetup/module-setup.sh": "", "boot/vmlinuz-6": "", "lib/modules/6/modules.dep": "kernel/drivers/md/dm-verity.ko:\n",
-	"etc/fstab": "UUID=1 / ext4 rw,errors=remount-ro 0 1\n# kept\nUUID=2 /boot ext4 defaults 0 2\n", "etc/default/grub": "GRUB_TIMEOUT=0\n", "etc/dracut.conf.d/x": "",
-}
-
-func machineWith(t *testing.T, without string) *machine.Machine {
-	t.Helper()
-	files := map[string]string{}
-	for name, text := range equipped {
-		if without == "" || !strings.Contains(name, without) {
-			files[name] = text
-		}
+// sealable is an image with a root partition, an empty one for its tree, and /boot.
+func sealable() *machine.Facts {
+	volume := func(n int, size int64, kind, name string) disk.Volume {
+		return disk.Volume{Partition: disk.Partition{Number: n, Size: size, Name: name, UUID: fmt.Sprint(n)}, Content: disk.Content{Type: kind, UUID: name}}
 	}
-	m := tree(t, files)
-	for _, p := range []string{"/usr/bin/dracut", "/usr/sbin/dmsetup"} {
-		if m.Root.Exists(p) {
-			if err := m.Root.Chmod(p, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return m
-}
-
-func TestVerityNeeds(t *testing.T) {
-	t.Parallel()
-	s := PrepareVerity{New: []PreparedDevice{{Name: "root", Mount: "/"}}}
-	for without, want := range map[string]string{
-		"":                            "",
-		"bin/dracut":                  "the image has no dracut",
-		"dmsetup":                     "the image has no dmsetup",
-		"systemd/systemd-veritysetup": "the image has no /usr/lib/systemd/systemd-veritysetup",
-		"modules.d":                   "the image's dracut has no module systemd-veritysetup",
-		"modules.dep":                 "kernel 6 has no module dm-verity",
-	} {
-		m := machineWith(t, without)
-		m.Facts.PackageManager = "tdnf"
-		var got []string
-		for _, p := range s.Check(context.Background(), m) {
-			got = append(got, p.Text+": "+p.Hint)
-		}
-		if all := strings.Join(got, "; "); (want == "") != (all == "") || !strings.Contains(all, want) || want != "" && !strings.Contains(all, "install") {
-			t.Errorf("without %q: %q", without, all)
-		}
-		if err := s.Run(context.Background(), m); (err == nil) != (want == "") {
-			t.Errorf("without %q, run: %v", without, err)
-		}
+	return &machine.Facts{
+		Distro: &distro.Distro{Name: "X"}, Boot: boot.Scheme{Kind: boot.Mkconfig},
+		Volumes:     []disk.Volume{volume(1, 100<<20, "ext4", "boot"), volume(2, 1000<<20, "ext4", "root"), volume(3, 16<<20, "", "hash"), volume(4, 1<<20, "", "small")},
+		Filesystems: []machine.Filesystem{{MountPoint: "/", Partition: 2}, {MountPoint: "/boot", Partition: 1}},
 	}
 }
 
-func TestVerityPreparation(t *testing.T) {
-	t.Parallel()
-	m := machineWith(t, "")
-	s := PrepareVerity{New: []PreparedDevice{{Name: "root", Mount: "/", Signed: true}}}
-	mustRun(t, m, s, s) // the second changes nothing
-	for name, want := range map[string]string{
-		"/etc/fstab":                            "/dev/mapper/root / ext4 ro,errors=remount-ro 0 0\n# kept\nUUID=2 /boot ext4 defaults 0 2\n",
-		"/etc/default/grub":                     "GRUB_TIMEOUT=0\nGRUB_DEVICE=/dev/mapper/root\nGRUB_DISABLE_LINUX_UUID=true\nGRUB_DISABLE_LINUX_PARTUUID=true\n",
-		dracutDir + "/systemd-veritysetup.conf": "add_dracutmodules+=\" systemd-veritysetup \"\nadd_drivers+=\" dm-verity \"\n",
-		dracutDir + "/mountbootpartition.conf":  "add_dracutmodules+=\" mountbootpartition \"\n",
-	} {
-		if got := read(t, m, name); got != want {
-			t.Errorf("%s: %q", name, got)
-		}
-	}
-	if fi, err := m.Root.Stat("/usr/lib/dracut/modules.d/90mountbootpartition" + "/module-setup.sh"); err != nil || fi.Mode().Perm() != 0o755 {
-		t.Error(fi, err)
-	}
-}
+const sealRoot = "storage: {verity: [{id: r, name: root, corruptionOption: restart, dataDevice: {idType: part-label, id: root}, hashDevice: {idType: part-label, id: hash}}]}\n"
+
+const sealedUsrDisk = `
+storage:
+  bootType: efi
+  disks: [{partitionTableType: gpt, maxSize: 4G, partitions: [{id: esp, type: esp, size: 64M}, {id: usr, size: 2G}, {id: hash, size: 64M}, {id: root, size: grow}]}]
+  verity: [{id: u, name: usr, dataDeviceId: usr, hashDeviceId: hash}]
+  filesystems:
+  - {deviceId: esp, type: fat32, mountPoint: /boot/efi}
+  - {deviceId: u, type: ext4, mountPoint: {path: /usr, options: ro}}
+  - {deviceId: root, type: ext4, mountPoint: /}
+os: {bootloader: {resetType: hard-reset}}
+`

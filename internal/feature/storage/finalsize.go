@@ -1,0 +1,25 @@
+package storage
+
+import (
+	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/machine"
+	"imagecustomizer/internal/plan"
+)
+
+// FinalSize is the size of the disk, in bytes, after a plan; what grows on demand does by whole MiB.
+func FinalSize(p plan.Plan, f *machine.Facts) int64 {
+	size := f.DiskSize
+	for _, s := range p {
+		switch s := s.(type) {
+		case NewDisk:
+			size = s.Layout.Size
+		case ExtendDisk:
+			size = s.Layout.Size
+		case GrowDisk:
+			if s.Size > 0 {
+				size += feature.WholeMiB(s.Size) - feature.WholeMiB(size)
+			}
+		}
+	}
+	return size
+}
