@@ -29,7 +29,7 @@ func RenderConfig(ctx context.Context, file string, o compose.Options, r RenderO
 	if err := r.Image.facts(ctx, &o, screen); err != nil {
 		return err
 	}
-	c, err := loadConfig(file, &compose.Files{}, o, screen)
+	c, err := loadOne(file, &compose.Files{}, o, screen)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func DiffConfigs(ctx context.Context, a, b string, o compose.Options, image Look
 	}
 	var sides []*compose.Result
 	for _, file := range []string{a, b} {
-		c, err := loadConfig(file, &compose.Files{}, o, screen)
+		c, err := loadOne(file, &compose.Files{}, o, screen)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,6 @@ import (
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/engine"
-	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/output"
@@ -130,7 +129,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, error) {
 	var files compose.Files
 	o.Compose.CheckFiles = true
-	composed, err := loadConfig(o.ConfigFile, &files, o.Compose, screen)
+	composed, err := loadOne(o.ConfigFile, &files, o.Compose, screen)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -214,23 +213,6 @@ func buildTime() time.Time {
 		return time.Unix(s, 0).UTC()
 	}
 	return time.Now().UTC()
-}
-
-// loadConfig reads and validates a config of either schema, with all files that it is made of. Warnings are
-// shown; errors are the returned failure.
-func loadConfig(file string, files *compose.Files, o compose.Options, screen *ui.UI) (*compose.Result, error) {
-	r, err := compose.Load(file, files, o)
-	if err != nil {
-		return nil, &failure.Failure{Code: failure.Config, Err: err}
-	}
-	ui.Redact(r.Report.Secrets()...)
-	if len(r.Report.Problems()) > 0 {
-		screen.Problems(r.Report.Render)
-	}
-	if err := r.Report.Err(); err != nil {
-		return nil, &failure.Failure{Shown: true, Code: failure.Config, Err: err}
-	}
-	return r, nil
 }
 
 // openedFiles are what a run has open besides its outputs. None of them has a name.

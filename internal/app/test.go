@@ -67,7 +67,7 @@ func (o TestOptions) spec(screen *ui.UI) (*boottest.Spec, error) {
 	spec := boottest.Spec{}
 	if o.ConfigFile != "" {
 		var files compose.Files
-		r, err := loadConfig(o.ConfigFile, &files, o.Compose, screen)
+		r, err := loadOne(o.ConfigFile, &files, o.Compose, screen)
 		if err != nil {
 			return nil, err
 		}

@@ -22,10 +22,23 @@ type ValidateOptions struct {
 func Validate(o ValidateOptions, screen *ui.UI, stdout io.Writer) error {
 	files := slices.Contains(o.Resources, "files") || slices.Contains(o.Resources, "all")
 	o.Compose.CheckFiles = files
-	c, err := loadConfig(o.ConfigFile, &compose.Files{}, o.Compose, screen)
+	m, results, err := loadAll(o.ConfigFile, &compose.Files{}, o.Compose, screen)
 	if err != nil {
 		return err
 	}
+	for _, c := range results {
+		warnOfFormat(c, screen)
+	}
+	if m != nil {
+		_, err = fmt.Fprintf(stdout, "%s is valid, for %d of the %d entries of its matrix\n", o.ConfigFile, len(m.Entries), m.All)
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%s is valid\n", o.ConfigFile)
+	return err
+}
+
+// warnOfFormat warns of an output path whose ending does not say which format is to be written.
+func warnOfFormat(c *compose.Result, screen *ui.UI) {
 	if out := c.Config.Output.Image; out.Path.Text != "" && out.Format == "" {
 		if _, err := diskformat.FromPath(out.Path.Text); err != nil {
 			c.Report.Forget()
@@ -33,6 +46,4 @@ func Validate(o ValidateOptions, screen *ui.UI, stdout io.Writer) error {
 			screen.Problems(c.Report.Render)
 		}
 	}
-	_, err = fmt.Fprintf(stdout, "%s is valid\n", o.ConfigFile)
-	return err
 }

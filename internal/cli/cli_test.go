@@ -73,9 +73,9 @@ func TestExamplesInDocumentsAreValid(t *testing.T) {
 				path := filepath.Join("/", name)
 				files.List = append(files.List, compose.File{Path: path, Real: path, Text: []byte("os: {packages: {install: [nano]}}")})
 			}
-			r, err := compose.Load("/top.yaml", files, compose.Options{})
+			_, _, report, err := compose.LoadAll("/top.yaml", files, compose.Options{})
 			if err == nil {
-				err = r.Report.Err()
+				err = report.Err()
 			}
 			if err != nil {
 				t.Errorf("example of %s:\n%s\n%v", d, e, err)

@@ -44,10 +44,12 @@ type composeFlags struct {
 	Set     []string `sep:"none" help:"Give a variable of the config a value; repeatable." placeholder:"NAME=VALUE"`
 	SetFile []string `sep:"none" help:"Give a variable of the config the text of a file, without its last line break; repeatable." placeholder:"NAME=FILE"`
 	Vars    []string `sep:"none" help:"YAML file with values of variables; repeatable, a later one wins. Names that the config does not declare are left out, with a warning." placeholder:"FILE"`
+
+	MatrixSelect []string `sep:"none" help:"Entries of the config's matrix: those with all these values, of which several of one name are alternatives; repeatable, for the entries of any. Default: all." placeholder:"NAME=VALUE,..."`
 }
 
 func (f composeFlags) options() compose.Options {
-	return compose.Options{Profiles: f.Profile, Set: f.Set, SetFiles: f.SetFile, Vars: f.Vars}
+	return compose.Options{Profiles: f.Profile, Set: f.Set, SetFiles: f.SetFile, Vars: f.Vars, Select: f.MatrixSelect}
 }
 
 type customizeCmd struct {
@@ -75,12 +77,16 @@ type customizeCmd struct {
 	AllowBackingFile bool   `help:"Accept a base image that refers to further files (a backing file or an external data file)."`
 	Checksum         bool   `help:"Write a .sha256 file beside each image."`
 	NoClobber        bool   `help:"Fail where an output exists already. Without it, an older file is replaced when the new one is complete."`
+	List             bool   `help:"Print the entries of the config's matrix that are selected, and do nothing. Needs no root."`
 	DryRun           bool   `help:"Read the image, print what would be done, step by step, and change nothing."`
 	Seed             string `help:"Make identifiers and salts from this text, not at random. With SOURCE_DATE_EPOCH set too, the same inputs give the same files." placeholder:"TEXT"`
 }
 
 // Run customizes an image.
 func (c *customizeCmd) Run(s *session) error {
+	if c.List {
+		return app.ListMatrix(c.ConfigFile, c.options(), s.ui, s.stdout)
+	}
 	return app.Customize(s.ctx, app.CustomizeOptions{
 		BuildDir: c.BuildDir, ConfigFile: c.ConfigFile, ImageFile: c.ImageFile,
 		OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat, Outputs: c.Output,

@@ -24,6 +24,8 @@ type Options struct {
 	Vars       []string // files of values
 	Facts      *Facts   // of the base image, where they are known
 	Given      []string // NAME=VALUE: single facts of a base image that is not known
+	Select     []string // entries of the config's matrix, NAME=VALUE,...; all where it is empty
+	Entry      Entry    // of these, the one to load
 }
 
 // given tells whether the command line asks for what only a config of several parts has.
@@ -39,6 +41,8 @@ type Result struct {
 
 	// Maybe are the parts that count or not, by what the base image is.
 	Maybe []*step.Config
+	idle  []idle // what no expression names, where another entry of the matrix may
+
 	// Waiting tells whether the config depends on what the base image is, and that is not known.
 	Waiting bool
 }
@@ -60,7 +64,7 @@ func Load(top string, files *Files, o Options) (*Result, error) {
 		r.Config, r.doc = c.together()
 		r.top = c.layers[len(c.layers)-1].doc
 	}
-	r.open = c.open
+	r.open, r.idle = c.open, c.idle
 	r.Maybe, r.Waiting = c.pending, c.waiting || len(c.pending) > 0
 	return r, nil
 }
@@ -82,6 +86,7 @@ type chain struct {
 	pending []*step.Config
 	waiting bool
 	open    []openPart
+	idle    []idle
 }
 
 // layer is one file of a chain.
@@ -144,7 +149,7 @@ func (c *chain) whole(doc *config.Document, name string, f File, above []string)
 	}
 	m := &composer{files: c.files, options: c.options, report: c.report, top: name}
 	doc = m.compose(doc, f)
-	c.pending, c.waiting, c.open = m.pending, m.waiting, m.open
+	c.pending, c.waiting, c.open, c.idle = m.pending, m.waiting, m.open, m.idle
 	return doc
 }
 

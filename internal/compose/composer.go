@@ -2,6 +2,7 @@ package compose
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 
@@ -10,13 +11,14 @@ import (
 )
 
 // Keys are the keys of a config by which it is made of several parts.
-var Keys = []string{"variables", "include", "profiles"}
+var Keys = []string{"variables", "include", "profiles", "matrix"}
 
 // Sections are what these keys hold.
 type Sections struct {
 	Variables declarations `yaml:"variables"`
 	Include   []Include    `yaml:"include"`
 	Profiles  profiles     `yaml:"profiles"`
+	Matrix    grid         `yaml:"matrix"`
 }
 
 // Reference is what these keys hold, for a schema.
@@ -86,6 +88,8 @@ type composer struct {
 	open      []openPart            // all parts that count or may, where that is not known of all
 	pending   []*step.Config        // of parts whose conditions ask for facts that are not known
 	waiting   bool                  // so does the condition of a list item
+	grid      *grid                 // matrix of the top file
+	idle      []idle                // what no expression of this entry of the matrix names
 	spent     int                   // bytes that expressions came to
 	checked   int                   // likewise, where all parts are looked at for themselves
 }
@@ -105,6 +109,7 @@ func (c *composer) compose(doc *config.Document, f File) *config.Document {
 	c.readFacts()
 	c.visit(doc, f, nil, nil, nil)
 	vars := c.declare(c.variables...)
+	c.checkEntry(vars)
 	for _, name := range sortedKeys(vars) {
 		c.settle(vars[name])
 	}
@@ -149,6 +154,7 @@ func (c *composer) compose(doc *config.Document, f File) *config.Document {
 func (c *composer) visit(doc *config.Document, f File, above []string, outer []declarations, conds []*config.Node) {
 	var s Sections
 	doc.Only(Keys...).Decode(&s, config.Options{})
+	c.enter(s.Matrix, len(above) > 0)
 	scopes := append([]declarations{s.Variables}, outer...) // what includes wins
 	for _, i := range s.Include {
 		c.include(i, append(slices.Clone(above), f.Real), scopes, conds)
@@ -284,17 +290,27 @@ func (c *composer) onlyLate(p part) {
 	}
 }
 
-// checkUsed reports variables that no expression names.
+// unused reports what no expression names. Where a path is an expression, files that are not read now may name it, and
+// those of another entry of the matrix.
+func (c *composer) unused(at *config.At, what, hint string) {
+	switch {
+	case !c.dynamic:
+		at.Errorf("%s", what).Hint("%s", hint)
+	case c.options.Entry != nil:
+		c.idle = append(c.idle, idle{at, what, hint})
+	default:
+		at.Warnf("%s", what).Hint("%s", hint)
+	}
+}
+
+// checkUsed reports variables and values of the matrix that no expression names.
 func (c *composer) checkUsed(vars map[string]*variable) {
+	c.checkAxes(vars)
 	for _, name := range sortedKeys(vars) {
 		v := vars[name]
 		if c.used[name] || v.broken {
 			continue
 		}
-		report := v.at.Errorf
-		if c.dynamic { // files that are not read now may name it
-			report = v.at.Warnf
-		}
-		report("the variable %s is not used", name).Hint("remove it, or name it in an expression: ${{ %s }}", name)
+		c.unused(v.at, fmt.Sprintf("the variable %s is not used", name), fmt.Sprintf("remove it, or name it in an expression: ${{ %s }}", name))
 	}
 }

@@ -199,6 +199,9 @@ func (s scope) name(name string) (typed, error) {
 		}
 		return typed{}, fmt.Errorf("the environment variable %s is not declared: declare a variable with \"from: {env: %s}\" in the file that is given on the command line", env, env)
 	}
+	if n, ok := strings.CutPrefix(name, "matrix."); ok {
+		return s.cell(n)
+	}
 	if contains(facts, name) {
 		return s.fact(name)
 	}

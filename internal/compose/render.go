@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/step"
@@ -142,4 +143,23 @@ func Diff(a, b *Result) (list []string) {
 		}
 	}
 	return list
+}
+
+// SameBut tells whether two configs come to the same but for what is below a key.
+func SameBut(a, b *Result, key string) bool {
+	left, right := a.values(), b.values()
+	same := func(from, to map[string]config.Setting) bool {
+		for path, v := range from {
+			_, plain, numbered := strings.Cut(path, "): ")
+			if !numbered {
+				plain = path
+			}
+			if w, both := to[path]; strings.HasPrefix(plain, key) || both && v.Is(w) {
+				continue
+			}
+			return false
+		}
+		return true
+	}
+	return same(left, right) && same(right, left)
 }

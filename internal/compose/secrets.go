@@ -17,6 +17,7 @@ func (x expander) conceal(list []segment, at *config.At) {
 			continue // which is reported
 		}
 		for _, name := range e.names() {
+			x.c.openlyIn(name, at)
 			env, _ := strings.CutPrefix(name, "env.")
 			for _, v := range x.vars {
 				if v.name == name || v.From.Env == env {

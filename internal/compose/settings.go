@@ -100,7 +100,7 @@ func (s setting) value(c *composer, v *variable) (config.Value, bool) {
 func (c *composer) checkSettings(declared map[string]*variable) {
 	for _, s := range c.settings {
 		switch {
-		case declared[s.name] != nil:
+		case declared[s.name] != nil || s.flag == ofMatrix:
 		case s.node != nil:
 			s.node.At().Warnf("no variable %s is declared", s.name).Hint("%s", config.DidYouMean(s.name, sortedKeys(declared), "the value is not used"))
 		default:

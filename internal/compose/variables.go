@@ -82,7 +82,7 @@ func (d *declarations) UnmarshalConfig(n *config.Node) {
 		return
 	}
 	for _, p := range n.Pairs() {
-		reserved := append([]string{"true", "false", "profile", "env", "base"}, facts...)
+		reserved := append([]string{"true", "false", "profile", "env", "base", "matrix"}, facts...)
 		if !variableName.MatchString(p.Key) || slices.Contains(reserved, p.Key) {
 			p.KeyAt.Errorf("%q cannot be the name of a variable", p.Key).Hint("use letters, digits, \"_\" and \"-\"; not %s", strings.Join(reserved, ", "))
 			continue

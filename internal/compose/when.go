@@ -114,15 +114,24 @@ func (s scope) equals(name, value string) *expr {
 		return &expr{op: "name", text: "profile." + value}
 	}
 	literal := &expr{op: "text", text: value}
-	if v := s.variables[name]; v != nil {
-		switch v.kind() {
-		case "bool":
-			literal.op = "bool"
-		case "int":
-			literal.op = "number"
-		}
+	switch s.kindOf(name) {
+	case "bool":
+		literal.op = "bool"
+	case "int":
+		literal.op = "number"
 	}
 	return &expr{op: "==", left: &expr{op: "name", text: name}, right: literal}
+}
+
+// kindOf is the type of what a name means, empty where that is no variable and no value of the matrix.
+func (s scope) kindOf(name string) string {
+	if n, ok := strings.CutPrefix(name, "matrix."); ok && s.c.grid != nil {
+		return s.c.grid.kind(n)
+	}
+	if v := s.variables[name]; v != nil {
+		return v.kind()
+	}
+	return ""
 }
 
 // mention notes the profiles that the condition of an include names, which need no section of their own.
@@ -168,7 +177,7 @@ func (c *composer) profileNames() []string {
 func (c *composer) checkProfiles() {
 	var selected []string
 	for _, name := range c.options.Profiles {
-		if !slices.Contains(c.profileNames(), name) {
+		if !slices.Contains(c.profileNames(), name) && !c.wrongEntry("profile", name, c.noProfile(name)) {
 			c.report.Add("--profile "+name, "%s", c.noProfile(name))
 		}
 		if !slices.Contains(selected, name) {

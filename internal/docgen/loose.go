@@ -88,7 +88,28 @@ func composed(r Root) map[string]any {
 	sections["profiles"] = map[string]any{
 		"type": []string{"object", "null"}, "description": "Parts of a config that --profile NAME adds.", "additionalProperties": map[string]any{"anyOf": []any{map[string]any{"$ref": composedAt}, map[string]any{"type": "null"}}},
 	}
+	sections["matrix"] = matrix()
 	maps.Copy(body["properties"].(map[string]any), sections)
 	body["properties"].(map[string]any)["when"] = condition
 	return body
+}
+
+// matrix is the schema of the section that makes several runs of a config.
+func matrix() map[string]any {
+	value := map[string]any{"type": []string{"boolean", "integer", "number", "string"}}
+	name := map[string]any{"pattern": "^[A-Za-z_][A-Za-z0-9_-]*$", "not": map[string]any{"const": "arch"}}
+	combos := func(doc string) map[string]any {
+		item := map[string]any{"type": "object", "propertyNames": name, "additionalProperties": value}
+		return map[string]any{"type": []string{"array", "null"}, "items": item, "description": doc}
+	}
+	return map[string]any{
+		"type":        []string{"object", "null"},
+		"description": "Several runs of this config, with other values in each: names, and the values of each, all combined with all. The value of a name is ${{ matrix.NAME }}; that of profile is a profile that is applied, and that of a variable's name is the variable's.",
+		"properties": map[string]any{
+			"exclude": combos("Combinations to leave out: each has all values that are named."),
+			"include": combos("Values to add to those combinations that have the other values that are named, or combinations of their own where none does."),
+		},
+		"propertyNames":        name,
+		"additionalProperties": map[string]any{"type": "array", "minItems": 1, "items": value},
+	}
 }
