@@ -60,19 +60,19 @@ func printIdentity(traces []identity.Trace, stdout io.Writer) error {
 			if i == 0 {
 				fmt.Fprintln(w, part.title)
 			}
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", t.Row, t.Level, t.What, some(t.Files))
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", t.Row, t.Level, t.What, some(t))
 		}
 	}
 	fmt.Fprintf(w, "\"os: {generalize: {level: golden}}\" takes out what is marked minimal and golden; what is marked add, only where it is named.\n")
 	return w.Flush()
 }
 
-// some are the first of many names.
-func some(names []string) string {
-	if len(names) > 3 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:2], ", "), len(names)-2)
+// some are the first of many files.
+func some(t identity.Trace) string {
+	if t.Count > 3 {
+		return fmt.Sprintf("%s and %d more", strings.Join(t.Files[:2], ", "), t.Count-2)
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(t.Files, ", ")
 }
 
 // inspectImage is the worker's part of the inspect command.

@@ -10,8 +10,8 @@ import (
 func TestIdentityIsPrinted(t *testing.T) {
 	t.Parallel()
 	traces := []identity.Trace{
-		{Row: "ssh-host-keys", What: "SSH host keys", Shared: true, Level: identity.Minimal, Files: []string{"/a", "/b", "/c", "/d"}},
-		{Row: "logs", What: "logs", Level: identity.Golden, Files: []string{"/var/log/x"}},
+		{Row: "ssh-host-keys", What: "SSH host keys", Shared: true, Level: identity.Minimal, Count: 4, Files: []string{"/a", "/b", "/c", "/d"}},
+		{Row: "logs", What: "logs", Level: identity.Golden, Count: 1, Files: []string{"/var/log/x"}},
 	}
 	var b strings.Builder
 	if err := printIdentity(traces, &b); err != nil {

@@ -72,6 +72,9 @@ func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []*jo
 	list := parseTargets(image, format, o.Outputs, bad)
 	list = append(list, o.splitTargets(path, format, bad)...)
 	setLevel(list, o.COSILevel, int(c.Output.Image.COSI.Compression.Level), bad)
+	if seed := c.Output.SeedImage.Resolved; seed != "" {
+		list = append(list, &job.Output{Seed: true, Path: abs(seed)})
+	}
 	if len(list) == 0 && len(*bad) == 0 && !o.DryRun {
 		bad.add("no output: give --output-image-file and --output-image-format, or --output FORMAT=PATH, or output.image in the config")
 	}

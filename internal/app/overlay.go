@@ -31,7 +31,7 @@ func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os
 // onBase tells whether a run can work on the base image where it is. That pays where the outputs are made from
 // the disk's data alone, read once, and a copy would take time and space.
 func onBase(format diskformat.Image, targets []*job.Output) bool {
-	whole := func(t *job.Output) bool { return t.Split == "" && !t.Format.InParts() }
+	whole := func(t *job.Output) bool { return t.OfDisk() && !t.Format.InParts() }
 	_, err := os.Stat("/dev/fuse")
 	return err == nil && format.Name == "raw" && len(targets) > 0 && !slices.ContainsFunc(targets, whole)
 }

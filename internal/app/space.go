@@ -104,6 +104,8 @@ func outputShares(targets []*job.Output, data int64) (list shares) {
 			need.what = "the partitions' files"
 		}
 		switch {
+		case t.Seed: // next to nothing
+			continue
 		case t.Partition > 1: // counted with the first
 			continue
 		case t.Split == output.SplitZstd || t.Split == "" && t.Format.Compressed():

@@ -254,7 +254,12 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		ConfigDir: w.ConfigDir, Named: named(w.Config), Asked: map[string]string{},
 	}
 	for _, o := range w.Outputs {
-		in.Outputs = append(in.Outputs, o.Format.Name)
+		switch {
+		case !o.Seed:
+			in.Outputs = append(in.Outputs, o.Format.Name)
+		case !w.DryRun:
+			in.SeedImage = w.File(o.Resource)
+		}
 	}
 	w.maker = w.liveMaker()
 	in.Live, in.MediumArgs, in.MediumFiles = w.maker, w.mediumArgs, w.mediumFiles

@@ -49,7 +49,7 @@ func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
 		if (f.Live || f.InParts()) && w.machine.Facts.Foreign {
 			problems = append(problems, plan.Problem{Step: o.Step(), Text: "the format takes programs of the image: " + w.machine.Facts.WhyForeign()})
 		}
-		if o.Split != "" || f.Live || f.InParts() {
+		if !o.OfDisk() || f.Live || f.InParts() {
 			continue
 		}
 		if err := f.Accepts(size, w.machine.Opened().Table.SectorSize); err != nil {
@@ -126,7 +126,7 @@ func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool)
 	var wg sync.WaitGroup
 	errs := make([]error, len(w.Outputs))
 	for i, o := range w.Outputs {
-		if o.InPlace() || o.Format.Live || o.Split != "" || o.Shrunk != shrunk {
+		if o.InPlace() || o.Format.Live || !o.OfDisk() || o.Shrunk != shrunk {
 			continue
 		}
 		wg.Go(func() { errs[i] = w.writeOne(ctx, o, parts) })

@@ -83,7 +83,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/feature/system/resolvconf.go:HostNameServers",
 		"internal/feature/scripts/scripts.go", "internal/feature/scripts/scriptcheck.go", "internal/feature/scripts/firstboot.go:FirstBootScript.text",
 		"internal/feature/users/password.go:passwordIn", "internal/feature/users/sshkeys.go:CheckKeyFile", "internal/feature/users/users.go:User.authorized",
-		"internal/feature/cloud/cloudinit.go:CloudText.read",
+		"internal/feature/cloud/text.go:CloudText.read",
 	},
 	"it shares files under the SHA-256 of their content, in a folder that no image sees": {
 		"internal/pkgmgr/store.go",

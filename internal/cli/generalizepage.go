@@ -11,7 +11,8 @@ import (
 const generalizeIntro = generated + `# Generalize
 
 Machines made of one image are twins: they have one machine identifier, one set of SSH host keys, one seed of random
-numbers, and each other's logs. ` + "`os.generalize`" + ` takes that out of the image, at the end of the run, behind all scripts:
+numbers, and each other's logs. ` + "`os.generalize`" + ` takes that out of the image, at the end of the run, behind all scripts.
+Elsewhere this is called sealing a template, or sysprep; what virt-sysprep does is found [below](#coming-from-virt-sysprep).
 
 ` + "```yaml" + `
 os:
@@ -63,7 +64,57 @@ func generalizePage() []byte {
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString("## Coming from virt-sysprep\n\n| Operation of virt-sysprep | Row here |\n|---|---|\n")
+	for _, o := range sysprep {
+		rows := "`" + strings.Join(strings.Fields(o.rows), "` `") + "`"
+		if o.rows == "" {
+			rows = o.otherwise
+		} else if o.otherwise != "" {
+			rows += "; " + o.otherwise
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", strings.ReplaceAll(o.operations, " ", ", "), rows)
+	}
 	return bytes.TrimRight(b.Bytes(), "\n")
+}
+
+// sysprep are the operations of virt-sysprep(1), and the rows that do what they do.
+var sysprep = []struct{ operations, rows, otherwise string }{
+	{"abrt-data crash-data", "crashes", ""},
+	{"backup-files", "", "a script: what ends in ~ or .bak may be meant"},
+	{"bash-history zsh-history", "histories", ""},
+	{"blkid-tab", "blkid-cache", ""},
+	{"ca-certificates dovecot-data", "", "a script: they are what a server was set up for"},
+	{"cron-spool", "jobs cron-tables", ""},
+	{"customize script firstboot", "", "the other sections of a config, and os.firstBoot"},
+	{"dhcp-client-state", "dhcp-leases dhcp-identifier", ""},
+	{"dhcp-server-state", "dhcp-server-leases", ""},
+	{"firewall-rules", "firewall-rules", ""},
+	{"flag-reconfiguration", "", "none: nothing is asked at the first boot"},
+	{"fs-uuids", "", "storage.resetPartitionsUuidsType"},
+	{"ipa-client kerberos-hostkeytab", "domain-member kerberos-keytab", ""},
+	{"kerberos-data", "kerberos-data", ""},
+	{"logfiles", "logs old-logs journal logrotate-state installer-files", ""},
+	{"lvm-system-devices", "hardware-state", ""},
+	{"lvm-uuids", "", "none: images with LVM are not read yet"},
+	{"machine-id", "machine-id dbus-machine-id", ""},
+	{"mail-spool", "mail", ""},
+	{"net-hostname", "host-name", ""},
+	{"net-hwaddr", "net-hardware", ""},
+	{"net-nmconn", "networkmanager-connections", ""},
+	{"package-manager-cache", "package-caches", ""},
+	{"pacct-log", "logs", ""},
+	{"pam-data utmp", "", "none: they lie in memory"},
+	{"passwd-backups", "account-backups", ""},
+	{"puppet-data-log", "puppet-ssl logs", ""},
+	{"rh-subscription-manager rhn-systemid", "subscription", ""},
+	{"rpm-db", "", "none: rpm leaves no such files any more"},
+	{"samba-db-log sssd-db-log", "domain-member databases-of-domain logs", ""},
+	{"smolt-uuid yum-uuid", "package-manager-id", ""},
+	{"ssh-hostkeys", "ssh-host-keys", "keys are made at boot, on Debian too"},
+	{"ssh-userdir", "authorized-keys user-keys ssh-known-hosts", "the configuration of users stays"},
+	{"tmp-files", "temporary-files", ""},
+	{"udev-persistent-net", "udev-net-names", ""},
+	{"user-account", "", "a script with userdel"},
 }
 
 func generalizeRow(r identity.Row) string {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -69,22 +68,31 @@ func Check(k Kind, text string) []Mistake {
 	if node.Kind != yaml.MappingNode {
 		return []Mistake{{max(1, node.Line), "it is no mapping of keys to values, which cloud-init would leave out", "write \"key: value\" lines"}}
 	}
-	if k == NetworkConfig {
+	switch wrong := value(node, "instance_id"); {
+	case k == NetworkConfig:
 		return network(node)
+	case k == MetaData && wrong != nil:
+		return []Mistake{{wrong.Line, "cloud-init reads no instance_id, by which it would know the machine", "write \"instance-id\""}}
 	}
 	return nil
 }
 
 // header finds a first line that cloud-init does not know.
 func header(text string) *Mistake {
-	first, _, _ := strings.Cut(text, "\n")
+	first, rest, _ := strings.Cut(text, "\n")
 	plain := strings.ToLower(strings.TrimRight(first, " \t\r"))
 	for _, h := range headers {
 		if plain == h || strings.HasPrefix(h, "#include") && strings.HasPrefix(plain, h) {
-			if strings.HasPrefix(first, h) || h == "## template: jinja" {
+			switch {
+			case h == "## template: jinja":
+				return templated(rest)
+			case strings.HasPrefix(first, h):
 				return nil
 			}
 		}
+	}
+	if strings.HasPrefix(first, "#!") && strings.HasSuffix(first, "\r") {
+		return &Mistake{1, "the line ends as on Windows, so that the kernel would look for a program of another name", "save the script with line ends of Unix"}
 	}
 	if strings.HasPrefix(first, "#!") || strings.HasPrefix(plain, "content-type:") || strings.HasPrefix(plain, "mime-version:") || strings.HasPrefix(text, "\x1f\x8b") {
 		return nil
@@ -92,6 +100,15 @@ func header(text string) *Mistake {
 	m := &Mistake{1, fmt.Sprintf("cloud-init does not know what it is by its first line, %q, and would leave it out", shorten(first)), "begin it with \"#cloud-config\", or with \"#!/bin/sh\" where it is a script"}
 	if spaced.MatchString(plain) {
 		m.Hint = "write the first line as \"#cloud-config\""
+	}
+	return m
+}
+
+// templated finds what is wrong with the line that says what a template makes.
+func templated(text string) *Mistake {
+	m := header(text)
+	if m != nil {
+		m.Line++
 	}
 	return m
 }
@@ -151,70 +168,6 @@ func doubles(n *yaml.Node) (mistakes []Mistake) {
 			seen[c.Value] = c.Line
 		}
 		mistakes = append(mistakes, doubles(c)...)
-	}
-	return mistakes
-}
-
-// Keys of version 2 of network-config, as cloud-init and netplan have them: of all, and of a device of any kind.
-var (
-	networkKeys = strings.Fields("version renderer ethernets bonds bridges vlans wifis modems tunnels vrfs openvswitch dummy-devices")
-	deviceKeys  = strings.Fields(`accept-ra access-points activation-mode addresses auth bond-interface bridge-interfaces critical dhcp-identifier dhcp4
-		dhcp4-overrides dhcp6 dhcp6-overrides emit-lldp gateway4 gateway6 generic-receive-offload id ignore-carrier infiniband-mode interfaces
-		ipv6-address-generation ipv6-address-token ipv6-mtu ipv6-privacy key keys link link-local local macaddress match mode mtu nameservers
-		networkmanager openvswitch optional optional-addresses parameters peers port ports receive-checksum-offload regulatory-domain remote renderer
-		routes routing-policy set-name table ttl type virtual-function-count wakeonlan wakeonwlan`)
-)
-
-// network checks what a network-config says of its version and, in version 2, its keys.
-func network(n *yaml.Node) []Mistake {
-	if inner := value(n, "network"); inner != nil && len(n.Content) == 2 {
-		n = inner
-	}
-	v := value(n, "version")
-	switch {
-	case v == nil:
-		return []Mistake{{max(1, n.Line), "it has no version", "add \"version: 2\""}}
-	case v.Value == "1":
-		if value(n, "config") == nil {
-			return []Mistake{{v.Line, "version 1 has its devices in \"config\", which is missing", "add it, or write version 2"}}
-		}
-		return nil
-	case v.Value != "2":
-		return []Mistake{{v.Line, fmt.Sprintf("there is no version %q of network-config", v.Value), "write \"version: 2\""}}
-	}
-	mistakes := unknown(n, networkKeys)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		kind, devices := n.Content[i].Value, n.Content[i+1]
-		if kind == "version" || kind == "renderer" || kind == "openvswitch" || !slices.Contains(networkKeys, kind) {
-			continue
-		}
-		if devices.Kind != yaml.MappingNode {
-			mistakes = append(mistakes, Mistake{devices.Line, kind + " is no mapping of names to devices", "write the name of a device, a colon, and below it what it has"})
-			continue
-		}
-		for j := 1; j < len(devices.Content); j += 2 {
-			if devices.Content[j].Kind == yaml.MappingNode {
-				mistakes = append(mistakes, unknown(devices.Content[j], deviceKeys)...)
-			}
-		}
-	}
-	return mistakes
-}
-
-func value(n *yaml.Node, key string) *yaml.Node {
-	for i := 0; i+1 < len(n.Content) && n.Kind == yaml.MappingNode; i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
-		}
-	}
-	return nil
-}
-
-func unknown(n *yaml.Node, known []string) (mistakes []Mistake) {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if k := n.Content[i]; !slices.Contains(known, k.Value) {
-			mistakes = append(mistakes, Mistake{k.Line, fmt.Sprintf("network-config of version 2 knows no key %q", k.Value), "known here: " + strings.Join(known, ", ")})
-		}
 	}
 	return mistakes
 }

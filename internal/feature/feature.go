@@ -3,6 +3,7 @@
 package feature
 
 import (
+	"io"
 	"time"
 
 	"imagecustomizer/internal/liveos"
@@ -62,6 +63,7 @@ type Inputs struct {
 	Live        *liveos.Maker
 	MediumFiles []liveos.File // files that the base image, an ISO image, had for itself
 	MediumArgs  []string      // kernel arguments that the base image, an ISO image, had for itself
+	SeedImage   io.Writer     // ISO image for the seed of cloud-init; nil for none
 	ConfigDir   string        // directory of the config file, on the build host
 	Named       []string      // files and directories of the build host that the config names
 
@@ -80,9 +82,10 @@ type Given struct {
 	NewDisk   bool     // storage.disks: the system gets other filesystems
 	Mounts    []string // that those have
 	BootType  BootType
-	Renamed   bool // storage.resetPartitionsUuidsType
-	GrowDisk  bool // storage.resizeDisk: auto
-	Packages  bool // os.packages asks for something
+	Renamed   bool                            // storage.resetPartitionsUuidsType
+	GrowDisk  bool                            // storage.resizeDisk: auto
+	Free      func(machine.Filesystem) uint64 // see FreeIn
+	Packages  bool                            // os.packages asks for something
 	UpdateAll bool
 	Installs  []string    // names of packages
 	Groups    []string    // that are made by then
@@ -96,6 +99,8 @@ type Given struct {
 	Post      bool        // among them of postCustomization
 	Lowered   bool        // the config was one of 2023
 
+	SeedApart bool // the seed of cloud-init goes into an ISO image
+
 	SealedRoot bool     // the root cannot be written at boot
 	Overlaid   []string // folders whose changes go elsewhere
 	EtcEarly   bool     // those of /etc do so before the system's first program starts
@@ -103,6 +108,14 @@ type Given struct {
 	Keyed      []string // users that get SSH keys
 
 	Initramfs []string // why it is made anew
+}
+
+// FreeIn is how many bytes are free in a filesystem when the disk is as large as it is to be, at most.
+func (g *Given) FreeIn(fs machine.Filesystem) uint64 {
+	if g.Free == nil {
+		return fs.Free
+	}
+	return g.Free(fs)
 }
 
 // NeedInitramfs has the initramfs made anew once everything has been done that it depends on.

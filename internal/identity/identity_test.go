@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,6 +122,13 @@ func TestTraces(t *testing.T) {
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q, %v", got, err)
 	}
+	many := map[string]string{}
+	for i := range maxTraced + 5 {
+		many[fmt.Sprintf("/etc/ssh/ssh_host_%d", i)] = "k"
+	}
+	if traces, err := plant(t, many).Traces(); err != nil || len(traces) != 1 || len(traces[0].Files) != maxTraced || traces[0].Count != maxTraced+5 {
+		t.Errorf("%d traces, %v", len(traces), err)
+	}
 }
 
 // TestTableIsWhole holds the table against a list of traces that was written by itself, and drops each row.
@@ -130,10 +138,10 @@ func TestTableIsWhole(t *testing.T) {
 	must(t, err)
 	missing := func(table []Row) (lines []string) {
 		for line := range strings.Lines(string(data)) {
-			level, name, file := strings.Fields(line)[0], strings.Fields(line)[1], strings.Fields(line)[2]
-			i := slices.IndexFunc(table, func(r Row) bool { return r.Name == name })
-			if i < 0 || string(table[i].Level) != level || !slices.ContainsFunc(table[i].Globs, func(g string) bool {
-				return Match(strings.NewReplacer("~", "/home/*", "{esp}", "/boot").Replace(g), file)
+			f := strings.Fields(line) // level, name, file, how
+			i := slices.IndexFunc(table, func(r Row) bool { return r.Name == f[1] })
+			if i < 0 || string(table[i].Level) != f[0] || string(table[i].How) != f[3] || !slices.ContainsFunc(table[i].Globs, func(g string) bool {
+				return Match(strings.NewReplacer("~", "/home/*", "{esp}", "/boot").Replace(g), f[2])
 			}) {
 				lines = append(lines, line)
 			}
@@ -153,16 +161,54 @@ func TestTableIsWhole(t *testing.T) {
 	}
 }
 
+// TestEveryTraceGoes plants each of those traces in an image of its own.
+func TestEveryTraceGoes(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("testdata/traces.txt")
+	must(t, err)
+	for line := range strings.Lines(string(data)) {
+		f := strings.Fields(line)
+		r, _ := Find(f[1])
+		s := plant(t, map[string]string{f[2]: planted(r), "/lib/open-iscsi/startup-checks.sh": ""})
+		for _, name := range s.Find(r) {
+			must(t, s.Clear(r, name))
+		}
+		text, err := s.Root.ReadFile(f[2])
+		if gone := err != nil; gone != (f[3] == "delete") || f[3] == "truncate" && len(text) > 0 || string(text) == planted(r) {
+			t.Errorf("%s holds %q, %v", f[2], text, err)
+		}
+	}
+}
+
+// TestReset has what files hold besides stay.
+func TestReset(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ file, before, after string }{
+		"net-hardware":        {"/etc/sysconfig/network-scripts/ifcfg-a", "DEVICE=a\nHWADDR=00:11\n UUID=1\nDHCP_HOSTNAME=h\nBOOTPROTO=dhcp\n", "DEVICE=a\nBOOTPROTO=dhcp\n"},
+		"machine-id-argument": {"/boot/loader/entries/x.conf", "options quiet systemd.machine_id=0123 rw\n", "options quiet rw\n"},
+		"snmp-engine":         {"/var/lib/snmp/snmpd.conf", "engineBoots 4\noldEngineID 0x80\nusmUser 1\n", "usmUser 1\n"},
+	} {
+		r, _ := Find(name)
+		s := plant(t, map[string]string{c.file: c.before})
+		for _, f := range s.Find(r) {
+			must(t, s.Clear(r, f))
+		}
+		if text, err := s.Root.ReadFile(c.file); err != nil || string(text) != c.after {
+			t.Errorf("%s: %q, want %q, %v", name, text, c.after, err)
+		}
+	}
+}
+
 // TestLinksDoNotLeadAstray: what lies behind links that lead out of where a row looks stays.
 func TestLinksDoNotLeadAstray(t *testing.T) {
 	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "outside")
 	must(t, os.WriteFile(outside, []byte("host"), 0o600))
-	s := plant(t, map[string]string{"/usr/lib/x": "kept", "/var/mail/alice": "mail", "/etc/ssh/x": "kept", "/etc/passwd": passwd, "/srv/elsewhere/.cache/x": "", "/var/home/carol/.bash_history": "x"})
+	s := plant(t, map[string]string{"/usr/lib/x": "kept", "/var/mail/alice": "mail", "/etc/ssh/x": "kept", "/etc/passwd": passwd, "/usr/sbin/.cache/x": "kept", "/srv/elsewhere/.cache/x": "", "/var/home/carol/.bash_history": "x"})
 	dir := s.Root.Dir()
 	for name, to := range map[string]string{
 		"/tmp": "usr/lib", "/var/tmp": "/usr", "/var/spool/mail": "../mail", "/root": "/etc", "/home": "/var/home", "/var/log": filepath.Dir(outside),
-		"/etc/machine-id": outside, "/srv/elsewhere/.ssh": "/etc/ssh", "/etc/krb5.keytab": outside,
+		"/etc/machine-id": outside, "/var/lib/dbus/machine-id": "/etc/machine-id", "/srv/elsewhere/.ssh": "/etc/ssh", "/etc/krb5.keytab": outside,
 	} {
 		must(t, os.MkdirAll(filepath.Dir(dir+name), 0o755))
 		must(t, os.Symlink(to, dir+name))
@@ -174,8 +220,8 @@ func TestLinksDoNotLeadAstray(t *testing.T) {
 			must(t, s.Clear(r, name))
 		}
 	}
-	for _, name := range []string{"/usr/lib/x", "/etc/ssh/x", "/etc/passwd"} {
-		if !s.Root.Exists(name) {
+	for _, name := range []string{"/usr/lib/x", "/etc/ssh/x", "/etc/passwd", "/usr/sbin/.cache/x", "/var/lib/dbus/machine-id"} {
+		if _, err := os.Lstat(dir + name); err != nil {
 			t.Errorf("%s is gone", name)
 		}
 	}

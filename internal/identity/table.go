@@ -114,7 +114,8 @@ var Table = []Row{
 		Why: "a clone would join the cluster as the other node",
 	},
 	{
-		Name: "salt-minion", What: "the identity of a Salt minion", Globs: []string{"/etc/salt/minion_id", "/etc/salt/pki/minion/minion.*"}, How: Delete, Level: Minimal, Twin: true,
+		Name: "salt-minion", What: "the identity of a Salt minion",
+		Globs: []string{"/etc/salt/minion_id", "/etc/salt/pki/minion/minion.*", "/etc/venv-salt-minion/minion_id", "/etc/venv-salt-minion/pki/minion/minion.*"}, How: Delete, Level: Minimal, Twin: true,
 		Why: "the master knows minions by it; it is made at the start",
 	},
 	{
@@ -142,8 +143,26 @@ var Table = []Row{
 		Why: "two relays of one identity are both dropped; Tor makes them anew",
 	},
 	{
-		Name: "netdata-id", What: "the identifier of a Netdata agent", Globs: []string{"/var/lib/netdata/registry/netdata.public.unique.id"}, How: Delete, Level: Minimal, Twin: true,
+		Name: "netdata-id", What: "the identifier of a Netdata agent",
+		Globs: []string{"/var/lib/netdata/registry/netdata.public.unique.id", "/var/lib/netdata/cloud.d/claimed_id", "/var/lib/netdata/cloud.d/private.pem"}, How: Delete, Level: Minimal, Twin: true,
 		Why: "graphs of clones are mixed up",
+	},
+	{
+		Name: "wazuh-agent", What: "the key of a Wazuh agent", Globs: []string{"/var/ossec/etc/client.keys"}, How: Truncate, Level: Minimal, Twin: true,
+		Why: "two agents of one key throw each other out; an agent without one asks for it",
+	},
+	{
+		Name: "agent-ids", What: "identifiers of agents of Elastic and Teleport", How: Delete, Level: Minimal, Twin: true,
+		Globs: []string{"/var/lib/*beat/meta.json", "/opt/Elastic/Agent/fleet.enc", "/etc/elastic-agent/fleet.enc", "/var/lib/teleport/host_uuid"},
+		Why:   "the server takes clones for one; the agents make them, or are enrolled, anew",
+	},
+	{
+		Name: "k3s-node", What: "the password of a node of k3s", Globs: []string{"/etc/rancher/node/password"}, How: Delete, Level: Minimal, Twin: true,
+		Why: "the server refuses a second node that has it; it is made anew",
+	},
+	{
+		Name: "mysql-server", What: "the identifier of a MySQL server", Globs: []string{"/var/lib/mysql/auto.cnf"}, How: Delete, Level: Minimal, Twin: true,
+		Why: "a replica of the same identifier is refused; the server makes it anew",
 	},
 	{
 		Name: "snmp-engine", What: "the identifier of the SNMP engine", Globs: []string{"/var/lib/snmp/snmpd.conf", "/var/lib/net-snmp/snmpd.conf"}, How: Reset, Level: Minimal, Twin: true,
@@ -153,7 +172,7 @@ var Table = []Row{
 		Name: "subscription", What: "the registration with a vendor", How: Delete, Level: Minimal, Twin: true, On: "RPM-based, Ubuntu",
 		Globs: []string{
 			"/etc/pki/consumer/*", "/etc/pki/entitlement/*", "/etc/sysconfig/rhn/systemid", "/etc/sysconfig/rhn/osad-auth.conf", "/etc/insights-client/machine-id",
-			"/etc/insights-client/.registered", "/var/lib/ubuntu-advantage/private/*",
+			"/etc/insights-client/.registered", "/var/lib/ubuntu-advantage/private/*", "/var/lib/landscape/client/*.bpickle",
 		}, Why: "one registration would count, and be revoked, for all clones",
 	},
 	{

@@ -162,6 +162,7 @@ type Output struct {
 
 	Split     output.Split // not empty: only this partition, if there is one, and no format
 	Partition int
+	Seed      bool // the ISO image with the seed of cloud-init, and no format
 
 	Resource string // that it is written into; that of the working disk becomes the output itself
 
@@ -170,6 +171,9 @@ type Output struct {
 
 // String names the kind of output.
 func (o *Output) String() string {
+	if o.Seed {
+		return "ISO image with the seed of cloud-init"
+	}
 	if o.Split != "" {
 		return fmt.Sprintf("%s, partition %d", o.Split, o.Partition)
 	}
@@ -186,11 +190,17 @@ func (o *Output) Create() (err error) {
 	return err
 }
 
+// OfDisk tells whether it is the whole disk, in a format.
+func (o *Output) OfDisk() bool { return o.Split == "" && !o.Seed }
+
 // InPlace tells whether the working disk becomes the output.
 func (o *Output) InPlace() bool { return o.Resource == string(Disk) }
 
 // Step names the step that writes the output.
 func (o *Output) Step() string {
+	if o.Seed {
+		return "output.seedImage"
+	}
 	if o.Split != "" {
 		return fmt.Sprintf("output.partition-%d", o.Partition)
 	}

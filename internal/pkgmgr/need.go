@@ -27,10 +27,11 @@ const (
 	SSHServer     Need = "sshd"
 	CloudInit     Need = "cloud-init"
 	Repart        Need = "systemd-repart"
+	Growpart      Need = "growpart"
 )
 
 // Needs are all of them.
 var Needs = []Need{
 	Dracut, DracutLive, DracutNetwork, LiveBoot, Dmsetup, Tar, Busybox, Curl, Sfdisk, MkfsExt4, SignedEFI, GRUBForBIOS, Kernel, AnyKernel,
-	Veritysetup, SELinuxPolicy, Locales, Keymaps, Sudo, SSHServer, CloudInit, Repart,
+	Veritysetup, SELinuxPolicy, Locales, Keymaps, Sudo, SSHServer, CloudInit, Repart, Growpart,
 }

@@ -67,7 +67,7 @@ type OS struct {
 	SSHD              users.SSHD                `yaml:"sshd" doc:"Who may log in over SSH, and how. The image's sshd is asked whether it would do so." why:"packages bring sshd, and files may be its settings"`
 	CloudInit         cloud.CloudInit           `yaml:"cloudInit" doc:"What cloud-init does when the system starts. Texts for it are checked, by the image's own cloud-init too." why:"packages bring cloud-init, and files may be its settings"`
 	Swap              mounts.Swap               `yaml:"swap" doc:"A file that the system swaps to." why:"packages and files may need the space first"`
-	GrowOnBoot        mounts.GrowOnBoot         `yaml:"growOnBoot" default:"false" doc:"Whether the last filesystem of the disk grows with it when the system starts on a larger one. It takes systemd-repart and a GPT; where it cannot work, it is refused." why:"packages bring what grows it, and files may be /etc/fstab"`
+	GrowOnBoot        mounts.GrowOnBoot         `yaml:"growOnBoot" default:"false" doc:"Whether the last filesystem of the disk grows with it when the system starts on a larger one. It takes systemd-repart and a GPT, or growpart of cloud-utils; where it cannot work, it is refused." why:"packages bring what grows it, and files may be /etc/fstab"`
 	KernelCommandLine booting.KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
 	Bootloader        booting.Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
 	SELinux           selinux.SELinux           `yaml:"selinux" doc:"The mode of SELinux."`
@@ -105,6 +105,9 @@ func (c *Config) Validate(at *config.At) {
 	}
 	if c.Storage.ResetUUIDs != "" && c.OS.Bootloader.ResetType == "" {
 		at.Field("storage").Key("resetPartitionsUuidsType").Errorf("new identifiers need a boot loader set up from scratch").Hint("add \"os: {bootloader: {resetType: hard-reset}}\"")
+	}
+	if c.Output.SeedImage.Text != "" && c.OS.CloudInit.Seed == nil {
+		at.Field("output").Key("seedImage").Errorf("there is no seed to write into an ISO image").Hint("add os.cloudInit.seed, or remove seedImage")
 	}
 	mounts.CheckOverlays(c.OS.Overlays, at.Field("os").Field("overlays"))
 }

@@ -20,7 +20,8 @@ func (i *InputImage) Validate(at *config.At) { i.Path.NeedFile(at.Field("path"))
 
 // Output says what to write.
 type Output struct {
-	Image OutputImage `yaml:"image" doc:"The image to write."`
+	Image     OutputImage `yaml:"image" doc:"The image to write."`
+	SeedImage config.Path `yaml:"seedImage" doc:"ISO image to write with the seed of os.cloudInit, for a second drive of the machine. The seed is not in the image then." example:"out/seed.iso"`
 }
 
 // OutputImage is the image to write.

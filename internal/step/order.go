@@ -81,9 +81,11 @@ func (c *Config) given(f *machine.Facts, in feature.Inputs) *feature.Given {
 		Inputs: in, Facts: f, Item: c.item, Describe: func() (map[string]any, error) { return DescribeConfig(c) }, Lowered: c.Lowered,
 		NewDisk: len(c.Storage.Disks) > 0, BootType: c.Storage.BootType, Renamed: c.Storage.ResetUUIDs != "",
 		GrowDisk: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto,
+		Free:     func(fs machine.Filesystem) uint64 { return c.Storage.ResizeDisk.Free(fs, f) },
 		Packages: p.Used(), UpdateAll: p.UpdateExisting, Installs: p.AllInstall(),
 		Files: files.SuppliedBy(c.OS.AdditionalFiles, c.OS.AdditionalDirs), Args: booting.SplitArgs(c.OS.KernelCommandLine.Extra),
 		Reset: c.OS.Bootloader.Used(), SELinux: c.OS.SELinux.Mode, Hostname: string(c.OS.Hostname), Scripts: post+final > 0, Post: post > 0,
+		SeedApart: c.Output.SeedImage.Text != "",
 	}
 	g.SealedRoot = c.sealsRoot(f)
 	for _, o := range c.OS.Overlays {

@@ -33,7 +33,7 @@ const loop = `stty -echo; dmesg -n 1 2>/dev/null; kill -s RTMIN+21 1 2>/dev/null
 
 var (
 	loginPrompt    = regexp.MustCompile(`\S+ login: `)
-	passwordPrompt = regexp.MustCompile(`(?i)password: ?`)
+	passwordPrompt = regexp.MustCompile(`(?i)password: ?|[\r\n][^\r\n\[\]:]{2,40}[:：] ?$`) // in any language
 	loginAnswer    = regexp.MustCompile(`(Login incorrect)|[#$] (?:\x1b\[[0-9;?]*[a-zA-Z])*$`)
 	firstAck       = regexp.MustCompile(`@ack 0@`)
 )
@@ -53,15 +53,19 @@ func (c *Serial) Login(ctx context.Context, user, password string) error {
 }
 
 // identify gets from the getty to the answer to user and password. Messages of the kernel can tear
-// a prompt apart, and getty drops what is typed too early: then it starts again.
+// a prompt apart, and getty drops what is typed too early: then it starts again, with a prompt of its own.
 func (c *Serial) identify(ctx context.Context, user, password string) error {
-	_, err := c.WaitFor(ctx, loginPrompt)
+	err := c.WaitLogin(ctx)
 	for err == nil {
 		if err = c.send(user); err != nil || password == "" {
 			return err
 		}
 		var found []string
-		if found, err = c.waitBriefly(ctx, passwordPrompt); found != nil {
+		found, err = c.waitBriefly(ctx, passwordPrompt)
+		switch {
+		case found != nil && loginPrompt.MatchString(found[0]):
+			continue
+		case found != nil:
 			return c.authenticate(ctx, password)
 		}
 		if err == nil {

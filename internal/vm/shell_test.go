@@ -3,6 +3,7 @@ package vm
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,9 @@ import (
 // guest stands for the far end of the serial line: a getty of ours, then a real shell.
 type guest struct {
 	password string
-	spoil    int // how many of the shell's answers get a kernel message into their middle
+	spoil    int    // how many of the shell's answers get a kernel message into their middle
+	prompt   string // for the password; empty for "Password: "
+	deaf     int    // how often getty drops the name of the user
 }
 
 // attach returns the near end.
@@ -48,7 +51,11 @@ func (g *guest) serve(ctx context.Context, in *bufio.Reader, out io.Writer) {
 		if err != nil {
 			return
 		}
-		_, _ = fmt.Fprintf(out, "%s\rPassword: ", user)
+		if g.deaf > 0 {
+			g.deaf--
+			continue
+		}
+		_, _ = fmt.Fprintf(out, "%s\r%s", user, cmp.Or(g.prompt, "Password: "))
 		password, err := in.ReadString('\n')
 		if err != nil {
 			return
@@ -86,6 +93,16 @@ func loggedIn(t *testing.T, g *guest) *Serial {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestLoginInAnyLanguage: the program login asks for the password in the system's language, and getty may ask for the
+// name again.
+func TestLoginInAnyLanguage(t *testing.T) {
+	t.Parallel()
+	for _, prompt := range []string{"Passord: ", "Mot de passe : ", "密码："} {
+		loggedIn(t, &guest{password: "root", prompt: prompt})
+	}
+	loggedIn(t, &guest{password: "root", deaf: 2})
 }
 
 func TestRun(t *testing.T) {

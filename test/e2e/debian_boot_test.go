@@ -10,8 +10,6 @@ import (
 	"imagecustomizer/test/fixture"
 )
 
-// The argument no_timer_check is for guests that are starved: one that misses its timer panics.
-
 // fitted are settings by which builders fit an initramfs to the machine that they run on, or make none.
 const fitted = `
 os:
@@ -40,7 +38,7 @@ func TestDebian13Kernels(t *testing.T) {
 	dir := t.TempDir()
 	first, second := filepath.Join(dir, "first.qcow2"), filepath.Join(dir, "second.qcow2")
 	customize(t, base(t, "debian13-efi"), fitted, first, "qcow2")
-	secondKernel(t, first, "debian13-efi", "os:\n  kernelCommandLine: {extraCommandLine: [e2e.kernel=2, no_timer_check]}\n", second)
+	secondKernel(t, first, "debian13-efi", "os:\n  kernelCommandLine: {extraCommandLine: [e2e.kernel=2, "+starved+"]}\n", second)
 	boot(t, second, "qcow2", []probe{
 		{bothKernels, "2"},
 		{"cat /etc/initramfs-tools/conf.d/driver-policy /etc/initramfs-tools/update-initramfs.conf", "MODULES=dep\nupdate_initramfs=no"},
@@ -56,7 +54,7 @@ func TestDebianCloud(t *testing.T) {
 	dir := t.TempDir()
 	kernels, laidOut := filepath.Join(dir, "kernels.qcow2"), filepath.Join(dir, "laid-out.raw")
 	image := base(t, "debian13-cloud")
-	secondKernel(t, image, "debian13-cloud", "storage: {resizeDisk: {freeSpace: 2G}}\nos:\n  hostname: cloud\n  kernelCommandLine: {extraCommandLine: [\"console=ttyS0\", no_timer_check]}\n", kernels)
+	secondKernel(t, image, "debian13-cloud", "storage: {resizeDisk: {freeSpace: 2G}}\nos:\n  hostname: cloud\n  kernelCommandLine: {extraCommandLine: [\"console=ttyS0\", "+starved+"]}\n", kernels)
 	for _, firmware := range []vm.Firmware{vm.UEFI, vm.BIOS} {
 		bootWith(t, vm.Options{Image: kernels, Format: "qcow2", Firmware: firmware}, []probe{
 			{bothKernels, "2"}, {"hostname", "cloud"}, {"findmnt -no SOURCE /", "/dev/vda1"}, {mounts, "/ ext4\n/boot/efi vfat"},
@@ -89,7 +87,7 @@ func TestFitsAnyMachine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "image.raw")
-			_, _ = resetIdentifiers(t, base(t, name), out, "  kernelCommandLine: {extraCommandLine: [console=ttyS0, no_timer_check]}\n  additionalFiles:\n"+setting)
+			_, _ = resetIdentifiers(t, base(t, name), out, "  kernelCommandLine: {extraCommandLine: [console=ttyS0, "+starved+"]}\n  additionalFiles:\n"+setting)
 			boot(t, out, "raw", []probe{{"ls /boot/*imagecustomizer* /etc/*/zz-imagecustomizer* /etc/*/*/zz-imagecustomizer* 2>/dev/null | wc -l", "0"}})
 		})
 	}
@@ -107,7 +105,7 @@ func TestDebian13ISOFromCD(t *testing.T) {
 func TestSystemdBoot(t *testing.T) {
 	full(t)
 	probes := []probe{{"hostname", "sdboot"}, {"grep -c probe=1 /proc/cmdline", "1"}, {"systemctl is-system-running", "running"}}
-	const arguments = "os:\n  hostname: sdboot\n  kernelCommandLine: {extraCommandLine: [console=ttyS0, probe=1]}\n"
+	const arguments = "os:\n  hostname: sdboot\n  kernelCommandLine: {extraCommandLine: [console=ttyS0, probe=1, " + starved + "]}\n"
 	t.Run("arguments", func(t *testing.T) {
 		t.Parallel()
 		out := filepath.Join(t.TempDir(), "image.raw")

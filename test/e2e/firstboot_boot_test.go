@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -12,9 +13,30 @@ import (
 	"imagecustomizer/internal/vm"
 )
 
+// firstBootScripts has a program sync in the place of the system's, which the runner of the scripts calls whenever it has
+// remembered something: there it stops, once each, and the machine is killed.
 const firstBootScripts = `
 os:
-  kernelCommandLine: {extraCommandLine: [no_timer_check, console=ttyS0]}
+  kernelCommandLine: {extraCommandLine: [` + starved + `, console=ttyS0]}
+  additionalFiles:
+  - destination: /usr/local/bin/sync
+    permissions: "755"
+    content: |
+      #!/bin/sh
+      /usr/bin/sync "$@" || exit
+      case $PWD in */first-boot/long) ;; *) exit 0 ;; esac
+      stop() {
+        [ -e "/root/stopped-$1" ] && return
+        touch "/root/stopped-$1"
+        /usr/bin/sync
+        echo "cut $1 the end" | tee /dev/console >/dev/null
+        sleep 1000
+      }
+      case $1:$(cat attempt):$(cat ended 2>/dev/null) in
+      .:1:) stop long-before ;;
+      ended.new:*) stop just-before ;;
+      .:*:0) stop behind ;;
+      esac
   firstBoot:
   - name: order
     before: ssh
@@ -23,9 +45,10 @@ os:
       systemctl is-active ssh >>/root/runs || true
   - name: long
     content: |
-      echo "long $ATTEMPT" >>/root/runs
+      echo "begun $ATTEMPT" >>/root/runs
       sync
-      [ "$ATTEMPT" -gt 1 ] || { echo cut me now; sleep 1000; }
+      [ "$ATTEMPT" -gt 2 ] || { echo cut in the script; sleep 1000; }
+      echo "done $ATTEMPT" >>/root/runs
   - name: once
     onInterrupt: skip
     content: |
@@ -38,24 +61,32 @@ os:
       exit 7
 `
 
-// TestFirstBootScripts cuts scripts off on a real system: by killing the machine, and by a power off of their own. Each
-// boot is of the disk that the one before left.
+// TestFirstBootScripts cuts scripts off on a real system: before, in and behind the script, just before its end is
+// remembered and just behind that, by killing the machine; and by a power off of its own. Each boot is of the disk that the
+// one before left.
 func TestFirstBootScripts(t *testing.T) {
 	full(t)
 	dir := t.TempDir()
-	image, first, second := filepath.Join(dir, "image.qcow2"), filepath.Join(dir, "first.qcow2"), filepath.Join(dir, "second.qcow2")
+	image := filepath.Join(dir, "image.qcow2")
 	customize(t, base(t, "debian12-efi"), firstBootScripts, image, "qcow2")
-	until(t, vm.Options{Image: image, Format: "qcow2", Keep: first}, "cut me now")
-	until(t, vm.Options{Image: first, Format: "qcow2", Backing: true, Keep: second}, "")
-	const script = "systemctl is-system-running --wait >/dev/null; cat /root/runs; systemctl --failed --plain --no-legend | cut -d' ' -f1; find /var/lib/imagecustomizer/first-boot -name script -o -name settings"
-	third := filepath.Join(dir, "third.qcow2")
-	got := clone(t, vm.Options{Image: second, Format: "qcow2", Backing: true, Keep: third}, script, powerOff)
-	want := "order 1\ninactive\nlong 1\nlong 2\nonce 1\nlast 1\n"
-	if got[0] != want+"first-boot-last.service" {
-		t.Errorf("after three boots: %s", got[0])
+	o, boots := vm.Options{Image: image, Format: "qcow2"}, 0
+	next := func() vm.Options {
+		boots++
+		o.Keep = filepath.Join(dir, fmt.Sprintf("%d.qcow2", boots))
+		return o
 	}
-	if got := clone(t, vm.Options{Image: third, Format: "qcow2", Backing: true}, script); got[0]+"\n" != want {
-		t.Errorf("after four boots: %s", got[0])
+	for _, printed := range []string{"cut long-before the end", "cut in the script", "cut just-before the end", "cut behind the end", ""} {
+		until(t, next(), printed)
+		o.Image, o.Backing = o.Keep, true
+	}
+	const script = "systemctl is-system-running --wait >/dev/null; cat /root/runs; systemctl --failed --plain --no-legend | cut -d' ' -f1; find /var/lib/imagecustomizer/first-boot -name script -o -name settings"
+	const want = "order 1\ninactive\nbegun 2\nbegun 3\ndone 3\nbegun 4\ndone 4\nonce 1\nlast 1"
+	if got := clone(t, next(), script); got[0] != want+"\nfirst-boot-last.service" {
+		t.Errorf("after six boots: %s", got[0])
+	}
+	o.Image = o.Keep
+	if got := clone(t, next(), script); got[0] != want {
+		t.Errorf("after seven boots: %s", got[0])
 	}
 }
 

@@ -69,6 +69,10 @@ func convert(t *testing.T, image, format string, options ...string) string {
 	return out
 }
 
+// starved are kernel arguments for guests on a host that is busy with other things, by which they get time: one that misses
+// its timer panics, or is deaf, and systemd gives devices up that are slow, the serial console's among them.
+const starved = "no_timer_check, systemd.default_timeout_start_sec=600, systemd.default_device_timeout_sec=600"
+
 // probe is one thing to find in a booted system.
 type probe struct{ script, want string }
 

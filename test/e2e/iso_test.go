@@ -29,7 +29,7 @@ os:
     extraCommandLine: [e2e.disk=1]
 iso:
   kernelCommandLine:
-    extraCommandLine: [e2e.live=1, no_timer_check] # a starved guest can miss its timer, and is deaf then
+    extraCommandLine: [e2e.live=1, ` + starved + `]
   additionalFiles:
   - content: "medium\n"
     destination: /docs/readme.txt

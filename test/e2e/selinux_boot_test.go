@@ -43,7 +43,7 @@ os:
   packages: {install: [selinux-basics, selinux-policy-default]}
   selinux: {mode: permissive}
 iso:
-  kernelCommandLine: {extraCommandLine: [no_timer_check]}
+  kernelCommandLine: {extraCommandLine: [`+starved+`]}
 `)
 	bootLive(t, vm.Options{Image: medium, Firmware: vm.BIOS, Drive: vm.CD}, []probe{
 		{"getenforce; findmnt -no FSTYPE /", "Permissive\noverlay"},

@@ -2,7 +2,7 @@ package cloud
 
 import (
 	"context"
-	"path"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/cloudinit"
@@ -44,12 +44,15 @@ func schema(ctx context.Context, m *machine.Machine, text string, args []string)
 	return verdict(said.String(), err)
 }
 
+const schemaErrors = "Cloud config schema errors"
+
 // verdict is what a program has said that it has checked: one that only succeeds has not.
 func verdict(out string, err error) (why string, done bool) {
 	switch {
 	case err == nil && (strings.Contains(out, "Valid schema") || strings.Contains(out, "Valid cloud-config")):
 		return "", true
-	case err != nil && strings.Contains(out, "schema errors"):
+	case err != nil && strings.Contains(out, schemaErrors):
+		out = out[strings.Index(out, schemaErrors):] // what stands before is a title, and what is deprecated
 		return strings.Join(strings.Fields(strings.ReplaceAll(out, "/dev/stdin", "the text")), " "), true
 	}
 	return "", false
@@ -65,14 +68,9 @@ var cloudTraces = []string{
 
 // cleanCloudInit forgets what cloud-init did in the image.
 func cleanCloudInit(m *machine.Machine) error {
-	list := cloudTraces
+	list := slices.Clone(cloudTraces)
 	for dir, prefix := range map[string]string{"/var/log": "cloud-init", "/etc/NetworkManager/system-connections": "cloud-init-", "/etc/systemd/network": "10-cloud-init-"} {
-		entries, _ := m.Root.ReadDir(dir) // without it there is nothing in it
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), prefix) {
-				list = append(list, path.Join(dir, e.Name()))
-			}
-		}
+		list = append(list, beginning(m, dir, prefix)...)
 	}
 	for _, name := range list {
 		if err := m.Root.RemoveAll(name); err != nil {

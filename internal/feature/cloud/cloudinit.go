@@ -1,21 +1,21 @@
-// Package cloud is what cloud-init does when the system starts (os.cloudInit).
 package cloud
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"imagecustomizer/internal/cloudinit"
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/feature"
-	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
@@ -23,9 +23,9 @@ import (
 
 // CloudInit is what cloud-init does when the system starts.
 type CloudInit struct {
-	Mode        CloudInitMode `yaml:"mode" doc:"Whether it runs at all: enable or disable. Default: as in the image."`
+	Mode        CloudInitMode `yaml:"mode" doc:"Whether it runs at all: enable, disable, or remove its package, its settings and its state; what it configured stays. Default: as in the image."`
 	DataSources []DataSource  `yaml:"datasources" doc:"Where it looks for what it is to do, in this order. With one, it does not look around. Default: as in the image; with a seed, NoCloud and None." example:"[NoCloud]"`
-	Seed        *CloudSeed    `yaml:"seed" doc:"What it is to do, in the image itself (NoCloud)."`
+	Seed        *CloudSeed    `yaml:"seed" doc:"What it is to do (NoCloud): in the image itself or, with output.seedImage, in an ISO image."`
 	Config      CloudSettings `yaml:"config" doc:"Files of settings for /etc/cloud/cloud.cfg.d."`
 	Clean       bool          `yaml:"clean" default:"false" doc:"Forget what it did in the image: its state, its logs, and the network configuration that it wrote. Its machine is a new one then."`
 }
@@ -33,8 +33,8 @@ type CloudInit struct {
 // CloudInitMode says whether cloud-init runs.
 type CloudInitMode string
 
-// Values are both modes.
-func (CloudInitMode) Values() []string { return []string{"enable", "disable"} }
+// Values are the modes.
+func (CloudInitMode) Values() []string { return []string{"enable", "disable", "remove"} }
 
 // DataSource is the name of a source of cloud-init.
 type DataSource string
@@ -43,20 +43,6 @@ type DataSource string
 func (DataSource) Values() []string {
 	return strings.Fields(`NoCloud ConfigDrive Azure Ec2 GCE OpenStack VMware OVF AliYun Akamai AltCloud Bigstep CloudCIX CloudSigma CloudStack DigitalOcean
 		Exoscale Hetzner IBMCloud LXD MAAS NWCS OpenNebula Oracle RbxCloud Scaleway SmartOS UpCloud Vultr WSL None`)
-}
-
-// CloudSeed are the texts of NoCloud.
-type CloudSeed struct {
-	UserData      *CloudText `yaml:"userData" doc:"What is to be done. Its first line says what it is, such as #cloud-config. The image's cloud-init checks it too."`
-	MetaData      *CloudText `yaml:"metaData" doc:"What is known of the machine. An instance-id that is missing is added, another one for each image that is made."`
-	NetworkConfig *CloudText `yaml:"networkConfig" doc:"The network, in version 1 or 2."`
-	VendorData    *CloudText `yaml:"vendorData" doc:"As userData, which wins over it."`
-}
-
-// CloudText is a text for cloud-init.
-type CloudText struct {
-	Path    config.Path `yaml:"path" doc:"File on the build host. Either this or content."`
-	Content *string     `yaml:"content" doc:"The text. Either this or path."`
 }
 
 // CloudSetting is a file of settings.
@@ -94,86 +80,16 @@ func (l *CloudSettings) Validate(at *config.At) {
 	feature.Unique(at, "name", *l, func(s CloudSetting) string { return string(s.Name) })
 }
 
-// texts are those of the seed that there are, by the names of their files.
-func (s *CloudSeed) texts() map[cloudinit.Kind]*CloudText {
-	if s == nil {
-		return nil
-	}
-	all := map[cloudinit.Kind]*CloudText{
-		cloudinit.UserData: s.UserData, cloudinit.MetaData: s.MetaData, cloudinit.NetworkConfig: s.NetworkConfig, cloudinit.VendorData: s.VendorData,
-	}
-	for k, t := range all {
-		if t == nil {
-			delete(all, k)
-		}
-	}
-	return all
-}
-
-// seedKeys are the keys of the texts in the config.
-var seedKeys = map[cloudinit.Kind]string{
-	cloudinit.UserData: "userData", cloudinit.MetaData: "metaData", cloudinit.NetworkConfig: "networkConfig", cloudinit.VendorData: "vendorData",
-}
-
-// Validate checks all texts.
-func (s *CloudSeed) Validate(at *config.At) {
-	for k, t := range s.texts() {
-		t.check(k, at.Field(seedKeys[k]))
-	}
-	if s.UserData == nil && s.VendorData == nil && s.NetworkConfig == nil {
-		at.Errorf("there is nothing to do in this seed").Hint("add userData")
-	}
-}
-
 // Validate finds a seed that nobody looks at.
 func (c *CloudInit) Validate(at *config.At) {
 	switch {
+	case c.Mode == "remove" && (len(c.DataSources) > 0 || c.Seed != nil || len(c.Config) > 0):
+		at.Field("mode").Errorf("cloud-init is to be removed, and to be told what to do").Hint("leave one of them out")
 	case c.Seed == nil:
 	case c.Mode == "disable":
 		at.Field("seed").Errorf("cloud-init would not look at the seed: it is disabled").Hint("leave one of them out")
 	case len(c.DataSources) > 0 && !slices.Contains(c.DataSources, "NoCloud"):
 		at.Field("datasources").Errorf("cloud-init would not look at the seed: NoCloud is not among its sources").Hint("add NoCloud")
-	}
-}
-
-// maxCloudText bounds a text, in bytes.
-const maxCloudText = 1 << 20
-
-// read returns the text.
-func (t *CloudText) read() (string, error) {
-	if t.Content != nil {
-		return *t.Content, nil
-	}
-	data, err := hostfs.ReadSmall(t.Path.Resolved, maxCloudText)
-	return string(data), err
-}
-
-// check reports what is wrong with the text, at its line.
-func (t *CloudText) check(k cloudinit.Kind, at *config.At) {
-	key, name := "content", "the text"
-	switch {
-	case at.Has("path") == at.Has("content"):
-		at.Errorf("this has one of path and content").Hint("write \"path:\" with a file, or \"content:\" with the text")
-		return
-	case at.Has("path"):
-		key, name = "path", t.Path.Text
-		if !t.Path.NeedFile(at.Field(key)) || !at.CheckFiles() {
-			return
-		}
-	}
-	text, err := t.read()
-	if err != nil {
-		at.Field(key).Errorf("cannot read %s: %v", name, err)
-		return
-	}
-	for _, m := range cloudinit.Check(k, text) {
-		e := at.Field(key).Errorf("%s, line %d of %s: %s", k, m.Line, name, m.Text)
-		if m.Hint != "" {
-			e.Hint("%s", m.Hint)
-		}
-	}
-	if line := cloudinit.OpenPassword(text); line > 0 && (k == cloudinit.UserData || k == cloudinit.VendorData) {
-		at.Field(key).Warnf("%s, line %d of %s, holds a password that everybody with the image can read", k, line, name).Hint("write its hash (hashed_passwd, or mkpasswd)")
 	}
 }
 
@@ -200,12 +116,15 @@ func (c CloudInit) Touches() []feature.Touch {
 	return list
 }
 
-// Plan does all of it in one step.
+// Plan does all of it in one step, but for the package.
 func (c CloudInit) Plan(g *feature.Given) (plan.Plan, []plan.Problem) {
+	if c.Mode == "remove" {
+		return planRemoveCloudInit(g)
+	}
 	if c.Seed != nil && len(c.DataSources) == 0 {
 		c.DataSources = []DataSource{"NoCloud", "None"}
 	}
-	return plan.Plan{SetCloudInit{c, g.Seed.UUID("cloud-init")}}, nil
+	return plan.Plan{SetCloudInit{CloudInit: c, Instance: g.Seed.UUID("cloud-init"), Apart: g.SeedApart, Medium: g.SeedImage, Now: g.Now}}, nil
 }
 
 // Record has the texts by their hashes: there may be secrets in them.
@@ -233,7 +152,10 @@ func (c CloudInit) Record() (any, error) {
 // SetCloudInit settles what cloud-init does.
 type SetCloudInit struct {
 	CloudInit CloudInit
-	Instance  string // identifies the machine where its meta-data does not
+	Instance  string    // identifies the machine where its meta-data does not
+	Apart     bool      // the seed is not written into the image
+	Medium    io.Writer // but into this ISO image; nil where the run is only planned
+	Now       time.Time // of the run
 }
 
 // Name identifies the step.
@@ -251,8 +173,12 @@ func (s SetCloudInit) String() string {
 	if len(c.DataSources) > 0 {
 		words = append(words, fmt.Sprintf("look at %v", c.DataSources))
 	}
+	where := ""
+	if s.Apart {
+		where = " to an ISO image"
+	}
 	for _, k := range slices.Sorted(maps.Keys(c.Seed.texts())) {
-		words = append(words, "write "+string(k))
+		words = append(words, "write "+string(k)+where)
 	}
 	for _, f := range c.Config {
 		words = append(words, "write "+string(f.Name)+".cfg")
@@ -266,28 +192,41 @@ func (SetCloudInit) Replaces(*machine.Machine) []plan.Replaced {
 }
 
 // Check looks for cloud-init, has it read the texts, and finds what would win over the settings.
-func (s SetCloudInit) Check(ctx context.Context, m *machine.Machine) (problems []plan.Problem) {
-	add := func(at, hint, format string, args ...any) {
-		problems = append(problems, plan.Problem{Path: "os.cloudInit" + at, Text: fmt.Sprintf(format, args...), Hint: hint, Later: true})
+func (s SetCloudInit) Check(ctx context.Context, m *machine.Machine) []plan.Problem {
+	problems, _ := s.look(ctx, m)
+	return problems
+}
+
+// look is Check that tells which texts the image's cloud-init did not check.
+func (s SetCloudInit) look(ctx context.Context, m *machine.Machine) (problems []plan.Problem, unchecked []string) {
+	add := func(path, hint, format string, args ...any) {
+		problems = append(problems, plan.Problem{Path: path, Text: fmt.Sprintf(format, args...), Hint: hint, Later: true})
 	}
 	if !m.Has("cloud-init") {
-		add("", feature.Installing(m, pkgmgr.CloudInit), "the image has no cloud-init")
-		return problems
+		add("os.cloudInit", feature.Installing(m, pkgmgr.CloudInit), "the image has no cloud-init")
+		return problems, nil
+	}
+	if why := s.lacksISO(); why != "" {
+		add("output.seedImage", "install it on the build host", "%s", why)
 	}
 	for i, d := range s.CloudInit.DataSources {
 		if dir := cloudSources(m); dir != "" && d != "None" && !m.Root.Exists(path.Join(dir, "DataSource"+string(d)+".py")) {
-			add(fmt.Sprintf(".datasources[%d]", i), "leave it out, or install a newer cloud-init in the same run", "cloud-init of the image has no source %s", d)
+			add(fmt.Sprintf("os.cloudInit.datasources[%d]", i), "leave it out, or install a newer cloud-init in the same run", "cloud-init of the image has no source %s", d)
 		}
 	}
 	if file := cloudLater(m); file != "" && len(s.CloudInit.DataSources) > 0 {
-		add(".datasources", "remove it in a run before this one", "%s of the image is read later and has sources too, which would win", file)
+		add("os.cloudInit.datasources", "remove it in a run before this one", "%s of the image is read later and has sources too, which would win", file)
 	}
 	for _, k := range []cloudinit.Kind{cloudinit.UserData, cloudinit.VendorData, cloudinit.NetworkConfig} {
-		if why, _ := s.ask(ctx, m, k); why != "" {
-			add(".seed."+seedKeys[k], "the documentation of cloud-init says what can stand there", "cloud-init of the image does not take the %s: %s", k, why)
+		why, done := s.ask(ctx, m, k)
+		if why != "" {
+			add("os.cloudInit.seed."+seedKeys[k], "the documentation of cloud-init says what can stand there", "cloud-init of the image does not take the %s: %s", k, why)
+		}
+		if !done {
+			unchecked = append(unchecked, string(k))
 		}
 	}
-	return problems
+	return problems, unchecked
 }
 
 // cloudSources is the folder of the image's cloud-init that has its sources.
@@ -322,13 +261,12 @@ func cloudLater(m *machine.Machine) string {
 
 // Run does all of it. What the image's cloud-init could not check is said.
 func (s SetCloudInit) Run(ctx context.Context, m *machine.Machine) error {
-	if problems := s.Check(ctx, m); len(problems) > 0 {
+	problems, unchecked := s.look(ctx, m)
+	if len(problems) > 0 {
 		return &plan.Unmet{Problems: problems}
 	}
-	for k := range s.CloudInit.Seed.texts() {
-		if _, done := s.ask(ctx, m, k); !done && k != cloudinit.MetaData {
-			m.Log.Warn("the image's cloud-init has not checked a text of its seed: it has no schema for it, or lacks python3-jsonschema", "text", string(k))
-		}
+	if len(unchecked) > 0 {
+		m.Log.Warn("the image's cloud-init has not checked texts of its seed: it has no schema for them, or lacks python3-jsonschema; they were checked by this program's rules only", "texts", strings.Join(unchecked, ", "))
 	}
 	if s.CloudInit.Clean {
 		if err := cleanCloudInit(m); err != nil {
@@ -338,7 +276,7 @@ func (s SetCloudInit) Run(ctx context.Context, m *machine.Machine) error {
 	if err := s.settings(m); err != nil || s.CloudInit.Seed == nil {
 		return err
 	}
-	return s.seed(m)
+	return s.seed(ctx, m)
 }
 
 // settings writes the files of settings.
@@ -371,31 +309,4 @@ func (s SetCloudInit) settings(m *machine.Machine) error {
 	// in one line, as ds-identify reads it
 	line := strings.ReplaceAll(fmt.Sprintf("datasource_list: %q\n", s.CloudInit.DataSources), `" "`, `", "`)
 	return m.Root.WriteFile(cloudFile, []byte(strings.ReplaceAll(line, `"`, "")), 0o644)
-}
-
-// seed writes the texts, which only root can read, in the place of those that were there.
-func (s SetCloudInit) seed(m *machine.Machine) error {
-	if err := m.Root.RemoveAll(cloudSeed); err != nil {
-		return err
-	}
-	if err := m.Root.MkdirAll(cloudSeed, 0o700); err != nil {
-		return err
-	}
-	texts := map[cloudinit.Kind]string{cloudinit.UserData: "", cloudinit.MetaData: ""} // without them it is no seed
-	for k, t := range s.CloudInit.Seed.texts() {
-		text, err := t.read()
-		if err != nil {
-			return err
-		}
-		texts[k] = text
-	}
-	if meta := texts[cloudinit.MetaData]; !cloudinit.Has(meta, "instance-id") {
-		texts[cloudinit.MetaData] = "instance-id: " + s.Instance + "\n" + meta
-	}
-	for k, text := range texts {
-		if err := m.Root.WriteFile(path.Join(cloudSeed, string(k)), []byte(text), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -60,6 +60,44 @@ func TestCloudInitWritesWhatItReads(t *testing.T) {
 	}
 }
 
+// TestCloudInitSeedOnAMedium: the seed is not in the image then, nor is an older one, and NoCloud is looked for.
+func TestCloudInitSeedOnAMedium(t *testing.T) {
+	t.Parallel()
+	m := featuretest.Tree(t, map[string]string{"var/lib/cloud/seed/nocloud/user-data": "old", "etc/x": ""})
+	featuretest.Program(t, m, "cloud-init")
+	s := cloudStep(t, `{seed: {userData: {content: "#!/bin/sh\n"}}}`)
+	s.Apart = true
+	featuretest.MustRun(t, m, s)
+	if m.Root.Exists(cloudSeed) || featuretest.Read(t, m, cloudFile) != "datasource_list: [NoCloud, None]\n" || !strings.Contains(s.String(), "write user-data to an ISO image") {
+		t.Errorf("%s: the seed is there: %v", s, m.Root.Exists(cloudSeed))
+	}
+	texts, err := s.texts()
+	if err != nil || texts["meta-data"] != "instance-id: "+s.Instance+"\n" || texts["user-data"] != "#!/bin/sh\n" {
+		t.Errorf("%v %v", texts, err)
+	}
+}
+
+// TestCloudInitIsRemoved from an image that has what a package manager left of it.
+func TestCloudInitIsRemoved(t *testing.T) {
+	t.Parallel()
+	m := featuretest.Tree(t, map[string]string{
+		"etc/cloud/cloud.cfg": "", "var/lib/cloud/instances/a/x": "", "var/log/cloud-init.log": "", "var/log/other": "", "etc/netplan/50-cloud-init.yaml": "kept",
+		"usr/lib/systemd/system/ssh.service": "[Service]\n",
+	})
+	featuretest.Program(t, m, "ssh-keygen")
+	c := featuretest.Parse[cloudTest](t, "os: {cloudInit: {mode: remove}}")
+	p, _ := c.OS.CloudInit.Plan(&feature.Given{Facts: featuretest.DebianFacts})
+	featuretest.MustRun(t, m, p[0], p[0])
+	for name, want := range map[string]bool{
+		"/etc/cloud": false, "/var/lib/cloud": false, "/var/log/cloud-init.log": false, "/var/log/other": true, "/etc/netplan/50-cloud-init.yaml": true,
+		"/etc/systemd/system/ssh-host-keys.service": true, // which cloud-init made at boot
+	} {
+		if m.Root.Exists(name) != want {
+			t.Errorf("%s is there: %v", name, !want)
+		}
+	}
+}
+
 func TestCloudInitOfTheImage(t *testing.T) {
 	t.Parallel()
 	none := "os.cloudInit: the image has no cloud-init (install cloud-init in the same run)\n"
@@ -90,7 +128,8 @@ func TestCloudInitThatDidNotCheck(t *testing.T) {
 	}{
 		{"Valid cloud-config: /dev/stdin\n", nil, "", true},
 		{"Valid schema /dev/stdin\n", nil, "", true},
-		{"Error:\nCloud config schema errors: users.0: {'name': 'bob', 'foo': 'bar'} is not valid\n", failed, "Error: Cloud config schema errors: users.0: {'name': 'bob', 'foo': 'bar'} is not valid", true},
+		{"Error:\nCloud config schema errors: users.0: {'name': 'bob', 'foo': 'bar'} is not valid\n", failed, "Cloud config schema errors: users.0: {'name': 'bob', 'foo': 'bar'} is not valid", true},
+		{"Cloud config schema deprecations: \nError:\nCloud config schema errors: users.0: no\n", failed, "Cloud config schema errors: users.0: no", true},
 		{"Cloud config schema errors: format-l2.c11: File /dev/stdin is not valid yaml.\n", failed, "Cloud config schema errors: format-l2.c11: File the text is not valid yaml.", true},
 		{"Ignoring schema validation. jsonschema is not present\n", nil, "", false},
 		{"", nil, "", false},
@@ -109,6 +148,7 @@ func TestCloudInitTextsAreChecked(t *testing.T) {
 		`{seed: {userData: {content: "users:\n- bob\n"}}}`:                        `user-data, line 1 of the text: cloud-init does not know what it is`,
 		`{seed: {userData: {content: "#cloud-config\na: 1\na: 2\n"}}}`:            "user-data, line 3 of the text",
 		`{seed: {networkConfig: {content: "version: 2\nethernet: {}\n"}}}`:        `network-config, line 2 of the text: network-config of version 2 knows no key "ethernet"`,
+		`{mode: remove, config: [{name: x, content: "a: 1"}]}`:                    "to be removed, and to be told what to do",
 		`{seed: {userData: {}}}`:                                                  "nothing to do in this seed",
 		`{seed: {userData: {path: x, content: "#!/bin/sh"}}}`:                     "one of path and content",
 		`{seed: {metaData: {content: "a: 1\n"}}}`:                                 "nothing to do in this seed",

@@ -287,7 +287,7 @@ func (s Clean) checkLogin(m *machine.Machine) []plan.Problem {
 	for _, name := range s.Keyed {
 		keys = append(keys, "the keys of "+name)
 	}
-	if len(keys) == 0 || len(s.Passwords) > 0 || hasPassword(m.Root) || provisions(m) {
+	if len(keys) == 0 || len(s.Passwords) > 0 || HasPassword(m.Root) || provisions(m) {
 		return nil
 	}
 	return []plan.Problem{{
@@ -296,8 +296,8 @@ func (s Clean) checkLogin(m *machine.Machine) []plan.Problem {
 	}}
 }
 
-// hasPassword tells whether a user can log in with one.
-func hasPassword(root *rootfs.Root) bool {
+// HasPassword tells whether a user can log in with one.
+func HasPassword(root *rootfs.Root) bool {
 	shadow, _ := root.ReadFile("/etc/shadow") // without one, nobody can
 	for line := range strings.Lines(string(shadow)) {
 		f := strings.Split(line, ":")

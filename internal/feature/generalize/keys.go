@@ -88,6 +88,16 @@ func (k keyServer) makeAtBoot(m *machine.Machine) error {
 	return nil
 }
 
+// MakeHostKeys has the keys of sshd made at boot where the image has none, and nobody else does so.
+func MakeHostKeys(m *machine.Machine) error {
+	ssh := keyServers[0]
+	row, _ := identity.Find(ssh.row)
+	if len((&identity.System{Root: m.Root}).Find(row)) > 0 || machine.FindProgram(m.Root, ssh.tool) == "" {
+		return nil
+	}
+	return ssh.makeAtBoot(m)
+}
+
 // checkKeys finds keys that nobody would make again.
 func (s Clean) checkKeys(m *machine.Machine) (problems []plan.Problem) {
 	sys, u := s.system(m), identity.Units{Root: m.Root, Kind: "system"}

@@ -9,6 +9,7 @@ import (
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/feature"
+	"imagecustomizer/internal/feature/services"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
@@ -22,7 +23,7 @@ func (g GrowOnBoot) Used() bool { return bool(g) }
 
 // Touches are the files that say so.
 func (GrowOnBoot) Touches() []feature.Touch {
-	return []feature.Touch{{Path: repartDir}, {Path: feature.Fstab}}
+	return []feature.Touch{{Path: repartDir}, {Path: feature.Fstab}, {Path: services.UnitFolders[0]}}
 }
 
 // Plan has it done, on the disk that there is by then.
@@ -59,28 +60,53 @@ func (SetGrowOnBoot) String() string {
 	return "have the last filesystem grow with the disk when the system starts"
 }
 
-// Replaces is fstab.
-func (SetGrowOnBoot) Replaces(*machine.Machine) []plan.Replaced {
-	return feature.Replaced("os.growOnBoot", feature.Fstab)
+// Replaces are fstab, or the files that have growpart run.
+func (SetGrowOnBoot) Replaces(m *machine.Machine) []plan.Replaced {
+	return feature.Replaced("os.growOnBoot", append([]string{feature.Fstab}, feature.Present(m, growRunner, path.Join(services.UnitFolders[0], growUnit))...)...)
 }
 
 // Check looks for what grows a partition in the image, and whether this one can grow.
-func (s SetGrowOnBoot) Check(_ context.Context, m *machine.Machine) (problems []plan.Problem) {
-	for _, program := range []string{"/usr/lib/systemd/system/systemd-repart.service", "/usr/lib/systemd/systemd-growfs"} {
-		if !m.Root.Exists(program) && !m.Root.Exists(strings.TrimPrefix(program, "/usr")) {
-			problems = append(problems, plan.Problem{
-				Path: "os.growOnBoot", Text: "nothing in the image grows a partition at boot: it has no " + path.Base(program), Later: true,
-				Hint: feature.Installing(m, pkgmgr.Repart),
-			})
-		}
+func (s SetGrowOnBoot) Check(_ context.Context, m *machine.Machine) []plan.Problem {
+	if text, need := s.lacks(m); text != "" {
+		return []plan.Problem{{Path: "os.growOnBoot", Text: text, Later: true, Hint: feature.Installing(m, need)}}
 	}
 	if s.NewDisk {
-		return problems
+		return nil
 	}
 	if _, err := s.last(m); err != nil {
-		problems = append(problems, plan.Problem{Path: "os.growOnBoot", Text: err.Error(), Hint: "remove os.growOnBoot, or lay the disk out anew with storage.disks"})
+		return []plan.Problem{{Path: "os.growOnBoot", Text: err.Error(), Hint: "remove os.growOnBoot, or lay the disk out anew with storage.disks"}}
 	}
-	return problems
+	return nil
+}
+
+// lacks says what the image lacks to grow a partition at boot; packages may bring it.
+func (s SetGrowOnBoot) lacks(m *machine.Machine) (text string, need pkgmgr.Need) {
+	why := whyNoGrowpart(m)
+	switch mbr := !s.NewDisk && m.Opened().Table.Kind != "gpt"; {
+	case why == "":
+		return "", ""
+	case mbr:
+		return "the disk has an MBR, in which systemd-repart grows no partition, and the image has " + why, pkgmgr.Growpart
+	case !hasRepart(m):
+		return "nothing in the image grows a partition at boot: it has no systemd-repart.service with systemd-growfs, and " + why, pkgmgr.Repart
+	}
+	return "", ""
+}
+
+// growfs makes a filesystem larger, on images with systemd.
+func growfs(m *machine.Machine) string {
+	for _, dir := range []string{"/usr/lib/systemd", "/lib/systemd"} {
+		if m.Root.Exists(dir + "/systemd-growfs") {
+			return dir + "/systemd-growfs"
+		}
+	}
+	return ""
+}
+
+// hasRepart tells whether systemd grows partitions of the image.
+func hasRepart(m *machine.Machine) bool {
+	unit := "/lib/systemd/system/systemd-repart.service"
+	return growfs(m) != "" && (m.Root.Exists(unit) || m.Root.Exists("/usr"+unit))
 }
 
 // growing is what is to grow.
@@ -88,13 +114,23 @@ type growing struct {
 	part  disk.Volume
 	mount string
 	same  int // how many partitions of its type come before it, by their numbers
+	by    growBy
 }
+
+// growBy is what grows a partition.
+type growBy string
+
+const (
+	byRepart   growBy = "systemd-repart"
+	byGrowpart growBy = "growpart"
+)
 
 // last finds the last partition of the disk, or says why it cannot grow.
 func (s SetGrowOnBoot) last(m *machine.Machine) (g growing, err error) {
 	d := m.Opened()
-	if d.Table.Kind != "gpt" {
-		return g, fmt.Errorf("the disk has an MBR, in which systemd-repart grows no partition")
+	g.by = byRepart
+	if d.Table.Kind != "gpt" || !hasRepart(m) {
+		g.by = byGrowpart
 	}
 	for _, v := range d.Volumes {
 		if v.Start >= g.part.Start {
@@ -120,12 +156,16 @@ func (s SetGrowOnBoot) last(m *machine.Machine) (g growing, err error) {
 		}
 	}
 	switch {
+	case d.Table.Kind == "mbr" && g.part.Number > 4:
+		return g, fmt.Errorf("the last partition of the disk, number %d, is a logical one of an MBR, which growpart does not grow", g.part.Number)
 	case g.mount == "":
 		return g, fmt.Errorf("the last partition of the disk, number %d, has no filesystem that /etc/fstab mounts, and what stands before it cannot grow", g.part.Number)
 	case !slices.Contains(growable, g.part.Content.Type):
 		return g, fmt.Errorf("the last filesystem of the disk, at %s, is %s, which does not grow while it is mounted", g.mount, g.part.Content.Type)
 	case g.mount == "/" && s.SealedRoot:
 		return g, fmt.Errorf("the last partition of the disk holds the root, which is sealed and cannot grow")
+	case g.by == byGrowpart && grower(m, g.part.Content.Type) == "":
+		return g, fmt.Errorf("the image has no program that makes the last filesystem of the disk larger, at %s, which is %s", g.mount, g.part.Content.Type)
 	}
 	return g, s.free(m, g.mount)
 }
@@ -144,6 +184,9 @@ func (s SetGrowOnBoot) free(m *machine.Machine, mount string) error {
 	case slices.Contains(disk.ParseFstab(string(text)).Entries()[i].Options, "ro"):
 		return fmt.Errorf("/etc/fstab mounts %s read-only: it cannot grow", mount)
 	}
+	if !hasRepart(m) {
+		return nil
+	}
 	for _, dir := range repartDirs {
 		entries, _ := m.Root.ReadDir(dir) // one that is not there has none
 		for _, e := range entries {
@@ -155,8 +198,7 @@ func (s SetGrowOnBoot) free(m *machine.Machine, mount string) error {
 	return nil
 }
 
-// Run writes one definition for each partition of the type, in their order, since that is how systemd-repart finds out
-// which partition is meant; only the last has room to grow into.
+// Run has the partition and its filesystem grown by what the image has.
 func (s SetGrowOnBoot) Run(ctx context.Context, m *machine.Machine) error {
 	if problems := s.Check(ctx, m); len(problems) > 0 {
 		return &plan.Unmet{Problems: problems}
@@ -165,6 +207,19 @@ func (s SetGrowOnBoot) Run(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
+	m.Log.Debug("the last filesystem grows at boot", "mount", g.mount, "by", g.by)
+	if g.by == byGrowpart {
+		return g.writeUnit(m)
+	}
+	if err := g.define(m); err != nil {
+		return err
+	}
+	return g.setOption(m)
+}
+
+// define writes one definition for each partition of the type, in their order, since that is how systemd-repart finds out
+// which partition is meant; only the last has room to grow into.
+func (g growing) define(m *machine.Machine) error {
 	if err := m.Root.MkdirAll(repartDir, 0o755); err != nil {
 		return err
 	}
@@ -178,6 +233,11 @@ func (s SetGrowOnBoot) Run(ctx context.Context, m *machine.Machine) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// setOption has systemd grow the filesystem when it is mounted.
+func (g growing) setOption(m *machine.Machine) error {
 	text, err := m.Root.ReadFile(feature.Fstab)
 	if err != nil {
 		return err

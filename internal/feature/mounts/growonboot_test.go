@@ -48,11 +48,52 @@ func TestTheLastFilesystemGrows(t *testing.T) {
 	}
 }
 
+func withGrowpart(t *testing.T, m *machine.Machine) {
+	t.Helper()
+	featuretest.Program(t, m, "growpart", "sfdisk", "findmnt", "systemctl")
+}
+
+// TestTheLastFilesystemGrowsByGrowpart: where systemd-repart is missing, or the disk has an MBR, growpart does it, and
+// systemd or the filesystem's own program the rest.
+func TestTheLastFilesystemGrowsByGrowpart(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(m *machine.Machine){
+		"\n/usr/lib/systemd/systemd-growfs \"$1\"\n": func(m *machine.Machine) { m.Opened().Table.Kind = "mbr" },
+		"\nresize2fs \"$device\"\n": func(m *machine.Machine) {
+			_ = m.Root.Remove("/usr/lib/systemd/systemd-growfs")
+			featuretest.Program(t, m, "resize2fs")
+		},
+	} {
+		m := growTree(t, growFstab)
+		withGrowpart(t, m)
+		change(m)
+		featuretest.MustRun(t, m, SetGrowOnBoot{}, SetGrowOnBoot{})
+		if got := featuretest.Read(t, m, growRunner); !strings.HasSuffix(got, want) {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+		unit := featuretest.Read(t, m, "/etc/systemd/system/sysinit.target.wants/"+growUnit)
+		if !strings.Contains(unit, "ExecStart=/bin/sh "+growRunner+" /\n") || m.Root.Exists(repartDir) || featuretest.Read(t, m, feature.Fstab) != growFstab {
+			t.Errorf("%s", unit)
+		}
+	}
+}
+
 // TestTheLastFilesystemCannotGrow: each of these would have made no larger filesystem, or none that boots.
 func TestTheLastFilesystemCannotGrow(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(m *machine.Machine, d *image.Disk){
-		"an MBR": func(_ *machine.Machine, d *image.Disk) { d.Table.Kind = "mbr" },
+		"the disk has an MBR, in which systemd-repart grows no partition, and the image has no growpart (install cloud-guest-utils in": func(_ *machine.Machine, d *image.Disk) {
+			d.Table.Kind = "mbr"
+		},
+		"number 5, is a logical one": func(m *machine.Machine, d *image.Disk) {
+			d.Table.Kind, d.Volumes[2].Number, d.Mounts[0].Volume.Number = "mbr", 5, 5
+			withGrowpart(t, m)
+		},
+		"neither sfdisk nor sgdisk": func(m *machine.Machine, d *image.Disk) { d.Table.Kind = "mbr"; featuretest.Program(t, m, "growpart") },
+		"has no program that makes the last filesystem of the disk larger": func(m *machine.Machine, _ *image.Disk) {
+			withGrowpart(t, m)
+			_ = m.Root.Remove("/usr/lib/systemd/systemd-growfs")
+		},
 		"number 4, has no filesystem": func(_ *machine.Machine, d *image.Disk) {
 			d.Volumes = append(d.Volumes, growVolume(4, 9, linuxType, "swap"))
 		},
@@ -67,7 +108,7 @@ func TestTheLastFilesystemCannotGrow(t *testing.T) {
 			_ = m.Root.MkdirAll("/usr/lib/repart.d", 0o755)
 			_ = m.Root.WriteFile("/usr/lib/repart.d/x.conf", nil, 0o644)
 		},
-		"it has no systemd-growfs (install systemd-repart": func(m *machine.Machine, _ *image.Disk) { _ = m.Root.Remove("/usr/lib/systemd/systemd-growfs") },
+		"it has no systemd-repart.service with systemd-growfs, and no growpart (install systemd-repart (systemd before Debian 13) or cloud-guest-utils in": func(m *machine.Machine, _ *image.Disk) { _ = m.Root.Remove("/usr/lib/systemd/systemd-growfs") },
 	} {
 		m := growTree(t, growFstab)
 		change(m, m.Opened())

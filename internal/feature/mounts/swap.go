@@ -57,10 +57,10 @@ func (s Swap) Plan(g *feature.Given) (plan.Plan, []plan.Problem) {
 	case g.NewDisk: // whose filesystems are looked at when they are there
 	case f.Type != "" && !slices.Contains(swapFilesystems, f.Type):
 		return nil, []plan.Problem{{Path: "os.swap.path", Text: fmt.Sprintf("%s lies on %s, on which the kernel cannot swap", step.File, f.Type), Hint: "put it on ext4, xfs or btrfs"}}
-	case f.Type != "" && !g.GrowDisk && f.Free < uint64(step.Size):
+	case f.Type != "" && g.FreeIn(f) < uint64(step.Size):
 		return nil, []plan.Problem{{
-			Path: "os.swap.size", Text: fmt.Sprintf("there are %d MiB free at %s, and the file for swapping takes %d", f.Free>>20, f.MountPoint, step.Size>>20),
-			Hint: "make it smaller, or the disk larger with \"storage: {resizeDisk: auto}\"",
+			Path: "os.swap.size", Text: fmt.Sprintf("there are %d MiB free at %s, and the file for swapping takes %d", g.FreeIn(f)>>20, f.MountPoint, step.Size>>20),
+			Hint: fmt.Sprintf("make it smaller, or the disk larger with \"storage: {resizeDisk: {freeSpace: %dM, mountPoint: %s}}\"", step.Size>>20+512, f.MountPoint),
 		}}
 	}
 	return plan.Plan{step}, nil

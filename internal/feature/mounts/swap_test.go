@@ -41,14 +41,18 @@ func TestSwapWhereItCannotBe(t *testing.T) {
 	facts := *featuretest.DebianFacts
 	facts.Filesystems = []machine.Filesystem{{MountPoint: "/", Type: "ext4", Free: 100 << 20}, {MountPoint: "/boot/efi", Type: "vfat", Free: 100 << 20}}
 	for yaml, want := range map[string]string{
-		"os: {swap: {size: 64M}}": "", "os: {swap: {size: 128M}}": "there are 100 MiB free at /", "grows: {swap: {size: 128M}}": "",
+		"os: {swap: {size: 64M}}": "", "os: {swap: {size: 128M}}": "there are 100 MiB free at /", "grows: {swap: {size: 128M}}": "", "grows: {swap: {size: 512M}}": "there are 256 MiB free at /",
 		"os: {swap: {size: 1M, path: /boot/efi/swap}}": "on which the kernel cannot swap",
 	} {
 		rest, grows := strings.CutPrefix(yaml, "grows")
 		if grows {
 			yaml = "os" + rest
 		}
-		_, problems := featuretest.Parse[mountsTest](t, yaml).OS.Swap.Plan(&feature.Given{Facts: &facts, GrowDisk: grows})
+		g := &feature.Given{Facts: &facts}
+		if grows {
+			g.Free = func(machine.Filesystem) uint64 { return 256 << 20 }
+		}
+		_, problems := featuretest.Parse[mountsTest](t, yaml).OS.Swap.Plan(g)
 		var got string
 		for _, p := range problems {
 			got += p.Text

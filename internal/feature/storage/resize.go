@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +98,17 @@ func (r *ResizeDisk) plan(f *machine.Facts) (plan.Plan, []plan.Problem) {
 		return nil, nil // while packages are installed
 	}
 	return plan.Plan{s}, nil
+}
+
+// Free is what a filesystem has free when it is as large as it is to be, at most.
+func (r *ResizeDisk) Free(fs machine.Filesystem, f *machine.Facts) uint64 {
+	switch {
+	case r == nil || r.Auto || cmp.Or(r.MountPoint, "/") != fs.MountPoint:
+		return fs.Free
+	case r.FreeSpace > 0:
+		return max(fs.Free, uint64(r.FreeSpace))
+	}
+	return fs.Free + uint64(max(0, int64(r.Size)-f.DiskSize))
 }
 
 // GrowDisk makes the disk larger, and a filesystem on it.

@@ -82,7 +82,8 @@ var needs = map[pkgmgr.Need]string{
 	pkgmgr.Sudo:          "sudo",
 	pkgmgr.SSHServer:     "openssh-server",
 	pkgmgr.CloudInit:     "cloud-init",
-	pkgmgr.Repart:        "systemd-repart (systemd before Debian 13)",
+	pkgmgr.Repart:        "systemd-repart (systemd before Debian 13) or cloud-guest-utils",
+	pkgmgr.Growpart:      "cloud-guest-utils",
 }
 
 // PackageFor names packages as Debian does, but for those that a distribution of its family names otherwise.

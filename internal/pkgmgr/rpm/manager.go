@@ -40,10 +40,10 @@ func (Database) Installed(ctx context.Context, m *machine.Machine) (list []pkgmg
 	}
 	err = query(ctx, m, func(f []string) {
 		if len(f) == 6 && f[0] != "gpg-pubkey" {
-			size, _ := strconv.ParseInt(f[4], 10, 64) // 0 where it is not said
-			list = append(list, pkgmgr.Package{Name: f[0], Version: f[1], Release: f[2], Arch: f[3], Size: size, Vendor: f[5]})
+			size, _ := strconv.ParseInt(f[5], 10, 64) // 0 where it is not said
+			list = append(list, pkgmgr.Package{Name: f[0], Version: f[1], Release: f[2], Vendor: f[3], Arch: f[4], Size: size})
 		}
-	}, "-qa", "--qf", `%{NAME}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\t%|LONGSIZE?{%{LONGSIZE}}:{%{SIZE}}|\t%|VENDOR?{%{VENDOR}}:{}|\n`)
+	}, "-qa", "--qf", `%{NAME}\t%{VERSION}\t%{RELEASE}\t%|VENDOR?{%{VENDOR}}:{}|\t%{ARCH}\t%|LONGSIZE?{%{LONGSIZE}}:{%{SIZE}}|\n`) // a line never ends in what may be empty
 	return list, err
 }
 
@@ -124,7 +124,8 @@ var needs = map[pkgmgr.Need]string{
 	pkgmgr.Sudo:          "sudo",
 	pkgmgr.SSHServer:     "openssh-server",
 	pkgmgr.CloudInit:     "cloud-init",
-	pkgmgr.Repart:        "systemd-udev",
+	pkgmgr.Repart:        "systemd-udev or cloud-utils-growpart",
+	pkgmgr.Growpart:      "cloud-utils-growpart",
 }
 
 // PackageFor names packages as distributions with RPM do.
