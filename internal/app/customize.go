@@ -58,8 +58,10 @@ type CustomizeOptions struct {
 	DryRun           bool
 	Seed             string // of identifiers and salts; random where empty
 	Root             RootChoice
-	NoTest           bool // the outputs are not booted, whatever the config says
-	Records          Records
+
+	compose func() (*compose.Result, error) // in the place of ConfigFile and Compose
+	NoTest  bool                            // the outputs are not booted, whatever the config says
+	Records Records
 }
 
 // test boots the outputs where the config asks for it.
@@ -129,7 +131,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, error) {
 	var files compose.Files
 	o.Compose.CheckFiles = true
-	composed, err := loadOne(o.ConfigFile, &files, o.Compose, screen)
+	composed, err := o.load(&files, screen)
 	if err != nil {
 		return nil, nil, err
 	}
