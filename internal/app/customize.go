@@ -56,11 +56,12 @@ type CustomizeOptions struct {
 	Checksum         bool
 	NoClobber        bool // an older file of an output's name is never replaced
 	DryRun           bool
-	Seed             string // of identifiers and salts; random where empty
-	Root             RootChoice
 
-	compose func() (*compose.Result, error) // in the place of ConfigFile and Compose
-	NoTest  bool                            // the outputs are not booted, whatever the config says
+	AllowHostCommands bool // commands that the config names may run on the host
+
+	Seed    string // of identifiers and salts; random where empty
+	Root    RootChoice
+	NoTest  bool // the outputs are not booted, whatever the config says
 	Records Records
 }
 
@@ -77,7 +78,7 @@ func (o CustomizeOptions) test(ctx context.Context, t *tester, outputs []*job.Ou
 // first; then a worker in namespaces of its own does the rest.
 func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io.Writer) error {
 	o.BuildDir = scratchFolder(o.BuildDir)
-	j, composed, err := o.prepare(screen)
+	j, composed, err := o.prepare(ctx, screen)
 	if err != nil {
 		return err
 	}
@@ -128,10 +129,14 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 }
 
 // prepare checks the command line and the config, and writes the job.
-func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, error) {
+func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job.Job, *compose.Result, error) {
 	var files compose.Files
 	o.Compose.CheckFiles = true
-	composed, err := o.load(&files, screen)
+	composed, err := loadOne(o.ConfigFile, &files, o.Compose, screen)
+	if err != nil {
+		return nil, nil, err
+	}
+	composed, secrets, err := o.withSecrets(ctx, composed, &files, screen)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -144,14 +149,14 @@ func (o CustomizeOptions) prepare(screen *ui.UI) (*job.Job, *compose.Result, err
 		RPMSources:  sources("--rpm-source", o.RPMSources, pkgmgr.AptFile, "a folder of RPM packages or a .repo file", &bad),
 		DebSources:  sources("--deb-source", o.DebSources, pkgmgr.RepoFile, "a folder of .deb packages or a .list or .sources file", &bad),
 		NoBaseRepos: o.NoBaseRepos, DryRun: o.DryRun, Now: buildTime(), Version: Version,
-		Fixed: o.Seed != "" && os.Getenv("SOURCE_DATE_EPOCH") != "", Seed: seed.New(o.Seed),
+		Fixed: o.Seed != "" && os.Getenv("SOURCE_DATE_EPOCH") != "", Seed: seed.New(o.Seed), Secrets: secrets,
 	}
 	if !o.NoTest {
 		bad.check(untestable(&cfg.Test, j.Outputs))
 	}
 	j.Image = job.Image{Path: base, Root: o.Root}
 	if composed.Waiting {
-		j.Parts = &compose.Sources{Top: o.topConfig(), Files: files, Options: o.Compose}
+		j.Parts = &compose.Sources{Top: o.topConfig(), Files: files, Options: composed.Options}
 	}
 	j.Show(job.Read, named(append(composed.Maybe, cfg)...)...)
 	for _, s := range slices.Concat(j.RPMSources, j.DebSources) {

@@ -251,7 +251,10 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	in := feature.Inputs{
 		ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed,
 		RPMSources: w.RPMSources, DebSources: w.DebSources, NoBaseRepos: w.NoBaseRepos,
-		ConfigDir: w.ConfigDir, Named: named(w.Config), Asked: map[string]string{},
+		ConfigDir: w.ConfigDir, Named: named(w.Config), Asked: map[string]string{}, Secrets: map[string]string{},
+	}
+	for _, s := range w.Secrets {
+		in.Secrets[s.Name] = s.Value
 	}
 	for _, o := range w.Outputs {
 		switch {

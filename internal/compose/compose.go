@@ -26,6 +26,9 @@ type Options struct {
 	Given      []string // NAME=VALUE: single facts of a base image that is not known
 	Select     []string // entries of the config's matrix, NAME=VALUE,...; all where it is empty
 	Entry      Entry    // of these, the one to load
+
+	// Secrets are the values of secret variables. Without them, the config names secrets and holds none.
+	Secrets map[string]string
 }
 
 // given tells whether the command line asks for what only a config of several parts has.
@@ -33,11 +36,12 @@ func (o Options) given() bool { return len(o.Profiles)+len(o.Set)+len(o.SetFiles
 
 // Result is a config, and where each part of it stands.
 type Result struct {
-	Config *step.Config
-	Report *config.Report
-	doc    *config.Document // that Config was decoded from
-	top    *config.Document // of a chain: its last file
-	open   []openPart       // where Waiting: what the config comes to
+	Config  *step.Config
+	Report  *config.Report
+	Options Options          // with which it was composed, the entry of a matrix among them
+	doc     *config.Document // that Config was decoded from
+	top     *config.Document // of a chain: its last file
+	open    []openPart       // where Waiting: what the config comes to
 
 	// Maybe are the parts that count or not, by what the base image is.
 	Maybe []*step.Config
@@ -45,6 +49,8 @@ type Result struct {
 
 	// Waiting tells whether the config depends on what the base image is, and that is not known.
 	Waiting bool
+	// Secrets are the secret variables that the config uses.
+	Secrets []Secret
 }
 
 // Load composes the config that a file is the top of. What is wrong with it is in the report; the error is that the
@@ -57,14 +63,14 @@ func Load(top string, files *Files, o Options) (*Result, error) {
 	if top == Stdin {
 		top = stdinName
 	}
-	c := &chain{files: files, options: o, report: config.NewReport()}
+	c := &chain{files: files, options: o, report: config.NewReport(), used: map[string]bool{}}
 	c.visit(top, f, nil)
-	r := &Result{Config: &step.Config{}, Report: c.report}
+	r := &Result{Config: &step.Config{}, Report: c.report, Options: o}
 	if len(c.layers) > 0 {
 		r.Config, r.doc = c.together()
 		r.top = c.layers[len(c.layers)-1].doc
 	}
-	r.open, r.idle = c.open, c.idle
+	r.open, r.idle, r.Secrets = c.open, c.idle, c.useSecrets()
 	r.Maybe, r.Waiting = c.pending, c.waiting || len(c.pending) > 0
 	return r, nil
 }
@@ -82,6 +88,9 @@ type chain struct {
 	report  *config.Report
 	layers  []layer
 	done    []string // real paths of files that are in the chain
+
+	variables map[string]*variable
+	used      map[string]bool // secret variables that fields or scripts name
 
 	pending []*step.Config
 	waiting bool
@@ -150,6 +159,7 @@ func (c *chain) whole(doc *config.Document, name string, f File, above []string)
 	m := &composer{files: c.files, options: c.options, report: c.report, top: name}
 	doc = m.compose(doc, f)
 	c.pending, c.waiting, c.open, c.idle = m.pending, m.waiting, m.open, m.idle
+	c.variables, c.used = m.declared, m.used
 	return doc
 }
 

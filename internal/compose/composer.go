@@ -77,7 +77,8 @@ type composer struct {
 	given    map[string]string // facts, by their names
 
 	variables []declarations // in the order in which they are merged
-	parts     []part         // likewise
+	declared  map[string]*variable
+	parts     []part // likewise
 	profiles  map[string][]part
 	mentioned map[string]*config.At // profiles that a condition of an include names
 	done      []string              // real paths of files that are in parts
@@ -110,6 +111,7 @@ func (c *composer) compose(doc *config.Document, f File) *config.Document {
 	c.visit(doc, f, nil, nil, nil)
 	vars := c.declare(c.variables...)
 	c.checkEntry(vars)
+	c.declared = vars
 	for _, name := range sortedKeys(vars) {
 		c.settle(vars[name])
 	}
@@ -271,7 +273,12 @@ var inParts = config.Rules{Identity: identities, Tags: true}
 // for mistakes.
 func (c *composer) check(p part, vars map[string]*variable) *step.Config {
 	cfg := &step.Config{}
-	p.doc.Expand(expander{c: c, vars: vars, all: true}).Decode(cfg, config.Options{Part: true, Unsupported: step.Unsupported, Also: Keys})
+	doc := p.doc.Expand(expander{c: c, vars: vars, all: true})
+	doc.Decode(cfg, config.Options{Part: true, Unsupported: step.Unsupported, Also: Keys})
+	named := secretsOfScripts(doc, cfg, vars)
+	for _, n := range named {
+		c.used[n] = true
+	}
 	return cfg
 }
 

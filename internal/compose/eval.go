@@ -230,7 +230,7 @@ func (s scope) variable(v *variable) (typed, error) {
 	s.c.settle(v)
 	s.c.used[v.name] = true
 	if v.Type == "secret" {
-		return typed{}, fmt.Errorf("%s is a secret: fields cannot take secrets from variables yet", v.name)
+		return typed{}, fmt.Errorf("%s is a secret, which can only stand for itself in a field that takes secrets: ${{ %s }}", v.name, v.name)
 	}
 	if !v.has && s.needed && !v.broken && !s.c.missed[v.name] {
 		s.c.missed[v.name] = true

@@ -30,8 +30,11 @@ func (x expander) Text(text string, at *config.At) (config.Value, bool) {
 		at.Errorf("%v", err)
 		return nothing, true
 	}
-	if config.SecretField(step.Root, at.Path()) {
+	if is, _ := config.SecretField(step.Root, at.Path()); is {
 		x.conceal(list, at)
+	}
+	if names := x.secretsOf(list); len(names) > 0 {
+		return x.secretText(list, names, at), true
 	}
 	var b strings.Builder
 	known := true

@@ -30,7 +30,7 @@ func (r *Result) Render(o Rendering) (text []byte, kept []string, err error) {
 	case r.doc == nil:
 		return nil, nil, errors.New("it is not valid")
 	}
-	form := config.Rendering{Dir: dir, Type: step.Root, Origins: o.Origins && !o.JSON, Shown: dir, Secrets: o.Secrets}
+	form := config.Rendering{Dir: dir, Type: step.Root, Origins: o.Origins && !o.JSON, Shown: dir, Secrets: o.Secrets, Escape: r.Waiting || len(r.Secrets) > 0}
 	doc := r.doc
 	if kept = r.Config.Sequential(dir); len(r.Config.Layers) == 0 {
 		for _, m := range r.Maybe {
@@ -45,7 +45,6 @@ func (r *Result) Render(o Rendering) (text []byte, kept []string, err error) {
 	case r.Waiting && len(r.Config.Layers) > 0:
 		return nil, nil, errors.New("it has base configs, and conditions that ask what the base image is: say what it is")
 	case r.Waiting:
-		form.Escape = true
 		text, err = config.Pieces(r.pieces(), form)
 	case len(kept) > 0:
 		doc = r.top
@@ -53,6 +52,9 @@ func (r *Result) Render(o Rendering) (text []byte, kept []string, err error) {
 	default:
 		doc = doc.Without("baseConfigs")
 		text, err = doc.YAML(form)
+	}
+	if err == nil {
+		text = r.declared(text, dir)
 	}
 	if err != nil || !o.JSON {
 		return text, kept, err
@@ -67,6 +69,49 @@ func (r *Result) Render(o Rendering) (text []byte, kept []string, err error) {
 	}
 	text, err = json.MarshalIndent(out, "", "  ")
 	return append(text, '\n'), kept, err
+}
+
+// declared is a config with the declarations of the secrets that it names. Paths in them lead from dir.
+func (r *Result) declared(text []byte, dir string) []byte {
+	if len(r.Secrets) == 0 {
+		return text
+	}
+	head := "variables:\n"
+	for _, s := range r.Secrets {
+		head += "  " + s.Name + ": " + s.declaration(dir) + "\n"
+	}
+	if string(text) == "{}\n" {
+		text = nil
+	}
+	return append([]byte(head), text...)
+}
+
+// declaration is what a config says of the secret.
+func (s Secret) declaration(dir string) string {
+	d := map[string]any{"type": "secret"}
+	switch {
+	case s.From.Env != "":
+		d["from"] = map[string]any{"env": s.From.Env}
+	case len(s.From.Command) > 0:
+		d["from"] = map[string]any{"command": s.From.Command}
+	case s.From.File.Text != "":
+		file := s.From.File.Text
+		if rel, err := filepath.Rel(dir, s.From.File.Resolved); err == nil && !filepath.IsAbs(file) {
+			file = rel
+		}
+		d["from"] = map[string]any{"file": file}
+	}
+	if s.AllowShort {
+		d["allowShort"] = true
+	}
+	if len(s.MayBeInImage) > 0 {
+		d["mayBeInImage"] = s.MayBeInImage
+	}
+	var b strings.Builder
+	enc := json.NewEncoder(&b) // JSON is YAML
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(d) // plain texts cannot fail
+	return strings.TrimSpace(b.String())
 }
 
 // pieces are what the config comes to where not all is known.
@@ -94,12 +139,15 @@ func (r *Result) origins(doc *config.Document, dir string) map[string]config.Ori
 // values are all values that the config comes to, by their paths. Where it is not known whether they count, the path says
 // under which condition.
 func (r *Result) values() map[string]config.Setting {
-	if !r.Waiting {
-		return r.doc.Without("baseConfigs").Values(step.Root)
-	}
 	all := map[string]config.Setting{}
-	if len(r.Config.Layers) > 0 {
+	if !r.Waiting || len(r.Config.Layers) > 0 {
 		all = r.doc.Without("baseConfigs").Values(step.Root)
+	}
+	for _, s := range r.Secrets {
+		all["variables."+s.Name] = s.At.Setting(s.declaration("/"))
+	}
+	if !r.Waiting {
+		return all
 	}
 	for i, p := range r.open {
 		for path, v := range p.doc.Values(step.Root) {

@@ -85,10 +85,6 @@ func (s setting) value(c *composer, v *variable) (config.Value, bool) {
 	if s.node != nil {
 		return v.of(v.Type, s.node)
 	}
-	if v.Type == "secret" && strings.HasPrefix(s.flag, "--set ") {
-		c.report.Add(s.flag, "%s is a secret, and the process list shows the command line", s.name).Hint("use --set-file %s=FILE", s.name)
-		return config.Value{}, false
-	}
 	value, err := v.parse(v.Type, *s.text, c.files.Dir)
 	if err != nil {
 		c.report.Add(s.flag, "%v", err)

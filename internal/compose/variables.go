@@ -32,12 +32,20 @@ type Variable struct {
 	Values  []string     `yaml:"values" doc:"Values of an enum."`
 	From    Source       `yaml:"from" doc:"Where the value comes from, instead of the command line. Only in the file that the command line names."`
 	Public  bool         `yaml:"public" doc:"The value comes from the environment and may be shown."`
+
+	AllowShort   bool     `yaml:"allowShort" doc:"The secret may have less than 8 bytes, which are looked for in the image all the same: they may be part of other words."`
+	MayBeInImage []string `yaml:"mayBeInImage" doc:"Files of the image that may hold the secret. Anywhere else it is an error." example:"[/etc/wpa_supplicant.conf]"`
 }
 
 // Source is where a value comes from.
 type Source struct {
-	Env string `yaml:"env" doc:"Name of an environment variable."`
+	Env     string      `yaml:"env" doc:"Name of an environment variable."`
+	File    config.Path `yaml:"file" doc:"File of the build host with a secret. A line break at its end is not part of it."`
+	Command []string    `yaml:"command" doc:"Program of the build host, and its arguments, that prints a secret: a list, no shell. It runs as the user who called sudo, with PATH, HOME, USER, LANG and what ssh-agent, gpg-agent and the session bus need in its environment. Takes --allow-host-commands."`
 }
+
+// named tells whether there is a source.
+func (s Source) named() bool { return s.Env != "" || s.File.Text != "" || len(s.Command) > 0 }
 
 // variable is a variable with its value.
 type variable struct {
@@ -45,6 +53,7 @@ type variable struct {
 	name     string
 	at       *config.At // of its declaration
 	fallback *config.Node
+	given    *string // text that --set-file has read for a secret
 	value    config.Value
 	has      bool
 	settled  bool
@@ -112,7 +121,7 @@ func (c *composer) declare(lists ...declarations) map[string]*variable {
 		}
 		if c.oversteps(d) {
 			v.broken = true
-			d.From.Env, d.Public = "", false
+			d.From, d.Public, d.AllowShort, d.MayBeInImage = Source{}, false, false, nil
 		}
 		v.join(d)
 	}
@@ -122,10 +131,11 @@ func (c *composer) declare(lists ...declarations) map[string]*variable {
 // oversteps tells, and reports, that a file says of a variable what only the file on the command line may. It looks at
 // each declaration, before files are joined: what is joined no longer knows which file said what.
 func (c *composer) oversteps(d declaration) bool {
-	if d.at.File() == c.top || d.From.Env == "" && !d.Public {
+	if d.at.File() == c.top || !d.From.named() && !d.Public && !d.AllowShort && len(d.MayBeInImage) == 0 {
 		return false
 	}
-	d.at.Errorf("only the file that the command line names may read the environment").Hint("write from and public of %s there", d.name)
+	d.at.Errorf("only the file that the command line names may read the environment, and say of secrets where they come from and may go").
+		Hint("write from, public, allowShort and mayBeInImage of %s there", d.name)
 	return true
 }
 
@@ -146,8 +156,14 @@ func (v *variable) join(d declaration) {
 	later(&v.Pattern, d.Pattern)
 	later(&v.Min, d.Min)
 	later(&v.Max, d.Max)
-	later(&v.From, d.From)
+	if d.From.named() {
+		v.From = d.From
+	}
 	later(&v.Public, d.Public)
+	later(&v.AllowShort, d.AllowShort)
+	if d.MayBeInImage != nil {
+		v.MayBeInImage = d.MayBeInImage
+	}
 	if d.Default.Node != nil {
 		v.fallback = d.Default.Node
 	}
@@ -171,6 +187,10 @@ func (c *composer) settle(v *variable) {
 	v.settled = true
 	if v.broken || !v.sound() {
 		v.broken = true
+		return
+	}
+	if v.Type == "secret" {
+		c.settleSecret(v)
 		return
 	}
 	for _, s := range c.settings {
@@ -210,8 +230,10 @@ func (v *variable) sound() bool {
 		bad("the variable %s has min or max, which are for an int", v.name)
 	case v.Pattern != "" && !is("string") && !(v.Type == "list" && v.Of == ""):
 		bad("the variable %s has a pattern, which is for a string", v.name)
-	case v.Type == "secret" && v.fallback != nil:
-		bad("the variable %s is a secret, which cannot stand in a config", v.name)
+	case v.Type == "secret":
+		v.soundSecret(bad)
+	case v.From.File.Text != "" || len(v.From.Command) > 0 || v.AllowShort || len(v.MayBeInImage) > 0:
+		bad("the variable %s has from, allowShort or mayBeInImage as a secret has, and is none", v.name)
 	}
 	if _, err := regexp.Compile(v.Pattern); err != nil {
 		bad("the pattern of %s is not a regular expression: %v", v.name, err)

@@ -16,7 +16,6 @@ import (
 // Document is one parsed config file, or what several of them say together.
 type Document struct {
 	file   string
-	dir    string // where relative paths begin, of a document that stands in no file
 	root   *yaml.Node
 	report *Report
 	opts   Options
@@ -30,6 +29,7 @@ type Document struct {
 	layer   int                      // of a file in a chain: which it is
 
 	written map[*yaml.Node]*yaml.Node // what a file has in the place of a node
+	secrets map[*yaml.Node]secrecy    // texts that hold secret variables
 }
 
 // MaxSize bounds a config file; the largest real ones have some hundred lines.

@@ -26,6 +26,9 @@ type Value struct {
 	Int  int64
 	Bool bool
 	List []Value
+
+	Secrets []string // names of secret variables that the text holds
+	Pending bool     // it names them only: what they hold is not known
 }
 
 // String is the value within a text.
@@ -65,7 +68,7 @@ const When = "when"
 // Expand is the document with everything expanded. Places in it are those of the document.
 func (d *Document) Expand(x Expander) *Document {
 	out := *d
-	out.written = map[*yaml.Node]*yaml.Node{}
+	out.written, out.secrets = map[*yaml.Node]*yaml.Node{}, map[*yaml.Node]secrecy{}
 	e := expansion{x: x, from: d, out: &out, done: map[*yaml.Node]*yaml.Node{}}
 	out.root = e.node(d.At(), 0)
 	return &out
@@ -140,6 +143,9 @@ func (e *expansion) scalar(at *At) *yaml.Node {
 func (e *expansion) value(v Value, n *yaml.Node) *yaml.Node {
 	c := e.like(n)
 	c.Style, c.Value = 0, v.String()
+	if len(v.Secrets) > 0 {
+		e.out.secrets[c] = secrecy{v.Secrets, v.Pending}
+	}
 	switch v.Kind {
 	case IntValue:
 		c.Tag = "!!int"

@@ -31,8 +31,9 @@ const (
 // Merge is what several documents say together, the later ones last. They share one report.
 func Merge(docs []*Document, rules Rules) *Document {
 	out := &Document{
-		file: docs[len(docs)-1].file, dir: docs[len(docs)-1].dir, report: docs[0].report,
+		file: docs[len(docs)-1].file, report: docs[0].report,
 		unset: map[*yaml.Node][]*yaml.Node{}, origins: map[*yaml.Node]*Document{}, written: map[*yaml.Node]*yaml.Node{},
+		secrets: map[*yaml.Node]secrecy{},
 	}
 	m := merger{rules: rules, out: out}
 	for i, d := range docs {
@@ -67,6 +68,9 @@ func (m *merger) adopt(d *Document, n *yaml.Node, depth int) {
 	}
 	if w := d.written[n]; w != nil {
 		m.out.written[n] = w
+	}
+	if s, holds := d.secrets[n]; holds {
+		m.out.secrets[n] = s
 	}
 	if pairs := d.unset[n]; pairs != nil {
 		m.out.unset[n] = pairs

@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
-
-	"imagecustomizer/internal/printable"
 )
 
 // Rendering says how a document is written.
@@ -103,6 +101,12 @@ type Setting struct {
 
 // Is tells whether two settings have one value, hidden or not.
 func (s Setting) Is(other Setting) bool { return s.value == other.value && s.hidden == other.hidden }
+
+// Setting is a text that stands for what is at this place.
+func (a *At) Setting(text string) Setting {
+	line, column, _ := a.place()
+	return Setting{Text: text, value: text, Origin: Origin{a.File(), line, column}}
+}
 
 // Values are all values of a document, by their paths. What must not be shown is not. t is what it is decoded into.
 func (d *Document) Values(t reflect.Type) map[string]Setting {
@@ -202,6 +206,9 @@ func kept(tag, plain string) string {
 
 func (r *renderer) pair(c *yaml.Node, at *At, key *yaml.Node, t reflect.Type, depth int) {
 	if r.Record && fieldSecret(t, key.Value) != "" {
+		if names := at.Field(key.Value).Secrets(); len(names) > 0 {
+			c.Content = append(c.Content, textNode(key.Value), textNode("the secrets "+strings.Join(names, ", ")))
+		}
 		return
 	}
 	if v, ok := r.node(at.Field(key.Value), fieldType(t, key.Value), depth+1); ok {
@@ -219,13 +226,13 @@ func (r *renderer) scalar(c, n *yaml.Node, at *At, t reflect.Type) {
 	if r.isPath(t) && !r.Record {
 		c.Value = r.path(n.Value, at)
 	}
-	if r.Escape {
+	if r.Escape && !at.Pending() {
 		c.Value = strings.ReplaceAll(c.Value, "${{", "$${{")
 	}
 	if strings.Contains(c.Value, "\n") {
 		c.Style = yaml.LiteralStyle
 	}
-	if c.Tag == "!!str" && (plainMeansOther(c.Value) || printable.Text(c.Value) != c.Value) { // which is escaped where it is printed
+	if c.Tag == "!!str" && plainMeansOther(c.Value) {
 		c.Style = yaml.DoubleQuotedStyle
 	}
 	if r.Origins {

@@ -15,8 +15,48 @@ import (
 // is hidden too, where a key above it looks as if it held secrets.
 const (
 	secretAlways = "true"  // never shown; may be a secret variable
+	secretTakes  = "takes" // may hold secret variables, and is not shown where it does
 	secretMaybe  = "maybe" // may hold secrets: it is shown to the user, but no record or hash is made of it
 )
+
+// secrecy is what is known of a text that holds secret variables.
+type secrecy struct {
+	names   []string
+	pending bool // it names them only
+}
+
+// Secrets are the names of secret variables that the text at this place holds, or names.
+func (a *At) Secrets() []string { return a.doc.secrets[resolve(a.node)].names }
+
+// Pending tells whether the text at this place names secret variables that are not known: it says nothing of the value.
+func (a *At) Pending() bool { return a.doc.secrets[resolve(a.node)].pending }
+
+// Pending lists the secret variables that texts of the document name, and whose values are not in them.
+func (d *Document) Pending() (names []string) {
+	d.eachPending(d.root, map[*yaml.Node]bool{}, func(n string) {
+		if !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	})
+	slices.Sort(names)
+	return names
+}
+
+func (d *Document) eachPending(n *yaml.Node, seen map[*yaml.Node]bool, each func(name string)) {
+	n = resolve(n)
+	if n == nil || seen[n] {
+		return
+	}
+	seen[n] = true
+	if s := d.secrets[n]; s.pending {
+		for _, name := range s.names {
+			each(name)
+		}
+	}
+	for _, c := range n.Content {
+		d.eachPending(c, seen, each)
+	}
+}
 
 // Discloser is a section in which a secret field holds no secret, by what its other fields say.
 type Discloser interface{ Discloses(key string) bool }
@@ -50,7 +90,7 @@ func (a *At) hide(n *yaml.Node, seen map[*yaml.Node]bool) {
 
 func (a *At) hideScalar(n *yaml.Node) {
 	r := a.doc.report
-	if n.Value == "" || r.hidden[n] {
+	if n.Value == "" || r.hidden[n] || a.doc.secrets[n].pending {
 		return
 	}
 	r.hidden[n] = true
@@ -144,7 +184,7 @@ func (a *At) clearAll(n *yaml.Node, seen map[*yaml.Node]bool) {
 func hideSecrets(at *At, fields []Field, v reflect.Value) {
 	open, _ := v.Addr().Interface().(Discloser)
 	for _, f := range fields {
-		if f.Secret != secretAlways || !at.Has(f.Key) {
+		if !at.Has(f.Key) || f.Secret != secretAlways && (f.Secret != secretTakes || len(at.Field(f.Key).Secrets()) == 0) {
 			continue
 		}
 		if value := at.Field(f.Key); open != nil && open.Discloses(f.Key) {
@@ -218,21 +258,46 @@ func (s sifter) key(key string, value *yaml.Node, section reflect.Type) {
 }
 
 // SecretField tells whether what stands at a path of a config of this type, such as os.users[0].password.value, is a
-// secret, or may be one.
-func SecretField(t reflect.Type, path string) bool {
+// secret, and whether it may hold secret variables.
+func SecretField(t reflect.Type, path string) (is, takes bool) {
+	secret := secretTag(t, path)
+	return secret == secretAlways, secret == secretAlways || secret == secretTakes
+}
+
+// secretTag is what the schema says of secrets at a path.
+func secretTag(t reflect.Type, path string) string {
 	secret := ""
 	for name := range strings.SplitSeq(generic(path), ".") {
 		t = element(t)
 		if t.Kind() != reflect.Struct {
-			return secret == secretAlways
+			return secret
 		}
 		at := slices.IndexFunc(Fields(t), func(f Field) bool { return f.Key == name })
 		if at < 0 {
-			return false
+			return ""
 		}
 		t, secret = Fields(t)[at].Type, Fields(t)[at].Secret
 	}
-	return secret == secretAlways
+	return secret
+}
+
+// SecretPaths lists the fields of a type that may hold secret variables, by their paths.
+func SecretPaths(t reflect.Type) (paths []string) {
+	secretPaths(t, "", 0, func(p string) { paths = append(paths, p) })
+	return paths
+}
+
+func secretPaths(t reflect.Type, path string, depth int, found func(string)) {
+	if t = element(t); t.Kind() != reflect.Struct || depth > maxDepth/2 {
+		return
+	}
+	for _, f := range Fields(t) {
+		p := join(path, f.Key)
+		if f.Secret == secretAlways || f.Secret == secretTakes {
+			found(p)
+		}
+		secretPaths(f.Type, p, depth+1, found)
+	}
 }
 
 // element is what a type is made of.

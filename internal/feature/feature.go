@@ -67,6 +67,8 @@ type Inputs struct {
 	ConfigDir   string        // directory of the config file, on the build host
 	Named       []string      // files and directories of the build host that the config names
 
+	Secrets map[string]string // values of secret variables, by their names
+
 	// Asked gets, by the names of steps, the section of the config that asks for them, where there is one.
 	Asked map[string]string
 }

@@ -57,6 +57,8 @@ type Cmd struct {
 
 	// Unconfined says why the program is started without a fence. The architecture test lists who may.
 	Unconfined string
+
+	credential *syscall.Credential // the user whom it runs as; nil for ours
 }
 
 // New returns the command that runs the program with these arguments. It runs in a fence: see confined.go.
@@ -187,7 +189,7 @@ func (c *Cmd) prepare(ctx context.Context) (*exec.Cmd, *tail, error) {
 	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Args[0] = c.Path
 	cmd.Env, cmd.Dir, cmd.Stdin, cmd.ExtraFiles = env, c.Dir, c.Stdin, slices.Clone(c.ExtraFiles)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: c.Namespaces}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: c.Namespaces, Credential: c.credential}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = graceful
 	out := &tail{quiet: c.Quiet, onLine: c.OnLine}

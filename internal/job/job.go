@@ -12,6 +12,7 @@ import (
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/secret"
 	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/step"
 )
@@ -38,6 +39,8 @@ type Job struct {
 	ConfigDir string           // directory of the config file, which the paths in it are relative to
 	Resources []Resource
 	Outputs   []*Output
+
+	Secrets []secret.Secret // which must not be in the result
 
 	RPMSources, DebSources []pkgmgr.Source
 	NoBaseRepos            bool

@@ -92,6 +92,19 @@ func (m *Machine) WithFiles(dir string, named []string, path string, f func() er
 	return m.withMount(dir, path, func() error { return m.Image.BindFiles(dir, named, path) }, f)
 }
 
+// WithSecrets shows secrets, by their names, to programs of the image while f runs: each is a file of /run/secrets, in
+// memory, that root alone can read.
+func (m *Machine) WithSecrets(secrets map[string]string, f func() error) (err error) {
+	if len(secrets) == 0 {
+		return f()
+	}
+	if err := m.Image.ShowSecrets(secrets); err != nil {
+		return err
+	}
+	defer func() { err = firstOf(err, m.Image.HideSecrets()) }()
+	return f()
+}
+
 func (m *Machine) withMount(src, path string, mount, f func() error) (err error) {
 	made, err := m.makeMountPoint(src, path)
 	if err != nil {

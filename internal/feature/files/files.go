@@ -22,9 +22,11 @@ import (
 // root; a file that exists is overwritten in place.
 type AdditionalFile struct {
 	Source      config.Path        `yaml:"source" doc:"File to copy. Either this or content."`
-	Content     *string            `yaml:"content" doc:"Text to write; it may be empty. Either this or source."`
+	Content     *string            `yaml:"content" secret:"takes" doc:"Text to write; it may be empty. Either this or source."`
 	Destination ImagePath          `yaml:"destination" required:"true" doc:"Absolute path in the image." example:"/etc/motd"`
 	Permissions config.Permissions `yaml:"permissions" doc:"Permission bits in octal. Default: those of the source, or 644 for content." example:"\"644\""`
+
+	Secrets []string `yaml:"-"` // names of secret variables that the content holds
 }
 
 // Validate checks that there is one source of content, and that it is there.
@@ -36,6 +38,10 @@ func (f *AdditionalFile) Validate(at *config.At) {
 		at.Errorf("the file has neither source nor content").Hint("add \"source:\" with a file, or \"content:\" with its text")
 	}
 	f.Source.NeedFile(at.Field("source"))
+	f.Secrets = at.Field("content").Secrets()
+	if !strings.HasPrefix(at.Path(), "os.") && len(f.Secrets) > 0 {
+		at.Field("content").Errorf("a live medium cannot hold a secret").Hint("write the file in the image, with os.additionalFiles")
+	}
 	if strings.HasPrefix(at.Path(), "os.") { // a live medium has such folders too
 		CheckKept(string(f.Destination), at.Field("destination"))
 	}
@@ -154,6 +160,10 @@ func (l AdditionalFiles) Plan(*feature.Given) (plan.Plan, []plan.Problem) {
 func (l AdditionalFiles) Record() (any, error) {
 	return feature.RecordEach(l, func(f AdditionalFile) (map[string]any, error) {
 		d := map[string]any{"destination": f.Destination}
+		if len(f.Secrets) > 0 {
+			d["secrets"] = f.Secrets
+			return d, nil
+		}
 		return d, feature.RecordText(d, "source", f.Source, f.Content)
 	})
 }

@@ -38,12 +38,28 @@ type Script struct {
 	Arguments            []string          `yaml:"arguments" doc:"Arguments of the script."`
 	EnvironmentVariables map[string]string `yaml:"environmentVariables" secret:"maybe" doc:"The script's environment. Besides it there is only PATH, with /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin where none is given here."`
 	Network              ScriptNetwork     `yaml:"network" default:"host" doc:"What the script reaches: host (the build host's network) or none (nothing but a loopback interface of its own)."`
+	Secrets              []SecretName      `yaml:"secrets" doc:"Names of secret variables that the script can read, each as a file: /run/secrets/NAME. The files are in memory, and gone when the script ends. See [secrets](secrets.md)."`
 	Label                string            `yaml:"name" doc:"What messages call the script."`
 
 	// ShellLine is set for scripts of the 2023 schema, whose arguments are one text for the shell.
 	ShellLine string `yaml:"-"`
 	// Dir is the folder of the file that the script stands in.
 	Dir string `yaml:"-"`
+}
+
+// SecretName is the name of a secret variable.
+type SecretName string
+
+// Describe tells how the name is written.
+func (SecretName) Describe() config.Form {
+	return config.Form{Kind: "text", Pattern: `^[A-Za-z][A-Za-z0-9_-]*$`, Max: 128}
+}
+
+// Validate checks the name's form.
+func (n *SecretName) Validate(at *config.At) {
+	if !n.Describe().Fits(string(*n)) {
+		at.Errorf("%q cannot be the name of a secret", string(*n)).Hint("write the name of a variable of the type secret")
+	}
 }
 
 // ScriptNetwork is what a script can reach.
@@ -114,6 +130,9 @@ func (s Phase) Record() (any, error) {
 		if x.Label != "" {
 			d["name"] = x.Label
 		}
+		if len(x.Secrets) > 0 {
+			d["secrets"] = x.Secrets
+		}
 		if names := slices.Sorted(maps.Keys(x.EnvironmentVariables)); len(names) > 0 {
 			d["environmentVariables"] = names
 		}
@@ -124,7 +143,7 @@ func (s Phase) Record() (any, error) {
 // Plan runs one after the other.
 func (s Phase) Plan(g *feature.Given) (p plan.Plan, _ []plan.Problem) {
 	for i, x := range s.List {
-		r := RunScript{Phase: s.Name, Index: i, Script: x, ConfigDir: cmp.Or(x.Dir, g.ConfigDir), Named: g.Named, Files: g.Files, After: s.After || i > 0}
+		r := RunScript{Secrets: secretsOf(g, x), Phase: s.Name, Index: i, Script: x, ConfigDir: cmp.Or(x.Dir, g.ConfigDir), Named: g.Named, Files: g.Files, After: s.After || i > 0}
 		if r.Script.Interpreter == "" {
 			r.Script.Interpreter = "/bin/sh"
 		}
@@ -142,6 +161,17 @@ type RunScript struct {
 	Named     []string // files and folders that the config names
 	Files     feature.Supplied
 	After     bool // other scripts run before it
+
+	Secrets map[string]string // that it can read, by their names
+}
+
+// secretsOf are the secrets that a script names.
+func secretsOf(g *feature.Given, s Script) map[string]string {
+	named := map[string]string{}
+	for _, n := range s.Secrets {
+		named[string(n)] = g.Secrets[string(n)]
+	}
+	return named
 }
 
 // ConfigMount is where scripts see the config file's folder.
@@ -186,7 +216,7 @@ func (s RunScript) Run(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	run := func() error { return m.Run(ctx, c, s.options()...) }
+	run := func() error { return m.WithSecrets(s.Secrets, func() error { return m.Run(ctx, c, s.options()...) }) }
 	if err := m.WithFiles(s.ConfigDir, s.Named, ConfigMount, func() error { return booting.Settled(ctx, m, initramfs.Guard{}, run) }); err != nil {
 		return err
 	}

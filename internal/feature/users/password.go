@@ -44,9 +44,13 @@ func (p *Password) Validate(at *config.At) {
 	case p.Type != "locked" && p.Value == "":
 		value.Errorf("the password has no value").Hint("add \"value:\"")
 	case p.Type.isFile():
+		if len(value.Secrets()) > 0 {
+			value.Errorf("a secret is the password itself, or its hash, and no path").Hint("use the type plain-text or hashed")
+			return
+		}
 		p.File.UnmarshalScalar(p.Value, value)
 		CheckPasswordFile(p.File, p.Type.isHash(), value)
-	case p.Type != "locked":
+	case p.Type != "locked" && !value.Pending():
 		CheckPassword(p.Value, p.Type.isHash(), value)
 	}
 }
