@@ -144,7 +144,7 @@ func (o ConvertOptions) convertParts(ctx context.Context, before witness, format
 	if err := before.unchanged(); err != nil {
 		return err
 	}
-	return publish(ctx, j.Outputs, screen)
+	return publish(ctx, j.Outputs, screen, nil)
 }
 
 // convert is the worker's part of converting into formats made of partitions.
@@ -202,7 +202,7 @@ func convertTo(ctx context.Context, before witness, format diskformat.Image, t *
 	if err := before.unchanged(); err != nil {
 		return err
 	}
-	return publish(ctx, []*job.Output{t}, screen)
+	return publish(ctx, []*job.Output{t}, screen, nil)
 }
 
 // progress reports bytes of a long copy.

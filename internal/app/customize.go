@@ -104,7 +104,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 		if composed, again = j.Parts.With(res.Facts, composed); again != nil {
 			return errors.Join(err, again)
 		}
-		refuse(res.Failure, composed, res.Problems)
+		refuse(res.Failure, composed.Report, composed.Place, res.Problems)
 	}
 	if res != nil && res.Failure != nil {
 		located(res.Failure, composed)
@@ -125,7 +125,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	if failed != nil && (composed.Config.Test.Publish != "always" || ctx.Err() != nil) {
 		return failed
 	}
-	return errors.Join(failed, space.explain(publish(ctx, outputs, screen)))
+	return errors.Join(failed, space.explain(publish(ctx, outputs, screen, files.artifacts)))
 }
 
 // prepare checks the command line and the config, and writes the job.
@@ -153,6 +153,9 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job.Job,
 	}
 	if !o.NoTest {
 		bad.check(untestable(&cfg.Test, j.Outputs))
+	}
+	if a := cfg.Output.Artifacts; a.Used() {
+		j.Artifacts = &job.Artifacts{Kinds: a.Items, Path: a.Path.Resolved}
 	}
 	j.Image = job.Image{Path: base, Root: o.Root}
 	if composed.Waiting {
@@ -228,6 +231,8 @@ type openedFiles struct {
 	base    *os.File // disk of the base image, where the working disk is a new one
 	scratch *os.File // backing of the worker's scratch filesystem
 	outputs []*job.Output
+
+	artifacts *job.Artifacts // nil where there are none
 }
 
 // openFiles makes the files that a job writes and hands them to it.
@@ -271,6 +276,9 @@ func (f *openedFiles) openOutputs(o CustomizeOptions, j *job.Job) (err error) {
 				return err
 			}
 		}
+		if err := f.openArtifacts(j); err != nil {
+			return err
+		}
 	}
 	inPlace := diskOf(j.Outputs)
 	if inPlace != nil {
@@ -290,6 +298,19 @@ func (f *openedFiles) openOutputs(o CustomizeOptions, j *job.Job) (err error) {
 			t.Resource = j.Hand(job.Written, t.Pending.File(), t.String())
 		}
 	}
+	return nil
+}
+
+// openArtifacts makes the directory of artifacts, if there is to be one.
+func (f *openedFiles) openArtifacts(j *job.Job) (err error) {
+	if j.Artifacts == nil {
+		return nil
+	}
+	f.artifacts = j.Artifacts
+	if j.Artifacts.Pending, err = output.CreateFolder(j.Artifacts.Path); err != nil {
+		return err
+	}
+	j.Artifacts.Resource = j.Hand(job.Written, j.Artifacts.Pending.File(), "artifacts")
 	return nil
 }
 
@@ -336,8 +357,11 @@ func written(outputs []*job.Output, unwritten []string) (list []*job.Output) {
 }
 
 // publish gives every output its name, now that all are complete.
-func publish(ctx context.Context, outputs []*job.Output, screen *ui.UI) error {
+func publish(ctx context.Context, outputs []*job.Output, screen *ui.UI, artifacts *job.Artifacts) error {
 	var all []*output.Pending
+	if artifacts != nil {
+		all = append(all, artifacts.Pending)
+	}
 	for _, o := range outputs {
 		all = append(all, o.Pending)
 	}
@@ -366,6 +390,9 @@ func publish(ctx context.Context, outputs []*job.Output, screen *ui.UI) error {
 		}
 		screen.Note("wrote %s (%s)%s", o.Path, o, older)
 	}
+	if artifacts != nil {
+		screen.Note("wrote %s (what is to be signed; put it back with inject-files)", artifacts.Path)
+	}
 	return nil
 }
 
@@ -374,6 +401,9 @@ func (f *openedFiles) discard() {
 		if o.Pending != nil {
 			o.Pending.Discard()
 		}
+	}
+	if f.artifacts != nil && f.artifacts.Pending != nil {
+		f.artifacts.Pending.Discard()
 	}
 	f.drop(&f.disk, &f.scratch, &f.base)
 }

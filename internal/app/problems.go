@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/compose"
+	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/plan"
 )
@@ -24,12 +25,12 @@ func located(f *failure.Failure, c *compose.Result) {
 
 // refuse says in a failure why a config cannot be carried out on this image: all reasons at once, each at its
 // place in the config where it has one.
-func refuse(f *failure.Failure, c *compose.Result, problems []plan.Problem) {
-	c.Report.Forget()
+func refuse(f *failure.Failure, report *config.Report, place func(path string) *config.At, problems []plan.Problem) {
+	report.Forget()
 	var plain []string
 	for _, p := range problems {
 		if p.Path != "" {
-			e := c.Place(p.Path).Errorf("%s", p.Text)
+			e := place(p.Path).Errorf("%s", p.Text)
 			if p.Hint != "" {
 				e.Hint("%s", p.Hint)
 			}
@@ -42,7 +43,7 @@ func refuse(f *failure.Failure, c *compose.Result, problems []plan.Problem) {
 		plain = append(plain, "  "+strings.ReplaceAll(line, "\n", "\n      "))
 	}
 	text := "the config cannot be carried out on this image:"
-	if err := c.Report.Err(); err != nil {
+	if err := report.Err(); err != nil {
 		text += "\n" + err.Error()
 	}
 	if len(plain) > 0 {

@@ -44,6 +44,7 @@ func (w *worker) sealing() (list plan.Plan) {
 		{phase{"verity", "make the hash trees of dm-verity", w.makeTrees}, w.sealed()}, // of what nothing changes any more
 		{phase{"verify", "look at the finished image", w.verify}, true},
 		{phase{"check", "check the filesystems", check}, true},
+		{phase{"output.artifacts", "write what is to be signed", w.artifacts}, w.Artifacts != nil},
 		{phase{"detach", "detach the disk", w.detach}, true},
 	} {
 		if p.need {
@@ -93,6 +94,7 @@ func (w *worker) makeTrees(ctx context.Context) error {
 		}
 		all = append(all, sealed)
 	}
+	w.named = all
 	if err := w.nameHashes(all); err != nil {
 		return fmt.Errorf("name the hashes in the boot entries: %w", err)
 	}

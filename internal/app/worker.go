@@ -65,6 +65,8 @@ func work(ctx context.Context, j *job.Job, send *job.Sender, res *job.Result) (e
 		err = w.convert(ctx)
 	case job.Remake:
 		err = w.remake(ctx)
+	case job.Inject:
+		err = w.inject(ctx)
 	default:
 		err = w.customize(ctx)
 	}
@@ -83,6 +85,8 @@ type worker struct {
 	processors unix.CPUSet // where the worker may run, in a run with Fixed
 
 	began time.Time // when the run began, of whose files a run with Fixed sets the times
+
+	named []image.Sealed // dm-verity devices, as the kernel arguments name them in the end
 
 	system  output.System    // what a COSI says of the image
 	machine *machine.Machine // the session; nil before the image is open
@@ -276,6 +280,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		problems = append(problems, w.checkOutputs()...)
 	}
 	problems = append(problems, w.checkFormats(storage.FinalSize(p, m.Facts))...)
+	problems = append(problems, w.checkArtifacts(ctx)...)
 	w.seals = storage.Seals(p)
 	if err := context.Cause(ctx); err != nil { // which steps may have taken for a problem
 		return nil, err

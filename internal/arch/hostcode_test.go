@@ -50,7 +50,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/pkgmgr/stall.go:computed", "internal/app/fixed.go:setProcessors", "internal/app/doctor.go:kernelHas", "internal/app/host.go:ownConfinement",
 	},
 	"it makes or opens a folder of the worker; what an image is given of it is reached through a root": {
-		"internal/machine/extend.go:Machine.populate", "internal/machine/session.go:createDisk", "internal/machine/session.go:Open", "internal/machine/session.go:Machine.openScratch",
+		"internal/image/within.go:Disk.show", "internal/machine/extend.go:Machine.populate", "internal/machine/session.go:createDisk", "internal/machine/session.go:Open", "internal/machine/session.go:Machine.openScratch",
 		"internal/app/remake.go:worker.unpack", "internal/app/host.go:examine",
 		"internal/image/extend.go:Disk.makeNew", "internal/image/shrink.go:withBtrfs",
 		"internal/image/shrinkxfs.go:Disk.rebuildXFS", "internal/image/shrinkxfs.go:Disk.fillXFS", "internal/initramfs/tree.go:Tree.write",
@@ -74,7 +74,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/sandbox/files.go",
 		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:openedFiles.open", "internal/compose/files.go", "internal/compose/variables.go:variable.of", "internal/app/inputs.go", "internal/app/secrets.go:readSecret",
 		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go",
-		"internal/app/verify.go:LookOptions.look", "internal/app/witness.go:witnessOf",
+		"internal/app/injectwork.go:worker.fits", "internal/app/injectwork.go:injections.each", "internal/app/verify.go:LookOptions.look", "internal/app/witness.go:witnessOf",
 		"internal/liveos/stage.go:stage.add", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",
 		"internal/pkgmgr/apt/setup.go:aptPlan.folder", "internal/pkgmgr/apt/setup.go:aptPlan.sourceFile", "internal/pkgmgr/apt/debfile.go:readDeb", "internal/pkgmgr/rpm/localfile.go:repoSet.show",
 		"internal/pkgmgr/pkgmgr.go:CheckSource", "internal/pkgmgr/rpm/repos.go:hasPackages", "internal/pkgmgr/rpm/repos.go:repoSet.addFile", "internal/pkgmgr/rpm/rpm.go:transactions.writeRepos",

@@ -28,15 +28,16 @@ import (
 type commandLine struct {
 	Logging logging `embed:""`
 
-	Customize customizeCmd `cmd:"" default:"withargs" help:"Change an image as a config file says. This is the command that runs when none is named."`
-	Convert   convertCmd   `cmd:"" help:"Write an image in another format, unchanged. Needs no config file, and root for cosi and baremetal-image only."`
-	Validate  validateCmd  `cmd:"" name:"validate-config" help:"Check a config file without touching any image. Needs no root."`
-	Config    configCmd    `cmd:"" help:"Show and compare what config files come to. Needs no root."`
-	Verify    verifyCmd    `cmd:"" help:"Look for reasons why an image would not boot: names that nothing in it has, missing files, damage. Customize does the same before it publishes an image."`
-	Inspect   inspectCmd   `cmd:"" help:"Say what is in an image, which is copied and never modified."`
-	Test      testCmd      `cmd:"" help:"Boot an image in QEMU and check from inside that it does what it must. The image is not changed. Needs no root where the image has systemd 256 or newer."`
-	Boot      bootCmd      `cmd:"" help:"Boot an image in QEMU, with its serial console here. The image is not changed: what the guest writes is forgotten. Needs no root."`
-	Doctor    doctorCmd    `cmd:"" help:"Say what this host can and cannot do, and what mends it."`
+	Customize customizeCmd   `cmd:"" default:"withargs" help:"Change an image as a config file says. This is the command that runs when none is named."`
+	Convert   convertCmd     `cmd:"" help:"Write an image in another format, unchanged. Needs no config file, and root for cosi and baremetal-image only."`
+	Inject    injectFilesCmd `cmd:"" name:"inject-files" help:"Put files, such as boot loaders that were signed, into an image."`
+	Validate  validateCmd    `cmd:"" name:"validate-config" help:"Check a config file without touching any image. Needs no root."`
+	Config    configCmd      `cmd:"" help:"Show and compare what config files come to. Needs no root."`
+	Verify    verifyCmd      `cmd:"" help:"Look for reasons why an image would not boot: names that nothing in it has, missing files, damage. Customize does the same before it publishes an image."`
+	Inspect   inspectCmd     `cmd:"" help:"Say what is in an image, which is copied and never modified."`
+	Test      testCmd        `cmd:"" help:"Boot an image in QEMU and check from inside that it does what it must. The image is not changed. Needs no root where the image has systemd 256 or newer."`
+	Boot      bootCmd        `cmd:"" help:"Boot an image in QEMU, with its serial console here. The image is not changed: what the guest writes is forgotten. Needs no root."`
+	Doctor    doctorCmd      `cmd:"" help:"Say what this host can and cannot do, and what mends it."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -125,7 +126,6 @@ func misused(parser *kong.Kong, args []string, err error) string {
 // notYet are commands and flags of today's Image Customizer that are not supported yet, and what to do without them.
 var notYet = map[string]string{
 	"create":                     "begin with an image that a distribution publishes, and customize it",
-	"inject-files":               "copy the files in with os.additionalFiles, before the image is made",
 	"image":                      step.Unsupported["input.image.oci"],
 	"image-cache-dir":            step.Unsupported["input.image.oci"],
 	"output-selinux-policy-path": step.Unsupported["output.selinuxPolicyPath"],
@@ -146,7 +146,7 @@ func (l logging) options(command string, out io.Writer) ui.Options {
 		}
 	}
 	switch name, _, _ := strings.Cut(command, " "); name {
-	case "customize", "convert", "verify", "inspect", "test":
+	case "customize", "convert", "inject-files", "verify", "inspect", "test":
 		o.LogDir = ui.LogDir(os.Getenv)
 	}
 	return o

@@ -121,6 +121,27 @@ func (c *convertCmd) Run(s *session) error {
 	}, s.ui)
 }
 
+type injectFilesCmd struct {
+	ConfigFile        string `required:"" help:"List of the files to put into the image, as output.artifacts writes it: inject-files.yaml." placeholder:"FILE"`
+	ImageFile         string `required:"" help:"Image to put them into: ${readable}." placeholder:"FILE"`
+	BuildDir          string `help:"Folder for temporary files. Default: TMPDIR, or /var/tmp." placeholder:"DIR"`
+	OutputImageFile   string `aliases:"output-path" help:"Image to write. Default: --image-file, which is replaced when the new image is complete." placeholder:"FILE"`
+	OutputImageFormat string `help:"Format of the image to write: ${convertible}. Default: that of the image." placeholder:"FORMAT"`
+	COSILevel         int    `name:"cosi-compression-level" help:"Level of zstd for the formats cosi (default 9) and baremetal-image (default 22): 1 to 22." placeholder:"LEVEL"`
+	AllowBackingFile  bool   `help:"Accept an image that refers to further files."`
+	Checksum          bool   `help:"Write a .sha256 file beside the image."`
+
+	rootFlags
+}
+
+// Run puts files into an image.
+func (c *injectFilesCmd) Run(s *session) error {
+	return app.InjectFiles(s.ctx, app.InjectOptions{
+		ConfigFile: c.ConfigFile, ImageFile: c.ImageFile, BuildDir: c.BuildDir, OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat,
+		COSILevel: c.COSILevel, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, Root: c.choice(),
+	}, s.ui)
+}
+
 type validateCmd struct {
 	ConfigFile        string   `required:"" help:"Config file to check; - reads standard input." placeholder:"FILE"`
 	ValidateResources []string `enum:"files,oci,all" help:"What to check besides the config itself: files (every file it names exists and can be read), oci (nothing yet: a config cannot name an image of a registry), all." placeholder:"KIND"`

@@ -30,13 +30,13 @@ var referenceFlags = map[string][]string{
 	},
 	"validate-config": {"--validate-resources=files", "--validate-resources=files,oci", "--build-dir=DIR"},
 	"create":          {"--distro=fedora"},
-	"inject-files":    {"--build-dir=DIR"},
+	"inject-files":    {"--build-dir=DIR", "--output-image-file=OUT", "--output-path=OUT", "--output-image-format=vhd-fixed", "--cosi-compression-level=22"},
 }
 
 // TestReferenceFlags: each flag of the reference is taken, or refused with what to do instead.
 func TestReferenceFlags(t *testing.T) {
 	t.Parallel()
-	needed := map[string][]string{"customize": {"--config-file=c"}, "convert": {"--image-file=i"}, "validate-config": {"--config-file=c"}}
+	needed := map[string][]string{"customize": {"--config-file=c"}, "convert": {"--image-file=i"}, "validate-config": {"--config-file=c"}, "inject-files": {"--config-file=c", "--image-file=i"}}
 	for command, flags := range referenceFlags {
 		for _, f := range flags {
 			for _, form := range [][]string{{f}, strings.SplitN(f, "=", 2)} {

@@ -205,7 +205,7 @@ var inChain = config.Rules{
 	Whole:  []string{"input.image"},
 	Once:   []string{"storage"},
 	Sticky: []string{"os.packages.updateExistingPackages"},
-	Union:  []string{"previewFeatures"},
+	Union:  []string{"previewFeatures", "output.artifacts.items"},
 	Filled: true, Layers: true,
 }
 

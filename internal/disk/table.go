@@ -37,6 +37,7 @@ type Partition struct {
 // Specification).
 const (
 	TypeESP      = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+	TypeMBRESP   = "0xef" // in an MBR
 	TypeBIOSBoot = "21686148-6449-6e6f-744e-656564454649"
 )
 

@@ -13,15 +13,20 @@ import (
 // Program is what an EFI program says of itself.
 type Program struct {
 	Machine uint16 // of its code, as in a PE header
-	Shim    bool
-	GRUB    *GRUB // nil for other programs
-	SBAT    []SBAT
-	Loader  string // what a program of systemd's says of itself, such as "systemd-boot 257"
+	Shim    bool   // or one of the programs that belong to it
+	// VendorKeys tells whether it has keys of its own to check others with, as shim itself has.
+	VendorKeys bool
+	Linux      bool  // a kernel that firmware can start
+	GRUB       *GRUB // nil for other programs
+	SBAT       []SBAT
+	Loader     string // what a program of systemd's says of itself, such as "systemd-boot 257"
+	Addon      bool   // for unified kernel images, of systemd's making
 	// Of a unified kernel image:
-	Cmdline   string
-	Version   string            // of the kernel, where the image says it
-	Kernel    *io.SectionReader // nil without
-	HasInitrd bool
+	Cmdline    string
+	HasCmdline bool
+	Version    string            // of the kernel, where the image says it
+	Kernel     *io.SectionReader // nil without
+	HasInitrd  bool
 }
 
 // GRUB is how a GRUB was built.
@@ -51,8 +56,11 @@ func Read(r io.ReaderAt) (*Program, error) {
 			p.SBAT = parseSBAT(sectionText(s))
 		case ".sdmagic":
 			p.Loader = loaderInfo(sectionText(s))
+			p.Addon = strings.HasPrefix(p.Loader, "systemd-addon ")
+		case ".vendor_cert":
+			p.VendorKeys = true
 		case ".cmdline":
-			p.Cmdline = strings.TrimSpace(sectionText(s))
+			p.Cmdline, p.HasCmdline = strings.TrimSpace(sectionText(s)), true
 		case ".uname":
 			p.Version = strings.TrimSpace(sectionText(s))
 		case ".linux":
@@ -61,10 +69,22 @@ func Read(r io.ReaderAt) (*Program, error) {
 			p.HasInitrd = true
 		}
 	}
+	p.Linux = isLinux(r)
 	for _, s := range p.SBAT {
 		p.Shim = p.Shim || s.Component == "shim"
 	}
 	return p, nil
+}
+
+// isLinux tells whether a program is a kernel: the kernel's boot protocols for x86 and arm64 say where its marks are.
+func isLinux(r io.ReaderAt) bool {
+	for at, mark := range map[int64]string{0x202: "HdrS", 0x38: "ARM\x64"} {
+		got := make([]byte, len(mark))
+		if _, err := r.ReadAt(got, at); err == nil && string(got) == mark {
+			return true
+		}
+	}
+	return false
 }
 
 // loaderInfo is NAME VERSION of "#### LoaderInfo: NAME VERSION ####".

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"imagecustomizer/internal/artifact"
 	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/image"
@@ -28,6 +29,7 @@ const (
 	Convert   Kind = "convert"   // write the outputs of an image as it is
 	Customize Kind = "customize" // change an image and write the outputs
 	Remake    Kind = "remake"    // write ISO images of an ISO image with the same system
+	Inject    Kind = "inject"    // put files into an image and write the outputs
 )
 
 // Job is what the supervisor asks the worker to do.
@@ -39,6 +41,8 @@ type Job struct {
 	ConfigDir string           // directory of the config file, which the paths in it are relative to
 	Resources []Resource
 	Outputs   []*Output
+	Artifacts *Artifacts           // nil where there are to be none
+	Files     []artifact.Injection // to put into the image
 
 	Secrets []secret.Secret // which must not be in the result
 
@@ -152,6 +156,15 @@ func (j *Job) Has(role Role) bool {
 		}
 	}
 	return false
+}
+
+// Artifacts are what is to be signed of the image, as a directory.
+type Artifacts struct {
+	Kinds    []artifact.Kind
+	Path     string // absolute, that the directory will have
+	Resource string // that an archive of it is written into
+
+	Pending *output.Pending `json:"-"` // where the supervisor made it; nil in the worker
 }
 
 // Output is one output file, from the command line until it has its name.

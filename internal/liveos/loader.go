@@ -79,7 +79,7 @@ func (m *medium) espFiles(ctx context.Context) (files []string, err error) {
 		return nil, fmt.Errorf("the partition table of the medium: %w", err)
 	}
 	for _, p := range table.Partitions {
-		if p.Type != "0xef" && p.Type != disk.TypeESP {
+		if p.Type != disk.TypeMBRESP && p.Type != disk.TypeESP {
 			continue
 		}
 		list := hostcmd.New("mdir", "-/", "-b", "-i", fmt.Sprintf("%s@@%d", m.name, p.Start), "::").Reading(m.name)

@@ -173,3 +173,20 @@ func (r *Root) OpenExact(name string, flags int, mode uint32) (fd int, err error
 		}
 	}
 }
+
+// Fold is the name that the tree has of a file for which FAT, and firmware, would take this one: in every part of it
+// case may differ. It is the name itself where there is no such file.
+func (r *Root) Fold(name string) string {
+	dir, base := path.Split(name)
+	if name == "/" || name == "" || r.Exists(name) {
+		return name
+	}
+	dir = r.Fold(path.Clean(dir))
+	entries, _ := r.ReadDir(dir)
+	for _, e := range entries {
+		if strings.EqualFold(e.Name(), base) {
+			return path.Join(dir, e.Name())
+		}
+	}
+	return name
+}

@@ -86,7 +86,6 @@ var Unsupported = map[string]string{
 	"os.uki":                           "images with unified kernel images cannot be customized yet",
 	"os.packages.snapshotTime":         "name a repository snapshot in a .repo file (--rpm-source)",
 	"os.packages.removePackageManager": "remove its packages in a finalizeCustomization script",
-	"output.artifacts":                 "copy the files out in a later step",
 	"output.selinuxPolicyPath":         "copy the policy out in a later step",
 }
 

@@ -17,7 +17,7 @@ type esp struct {
 }
 
 func isESP(v disk.Volume) bool {
-	return v.Partition.Type == disk.TypeESP || v.Partition.Type == "0xef"
+	return v.Partition.Type == disk.TypeESP || v.Partition.Type == disk.TypeMBRESP
 }
 
 func (s *system) findESP() *esp {

@@ -204,22 +204,8 @@ func below(name, subvol string) (rel string, ok bool) {
 	return strings.TrimPrefix(name, subvol), true
 }
 
-// fold returns the path of a file whose name may be written in capitals or not, as on a FAT; the path
-// itself where there is none.
-func (s *system) fold(name string) string {
-	dir, base := path.Split(name)
-	if name == "/" || name == "" || s.Root.Exists(name) {
-		return name
-	}
-	dir = s.fold(path.Clean(dir))
-	entries, _ := s.Root.ReadDir(dir)
-	for _, e := range entries {
-		if strings.EqualFold(e.Name(), base) {
-			return path.Join(dir, e.Name())
-		}
-	}
-	return name
-}
+// fold is the name as the image has it of a file whose name differs in case at most, as FAT and firmware see it.
+func (s *system) fold(name string) string { return s.Root.Fold(name) }
 
 // missing tells whether an error says that there is no such file.
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

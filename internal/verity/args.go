@@ -93,8 +93,16 @@ func (d Device) WithHashOffset(n int64) Device {
 const signature = "root-hash-signature="
 
 // Signed tells whether the kernel demands a signature of the root hash.
-func (d Device) Signed() bool {
-	return slices.ContainsFunc(d.Options, func(o string) bool { return strings.HasPrefix(o, signature) })
+func (d Device) Signed() bool { return d.SignaturePath() != "" }
+
+// SignaturePath is the file with a signature of the root hash; empty where there is none.
+func (d Device) SignaturePath() string {
+	for _, o := range d.Options {
+		if file, ok := strings.CutPrefix(o, signature); ok {
+			return file
+		}
+	}
+	return ""
 }
 
 // BootArg is the kernel argument that has our dracut module mount the filesystem of that UUID at
