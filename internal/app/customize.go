@@ -59,9 +59,11 @@ type CustomizeOptions struct {
 
 	AllowHostCommands bool // commands that the config names may run on the host
 
-	Seed    string // of identifiers and salts; random where empty
-	Root    RootChoice
-	NoTest  bool // the outputs are not booted, whatever the config says
+	Seed string // of identifiers and salts; random where empty
+	Root RootChoice
+
+	compose func() (*compose.Result, error) // in the place of ConfigFile and Compose
+	NoTest  bool                            // the outputs are not booted, whatever the config says
 	Records Records
 }
 
@@ -132,7 +134,7 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job.Job, *compose.Result, error) {
 	var files compose.Files
 	o.Compose.CheckFiles = true
-	composed, err := loadOne(o.ConfigFile, &files, o.Compose, screen)
+	composed, err := o.load(&files, screen)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -71,7 +71,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/output/folder.go", "internal/output/owner.go", "internal/output/pending.go",
 	},
 	"it reads or makes what the user named, on the host": {
-		"internal/sandbox/files.go",
+		"internal/sandbox/files.go", "internal/feature/files/flags.go:sayCopied", "internal/feature/scripts/flags.go:hostScript",
 		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:openedFiles.open", "internal/compose/files.go", "internal/compose/variables.go:variable.of", "internal/app/inputs.go", "internal/app/secrets.go:readSecret",
 		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go",
 		"internal/app/injectwork.go:worker.fits", "internal/app/injectwork.go:injections.each", "internal/app/verify.go:LookOptions.look", "internal/app/witness.go:witnessOf",

@@ -29,6 +29,7 @@ type commandLine struct {
 	Logging logging `embed:""`
 
 	Customize customizeCmd   `cmd:"" default:"withargs" help:"Change an image as a config file says. This is the command that runs when none is named."`
+	Edit      editCmd        `cmd:"" help:"Change an image as flags say, without a config file: the same as customize with the config that --print-config prints. What flags say is done in their order, where that matters."`
 	Convert   convertCmd     `cmd:"" help:"Write an image in another format, unchanged. Needs no config file, and root for cosi and baremetal-image only."`
 	Inject    injectFilesCmd `cmd:"" name:"inject-files" help:"Put files, such as boot loaders that were signed, into an image."`
 	Validate  validateCmd    `cmd:"" name:"validate-config" help:"Check a config file without touching any image. Needs no root."`
@@ -64,7 +65,7 @@ type session struct {
 
 // Run carries out the command line and returns the exit status.
 func Run(ctx context.Context, args []string, stdout, stderr *os.File) int {
-	var c commandLine
+	c := commandLine{Edit: newEditCmd()}
 	parser, err := newParser(&c, stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
@@ -146,7 +147,7 @@ func (l logging) options(command string, out io.Writer) ui.Options {
 		}
 	}
 	switch name, _, _ := strings.Cut(command, " "); name {
-	case "customize", "convert", "inject-files", "verify", "inspect", "test":
+	case "customize", "edit", "convert", "inject-files", "verify", "inspect", "test":
 		o.LogDir = ui.LogDir(os.Getenv)
 	}
 	return o
@@ -209,17 +210,19 @@ func parse(parser *kong.Kong, args []string) (k *kong.Context, err error) {
 }
 
 func newParser(c *commandLine, stdout, stderr io.Writer) (*kong.Kong, error) {
-	return kong.New(c,
+	return kong.New(c, append(c.Edit.inOrder(),
 		kong.Name("imagecustomizer"),
 		kong.Description(Description()),
 		kong.Vars{"version": "imagecustomizer " + app.Version, "formats": strings.Join(diskformat.Names(), ", "), "convertible": strings.Join(diskformat.Convertible(), ", "), "readable": diskformat.Readable()},
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
-	)
+	)...)
 }
 
 // Parser returns the parser itself, for making the reference page.
-func Parser() (*kong.Kong, error) { return newParser(&commandLine{}, io.Discard, io.Discard) }
+func Parser() (*kong.Kong, error) {
+	return newParser(&commandLine{Edit: newEditCmd()}, io.Discard, io.Discard)
+}
 
 // Description is the text above the list of flags.
 func Description() string {

@@ -52,8 +52,21 @@ func (f composeFlags) options() compose.Options {
 	return compose.Options{Profiles: f.Profile, Set: f.Set, SetFiles: f.SetFile, Vars: f.Vars, Select: f.MatrixSelect}
 }
 
+// workFlags are those of commands that change an image.
+type workFlags struct {
+	BuildDir        string `help:"Folder for temporary files; made if missing. Nothing stays in it. Default: TMPDIR, or /var/tmp; the files have no name there." placeholder:"DIR"`
+	PackageCacheDir string `help:"Folder where package downloads are kept between runs: what was used within 90 days, and 8 GiB at most. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
+	Checksum        bool   `help:"Write a .sha256 file beside each image."`
+	NoClobber       bool   `help:"Fail where an output exists already. Without it, an older file is replaced when the new one is complete."`
+	DryRun          bool   `short:"n" help:"Read the image, print what would be done, step by step, and change nothing."`
+	Seed            string `help:"Make identifiers and salts from this text, not at random. With SOURCE_DATE_EPOCH set too, the same inputs give the same files." placeholder:"TEXT"`
+}
+
+func (f workFlags) apply(o *app.CustomizeOptions) {
+	o.BuildDir, o.PackageCache, o.Checksum, o.NoClobber, o.DryRun, o.Seed = f.BuildDir, f.PackageCacheDir, f.Checksum, f.NoClobber, f.DryRun, f.Seed
+}
+
 type customizeCmd struct {
-	BuildDir          string   `help:"Folder for temporary files; made if missing. Nothing stays in it. Default: TMPDIR, or /var/tmp; the files have no name there." placeholder:"DIR"`
 	ConfigFile        string   `required:"" help:"Config file, YAML or JSON. Relative paths in it are relative to its folder. For - it is read from standard input, and they are relative to the working folder." placeholder:"FILE"`
 	ImageFile         string   `help:"Base image: ${readable}, or an ISO image of this program. Never modified. Default: input.image.path of the config." placeholder:"FILE"`
 	OutputImageFile   string   `aliases:"output-path" help:"Image to write. Default: output.image.path of the config." placeholder:"FILE"`
@@ -70,17 +83,13 @@ type customizeCmd struct {
 
 	NoTest bool `help:"Do not boot the outputs, whatever the config's section test says."`
 	recordFlags
+	workFlags
 
 	SetfilesContext string `help:"Accepted for compatibility: setfiles only tells labels, which this program writes itself, and so needs no context of its own." placeholder:"CONTEXT"`
 
-	PackageCacheDir   string `help:"Folder where package downloads are kept between runs: what was used within 90 days, and 8 GiB at most. Default: imagecustomizer/packages in the user's cache folder." placeholder:"DIR"`
-	AllowBackingFile  bool   `help:"Accept a base image that refers to further files (a backing file or an external data file)."`
-	Checksum          bool   `help:"Write a .sha256 file beside each image."`
-	NoClobber         bool   `help:"Fail where an output exists already. Without it, an older file is replaced when the new one is complete."`
-	List              bool   `help:"Print the entries of the config's matrix that are selected, and do nothing. Needs no root."`
-	AllowHostCommands bool   `help:"Let the config run commands on this host: those that print its secrets."`
-	DryRun            bool   `help:"Read the image, print what would be done, step by step, and change nothing."`
-	Seed              string `help:"Make identifiers and salts from this text, not at random. With SOURCE_DATE_EPOCH set too, the same inputs give the same files." placeholder:"TEXT"`
+	AllowBackingFile  bool `help:"Accept a base image that refers to further files (a backing file or an external data file)."`
+	List              bool `help:"Print the entries of the config's matrix that are selected, and do nothing. Needs no root."`
+	AllowHostCommands bool `help:"Let the config run commands on this host: those that print its secrets."`
 }
 
 // Run customizes an image.
@@ -88,14 +97,16 @@ func (c *customizeCmd) Run(s *session) error {
 	if c.List {
 		return app.ListMatrix(c.ConfigFile, c.options(), s.ui, s.stdout)
 	}
-	return app.Customize(s.ctx, app.CustomizeOptions{
-		BuildDir: c.BuildDir, ConfigFile: c.ConfigFile, ImageFile: c.ImageFile,
+	o := app.CustomizeOptions{
+		ConfigFile: c.ConfigFile, ImageFile: c.ImageFile,
 		OutputFile: c.OutputImageFile, OutputFormat: c.OutputImageFormat, Outputs: c.Output,
 		SplitFormat: c.OutputSplitPartitionsFormat, ShrinkFilesystems: c.ShrinkFilesystems, COSILevel: c.COSICompressionLevel,
 		RPMSources: listed(c.RPMSource), DebSources: listed(c.DebSource), NoBaseRepos: c.DisableBaseImageRPMRepos,
-		PackageCache: c.PackageCacheDir, AllowBackingFile: c.AllowBackingFile, Checksum: c.Checksum, NoClobber: c.NoClobber, DryRun: c.DryRun, Seed: c.Seed, AllowHostCommands: c.AllowHostCommands,
-		Root: c.choice(), Compose: c.options(), NoTest: c.NoTest, Records: c.records(),
-	}, s.ui, s.stdout)
+		AllowBackingFile: c.AllowBackingFile, Root: c.choice(), Compose: c.options(), NoTest: c.NoTest, Records: c.records(),
+		AllowHostCommands: c.AllowHostCommands,
+	}
+	c.apply(&o)
+	return app.Customize(s.ctx, o, s.ui, s.stdout)
 }
 
 type convertCmd struct {

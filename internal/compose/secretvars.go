@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/config"
-	"imagecustomizer/internal/feature/scripts"
+	feature "imagecustomizer/internal/feature/scripts"
 	"imagecustomizer/internal/step"
 )
 
@@ -148,7 +148,7 @@ func lastKey(path string) string { return path[strings.LastIndex(path, ".")+1:] 
 // secretsOfScripts are the secrets that scripts of a part of a config name. One that nobody declares is reported.
 func secretsOfScripts(doc *config.Document, cfg *step.Config, vars map[string]*variable) (names []string) {
 	section := doc.At().Field("scripts")
-	for key, list := range map[string][]scripts.Script{"postCustomization": cfg.Scripts.PostCustomization, "finalizeCustomization": cfg.Scripts.FinalizeCustomization} {
+	for key, list := range map[string][]feature.Script{"postCustomization": cfg.Scripts.PostCustomization, "finalizeCustomization": cfg.Scripts.FinalizeCustomization} {
 		for i, s := range list {
 			for j, n := range s.Secrets {
 				at := section.Field(key).Index(i).Field("secrets").Index(j)

@@ -16,6 +16,7 @@ import (
 // Document is one parsed config file, or what several of them say together.
 type Document struct {
 	file   string
+	dir    string // where relative paths begin, of a document that stands in no file
 	root   *yaml.Node
 	report *Report
 	opts   Options

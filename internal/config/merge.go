@@ -31,7 +31,7 @@ const (
 // Merge is what several documents say together, the later ones last. They share one report.
 func Merge(docs []*Document, rules Rules) *Document {
 	out := &Document{
-		file: docs[len(docs)-1].file, report: docs[0].report,
+		file: docs[len(docs)-1].file, dir: docs[len(docs)-1].dir, report: docs[0].report,
 		unset: map[*yaml.Node][]*yaml.Node{}, origins: map[*yaml.Node]*Document{}, written: map[*yaml.Node]*yaml.Node{},
 		secrets: map[*yaml.Node]secrecy{},
 	}

@@ -37,7 +37,9 @@ func (a *At) Warnf(format string, args ...any) *Entry { return a.report(true, fo
 
 func (a *At) report(warning bool, format string, args ...any) *Entry {
 	p := &Problem{Path: a.path, File: a.origin().file, Message: fmt.Sprintf(format, args...), Warning: warning}
-	p.Line, p.Column, p.EndColumn = a.place()
+	if a.origin().dir == "" { // and it stands in a file
+		p.Line, p.Column, p.EndColumn = a.place()
+	}
 	return a.doc.report.add(p)
 }
 
@@ -150,6 +152,9 @@ func (a *At) Path() string { return a.path }
 
 // Dir is the folder of the config file that this place is in, against which relative paths resolve.
 func (a *At) Dir() string {
+	if dir := a.origin().dir; dir != "" {
+		return dir
+	}
 	file := a.origin().file
 	dir, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"imagecustomizer/internal/printable"
 )
 
 // Rendering says how a document is written.
@@ -232,7 +234,7 @@ func (r *renderer) scalar(c, n *yaml.Node, at *At, t reflect.Type) {
 	if strings.Contains(c.Value, "\n") {
 		c.Style = yaml.LiteralStyle
 	}
-	if c.Tag == "!!str" && plainMeansOther(c.Value) {
+	if c.Tag == "!!str" && (plainMeansOther(c.Value) || printable.Text(c.Value) != c.Value) { // which is escaped where it is printed
 		c.Style = yaml.DoubleQuotedStyle
 	}
 	if r.Origins {

@@ -67,6 +67,12 @@ func IsFile(name string) bool {
 	return err == nil && fi.Mode().IsRegular()
 }
 
+// IsDir tells whether the path leads to a directory.
+func IsDir(name string) bool {
+	fi, err := os.Stat(name)
+	return err == nil && fi.IsDir()
+}
+
 // ReadUpTo returns the first bytes, at most so many, of a file or of what comes through a pipe.
 func ReadUpTo(name string, most int64) ([]byte, error) {
 	f, err := os.Open(name)

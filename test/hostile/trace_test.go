@@ -68,6 +68,8 @@ type reader struct {
 	pending  map[string]execution // calls of execve that have not returned
 	paths    []string
 	walked   []string
+	from, to int // of paths, those named while the tree was copied to a new disk
+	copies   map[string]bool
 	execs    []execution
 }
 
@@ -108,7 +110,9 @@ func (r *reader) line(text string) {
 		return // programs of the image reach what they like in it
 	}
 	for _, m := range below.FindAllStringSubmatch(call, -1) {
-		if p := path.Join(m[1], m[2]); named(call, m[1]) {
+		if p := path.Join(m[1], m[2]); strings.HasPrefix(p, "/.mic/new/") {
+			r.copied(p)
+		} else if named(call, m[1]) {
 			r.paths = append(r.paths, p)
 		} else {
 			r.walked = append(r.walked, p)
@@ -172,6 +176,7 @@ var (
 
 func (r *reader) result() touched {
 	var all touched
+	r.noteCopies()
 	all.Paths = within(r.paths)
 	folders := map[string]bool{}
 	for _, p := range within(r.walked) {
@@ -192,6 +197,27 @@ func (r *reader) result() touched {
 	}
 	all.Started, all.Programs = sorted(r.started), sorted(all.Programs)
 	return all
+}
+
+// copied takes note of a file that appears on a new disk.
+func (r *reader) copied(p string) {
+	if r.copies == nil {
+		r.copies, r.from = map[string]bool{}, len(r.paths)
+	}
+	r.copies[tree.ReplaceAllString(p, "")], r.to = true, len(r.paths)
+}
+
+// noteCopies makes a walk of what was named while the tree was copied, and only because it was.
+func (r *reader) noteCopies() {
+	named := slices.Clone(r.paths[:r.from])
+	for _, p := range r.paths[r.from:r.to] {
+		if r.copies[tree.ReplaceAllString(p, "")] {
+			r.walked = append(r.walked, p)
+		} else {
+			named = append(named, p)
+		}
+	}
+	r.paths = append(named, r.paths[r.to:]...)
 }
 
 // within cuts off where the worker has the image, and leaves out what is the worker's own.

@@ -119,3 +119,10 @@ func SplitArgs(items []KernelArgs) (args []string) {
 	}
 	return args
 }
+
+// Flags add arguments.
+func (KernelCommandLine) Flags() []feature.Flag {
+	return []feature.Flag{{Name: "append-kernel-args", Value: "ARGUMENTS", Help: "Add arguments to the kernel's, separated by spaces.", Says: func(v string) ([]feature.Said, error) {
+		return feature.Say("os.kernelCommandLine.extraCommandLine", []any{v})
+	}}}
+}

@@ -328,3 +328,8 @@ func provisions(m *machine.Machine) bool {
 
 // bootTargets are what systemd starts at boot.
 var bootTargets = []string{"default.target", "graphical.target", "multi-user.target", "basic.target", "sysinit.target", "sockets.target", "cloud-init.target", "cloud-config.target"}
+
+// Flags asks for it.
+func (Generalize) Flags() []feature.Flag {
+	return []feature.Flag{feature.SetFlag("generalize", "LEVEL", "os.generalize.level", "Take out what clones must not share, as virt-sysprep does: minimal, golden or template.")}
+}

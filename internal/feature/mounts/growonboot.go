@@ -252,3 +252,8 @@ func (g growing) setOption(m *machine.Machine) error {
 	}
 	return m.Root.WriteFile(feature.Fstab, []byte(f.String()), 0o644)
 }
+
+// Flags asks for it.
+func (GrowOnBoot) Flags() []feature.Flag {
+	return []feature.Flag{{Name: "grow-on-boot", Help: "Have the last filesystem grow with the disk when the system starts.", Says: func(string) ([]feature.Said, error) { return feature.Say("os.growOnBoot", true) }}}
+}

@@ -220,3 +220,8 @@ func (s AddSwap) mount(m *machine.Machine) error {
 	}
 	return m.Root.AppendLines(feature.Fstab, 0o644, entry.String())
 }
+
+// Flags makes one.
+func (Swap) Flags() []feature.Flag {
+	return []feature.Flag{feature.SetFlag("swap", "SIZE", "os.swap.size", "Make a file of this size, such as 512M, that the system swaps to.")}
+}

@@ -351,3 +351,13 @@ func growForPackages(ctx context.Context, m *machine.Machine, missing uint64) er
 	m.Log.Info("the packages do not fit: the filesystem and the disk grow", "mount", fs.MountPoint, "missingMiB", missing>>20, "byMiB", by>>20)
 	return m.Grow(ctx, fs.Partition, by)
 }
+
+// Flags change packages.
+func (Packages) Flags() []feature.Flag {
+	remove := feature.ListFlag("remove", "PACKAGE,...", "os.packages.remove", "Remove packages.")
+	remove.Aliases = []string{"uninstall"}
+	return []feature.Flag{
+		feature.ListFlag("install", "PACKAGE,...", "os.packages.install", "Install packages."), remove,
+		{Name: "update", Help: "Update every installed package.", Says: func(string) ([]feature.Said, error) { return feature.Say("os.packages.updateExistingPackages", true) }},
+	}
+}

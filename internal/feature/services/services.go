@@ -181,3 +181,11 @@ func (s SetService) Hint(m *machine.Machine) string {
 func (s SetService) Replaces(m *machine.Machine) []plan.Replaced {
 	return feature.Replaced(s.Path, path.Join(UnitFolders[0], s.FullName()+".wants")) // its folder is what is asked for
 }
+
+// Flags change what starts at boot.
+func (Services) Flags() []feature.Flag {
+	return []feature.Flag{
+		feature.ListFlag("enable", "UNIT,...", "os.services.enable", "Start services at boot."),
+		feature.ListFlag("disable", "UNIT,...", "os.services.disable", "Do not start services at boot."),
+	}
+}

@@ -141,3 +141,8 @@ func relined(line, entry, comment string, fields []string) string {
 func (SetHostname) Replaces(m *machine.Machine) []plan.Replaced {
 	return feature.Replaced("os.hostname", append([]string{hostnameFile}, feature.Present(m, hostsFile)...)...)
 }
+
+// Flags sets it.
+func (Hostname) Flags() []feature.Flag {
+	return []feature.Flag{feature.SetFlag("hostname", "NAME", "os.hostname", "Name of the machine.")}
+}

@@ -260,3 +260,8 @@ func setVariables(m *machine.Machine, file string, lines []string) error {
 	}
 	return m.Root.AppendLines(file, 0o644, lines...)
 }
+
+// Flags sets it.
+func (Keymap) Flags() []feature.Flag {
+	return []feature.Flag{feature.SetFlag("keymap", "LAYOUT", "os.keymap.layout", "Layout of the keyboard, such as no.")}
+}

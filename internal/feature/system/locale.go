@@ -332,3 +332,8 @@ func (s SetLocale) write(m *machine.Machine, file string) error {
 	}
 	return setVariables(m, file, s.settings())
 }
+
+// Flags sets it.
+func (Locale) Flags() []feature.Flag {
+	return []feature.Flag{feature.SetFlag("locale", "LOCALE", "os.locale.lang", "Locale of the system, such as nb_NO.UTF-8.")}
+}

@@ -162,3 +162,11 @@ func (s SetSysctl) sets(line string) bool {
 	}
 	return false
 }
+
+// Flags set parameters.
+func (Sysctl) Flags() []feature.Flag {
+	return []feature.Flag{{Name: "sysctl", Value: "NAME=VALUE", Help: "Set a kernel parameter at boot.", Says: func(v string) ([]feature.Said, error) {
+		name, value, err := feature.Pair(v, "=", "NAME=VALUE, such as net.ipv4.ip_forward=1")
+		return []feature.Said{{Path: "os.sysctl", Value: map[string]any{name: value}}}, err
+	}}}
+}

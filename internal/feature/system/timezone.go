@@ -106,3 +106,8 @@ func (s SetTimezone) Run(ctx context.Context, m *machine.Machine) error {
 	}
 	return m.Root.WriteFile(timezoneFile, []byte(s.Zone+"\n"), 0o644)
 }
+
+// Flags sets it.
+func (Timezone) Flags() []feature.Flag {
+	return []feature.Flag{feature.SetFlag("timezone", "ZONE", "os.timezone", "Time zone, such as Europe/Oslo.")}
+}
