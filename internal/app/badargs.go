@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 
@@ -12,7 +13,7 @@ import (
 
 // wrongArgs looks whether the kernel arguments of the config name what the image does not have. With new disks, or new
 // identifiers, that can be told at the end only.
-func (w *worker) wrongArgs() (problems []plan.Problem) {
+func (w *worker) wrongArgs(ctx context.Context) (problems []plan.Problem) {
 	os := w.Config.OS
 	if len(w.Config.Storage.Disks) > 0 || w.Config.Storage.ResetUUIDs != "" || len(os.KernelCommandLine.Extra) == 0 {
 		return nil
@@ -29,7 +30,7 @@ func (w *worker) wrongArgs() (problems []plan.Problem) {
 	}
 	s := w.Config.Scripts
 	coming := os.Packages.Adds() || len(os.AdditionalFiles)+len(os.AdditionalDirs)+len(s.PostCustomization)+len(s.FinalizeCustomization) > 0
-	wrong := verify.WrongArgs(w.checked(), all, coming)
+	wrong := verify.WrongArgs(ctx, w.checked(), all, coming)
 	for i, args := range items {
 		for _, a := range args {
 			if text := wrong[a]; text != "" {

@@ -422,7 +422,7 @@ func (f *openedFiles) drop(list ...**os.File) {
 
 func printPlan(w io.Writer, lines []job.Line) error {
 	for i, l := range lines {
-		if _, err := fmt.Fprintf(w, "%3d. %-26s %s\n", i+1, l.Name, printable.Line(l.Text)); err != nil {
+		if _, err := fmt.Fprintf(w, "%3d. %-26s %s\n", i+1, printable.Line(l.Name), printable.Line(l.Text)); err != nil {
 			return err
 		}
 	}

@@ -144,6 +144,9 @@ func runWorker(ctx context.Context, j *job.Job, report func(ui.Event)) (*job.Res
 	if res == nil && err != nil && failure.Of(err).Code == failure.Host {
 		err = &failure.Failure{Hint: hostHint(), Err: err}
 	}
+	if err == nil && !j.DryRun {
+		err = j.CheckWritten(res)
+	}
 	return res, err
 }
 

@@ -135,7 +135,7 @@ func (w *worker) findings(ctx context.Context) (found []verify.Finding, err erro
 	err = w.machine.Opened().LookAtESP(ctx, func(mounts []image.Mounted) {
 		i := w.checked()
 		i.Mounts = mounts
-		found = verify.Run(i)
+		found = verify.Run(ctx, i)
 	})
 	return found, err
 }

@@ -275,7 +275,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	for i, pr := range found {
 		found[i].Path = cmp.Or(pr.Path, in.Asked[pr.Step])
 	}
-	problems = append(append(problems, found...), w.wrongArgs()...)
+	problems = append(append(problems, found...), w.wrongArgs(ctx)...)
 	if !w.NewDisk() {
 		problems = append(problems, w.checkOutputs()...)
 	}

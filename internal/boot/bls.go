@@ -46,10 +46,17 @@ func (b bls) Entries(files Files) (*Menu, error) {
 
 // all are all entry files.
 func (b bls) all(files Files) (found []entry, err error) {
-	for _, f := range list(files, b.Scheme.Entries, ".conf") {
-		text, err := files.ReadFile(f)
+	names := list(files, b.Scheme.Entries, ".conf")
+	if len(names) > maxEntries {
+		return nil, tooMany("boot entries in "+b.Scheme.Entries, maxEntries)
+	}
+	for _, f := range names {
+		text, err := setting(files, f)
 		if err != nil {
 			return nil, err
+		}
+		if len(text) > maxEntryFile {
+			return nil, fmt.Errorf("%s has more than the %d KiB that a boot entry may have", f, maxEntryFile>>10)
 		}
 		found = append(found, parseEntry(f, string(text), b.grub()))
 	}
@@ -227,7 +234,7 @@ const kernelCmdline = "/etc/kernel/cmdline"
 
 // cmdlineEdit changes what kernel-install makes later entries with.
 func cmdlineEdit(files Files, c Change, byGRUB bool) ([]edit, error) {
-	text, err := files.ReadFile(kernelCmdline)
+	text, err := setting(files, kernelCmdline)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -62,7 +62,7 @@ func readDefaults(files Files, mkconfig string) (*defaults, error) {
 }
 
 func (d *defaults) read(files Files, name string) error {
-	text, err := files.ReadFile(name)
+	text, err := setting(files, name)
 	if err != nil {
 		return err
 	}

@@ -131,8 +131,9 @@ func (e entry) read(root string, known variables) (Entry, error) {
 			found.Unified = strings.HasPrefix(key, "uki") || key == "efi" && strings.Contains(value, "/EFI/Linux/")
 		}
 	}
-	for i, line := range e.find("initrd") {
-		for _, word := range strings.Fields(e.values("initrd")[i]) {
+	for _, line := range e.find("initrd") {
+		_, value := keyValue(e.lines[line])
+		for _, word := range strings.Fields(value) {
 			if !strings.HasPrefix(word, "$") { // a further one, where the image sets the variable
 				found.Initrds = append(found.Initrds, ref(line, word))
 			}

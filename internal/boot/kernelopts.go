@@ -35,7 +35,7 @@ func sharedEdits(files Files, config string, alter func(args string) (string, er
 	if err != nil {
 		return nil, "", err
 	}
-	data, err := files.ReadFile(config)
+	data, err := menu(files, config)
 	if err != nil {
 		return nil, "", err
 	}
@@ -67,7 +67,7 @@ func sharedEdits(files Files, config string, alter func(args string) (string, er
 }
 
 func sharedInEnv(files Files, name string, alter func(string) (string, error)) (edits []edit, value string, err error) {
-	data, err := files.ReadFile(name)
+	data, err := menu(files, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", nil
 	}

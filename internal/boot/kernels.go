@@ -39,7 +39,9 @@ func Kernels(files Files) ([]Kernel, error) {
 				k.Initramfs = "/boot/" + n
 			}
 		}
-		kernels = append(kernels, k)
+		if kernels = append(kernels, k); len(kernels) > maxKernels {
+			return nil, tooMany("kernels in /boot", maxKernels)
+		}
 	}
 	if len(kernels) == 0 {
 		return kernelsWithModules(files), nil
@@ -50,7 +52,7 @@ func Kernels(files Files) ([]Kernel, error) {
 func kernelsWithModules(files Files) (kernels []Kernel) {
 	const dir = "/usr/lib/modules"
 	versions, _ := files.ReadDir(dir)
-	for _, v := range versions {
+	for _, v := range few(versions, maxKernels) {
 		in := path.Join(dir, v.Name())
 		if slices.Contains(list(files, in, "vmlinuz"), path.Join(in, "vmlinuz")) {
 			kernels = append(kernels, Kernel{Version: v.Name(), Image: path.Join(in, "vmlinuz"), Modules: in})

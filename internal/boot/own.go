@@ -17,13 +17,16 @@ type kernelNames struct {
 func kernelsOf(files Files) (n kernelNames) {
 	for _, dir := range []string{"/lib/modules", "/usr/lib/modules"} {
 		entries, _ := files.ReadDir(dir)
-		for _, e := range entries {
+		for _, e := range few(entries, maxKernels) {
 			n.versions = append(n.versions, e.Name())
 		}
 	}
 	for _, dir := range []string{"/", "/boot"} {
 		entries, _ := files.ReadDir(dir)
 		for _, e := range entries {
+			if len(n.versions) > 4*maxKernels || len(n.links) > maxKernels {
+				break
+			}
 			if version, ok := strings.CutPrefix(e.Name(), "vmlinuz-"); ok {
 				n.versions = append(n.versions, version)
 			}

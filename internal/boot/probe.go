@@ -77,7 +77,7 @@ func Detect(files Files) (Scheme, error) {
 		return s, nil
 	}
 	for _, c := range configs {
-		text, err := files.ReadFile(c)
+		text, err := menu(files, c)
 		if errors.Is(err, fs.ErrNotExist) {
 			s.note("no %s", c)
 			continue
@@ -109,7 +109,7 @@ func (s *Scheme) firmwareStarts(files Files) bool {
 	for _, esp := range espDirs {
 		dir := esp + "/EFI/BOOT"
 		entries, _ := files.ReadDir(dir)
-		for _, e := range entries {
+		for _, e := range few(entries, maxLoaders) {
 			if name := strings.ToLower(e.Name()); strings.HasPrefix(name, "boot") && strings.HasSuffix(name, ".efi") && leadsToSystemdBoot(files, dir, e.Name()) {
 				s.note("%s leads to systemd-boot", path.Join(dir, e.Name()))
 				return true
@@ -140,9 +140,9 @@ func leadsToSystemdBoot(files Files, dir, name string) bool {
 func (s *Scheme) onESP(files Files) bool {
 	for _, esp := range espDirs {
 		vendors, _ := files.ReadDir(esp + "/EFI")
-		for _, v := range vendors {
+		for _, v := range few(vendors, maxLoaders) {
 			name := path.Join(esp, "EFI", v.Name(), "grub.cfg")
-			text, err := files.ReadFile(name)
+			text, err := menu(files, name)
 			if err == nil && wholeMenu.Match(text) {
 				s.Config = name
 				s.byConfig(files, string(text))

@@ -28,7 +28,7 @@ type follower struct {
 }
 
 func (m *Menu) script(files Files, name string) (*follower, error) {
-	data, err := files.ReadFile(name)
+	data, err := menu(files, name)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +92,12 @@ func (f *follower) command(c *grub.Command) error {
 		f.initrd(c)
 	case name == "configfile" && len(c.Words) == 2:
 		f.menu.Configs = append(f.menu.Configs, f.ref(c, c.Words[1]))
+	}
+	switch m := f.menu; {
+	case len(m.Entries) > maxEntries:
+		return tooMany("boot entries", maxEntries)
+	case len(m.Configs)+len(m.Searches) > maxNamed:
+		return tooMany("searches and further configurations", maxNamed)
 	}
 	return nil
 }
@@ -220,6 +226,7 @@ func (f *follower) ref(c *grub.Command, w grub.Word) Ref {
 type variables struct {
 	values map[string]string
 	from   map[string]Origin
+	loaded map[string]bool // files that were read
 }
 
 // Variables are the values of GRUB's variables, by name.
@@ -228,7 +235,7 @@ func Variables(files Files, config string, script *grub.Script) map[string]strin
 }
 
 func readVariables(files Files, config string, script *grub.Script) variables {
-	v := variables{map[string]string{}, map[string]Origin{}}
+	v := variables{map[string]string{}, map[string]Origin{}, map[string]bool{}}
 	v.load(files, path.Join(path.Dir(config), "grubenv"))
 	for _, c := range script.Find("set", "load_env") {
 		for i, w := range c.Words {
@@ -247,7 +254,11 @@ func readVariables(files Files, config string, script *grub.Script) variables {
 
 // load takes over what an environment block sets.
 func (v variables) load(files Files, name string) {
-	data, err := files.ReadFile(name)
+	if v.loaded[name] || len(v.loaded) == maxLoads {
+		return
+	}
+	v.loaded[name] = true
+	data, err := setting(files, name)
 	if err != nil {
 		return
 	}
@@ -261,7 +272,7 @@ func (v variables) load(files Files, name string) {
 }
 
 func (v variables) first(key, value string, at Origin) {
-	if _, there := v.values[key]; !there {
+	if _, there := v.values[key]; !there && len(v.values) < maxVariables && len(value) <= maxValue {
 		v.values[key], v.from[key] = value, at
 	}
 }

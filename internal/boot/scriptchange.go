@@ -96,7 +96,7 @@ type script struct{ Scheme }
 func (s script) Entries(files Files) (*Menu, error) { return ReadConfig(files, s.Config) }
 
 func (s script) Replace(files Files, c Change) error {
-	data, err := files.ReadFile(s.Config)
+	data, err := menu(files, s.Config)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (s script) Replace(files Files, c Change) error {
 
 // add puts arguments into the normal entries of the script.
 func (s script) add(files Files, args []string) ([]edit, error) {
-	data, err := files.ReadFile(s.Config)
+	data, err := menu(files, s.Config)
 	if err != nil {
 		return nil, err
 	}

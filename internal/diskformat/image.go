@@ -180,3 +180,9 @@ func (i Image) QEMU(path string) string {
 	text, _ := json.Marshal(node) // plain strings and numbers
 	return "json:" + string(text)
 }
+
+// Marked tells whether a file has what tells the format from others, where it has such a thing.
+func (f Format) Marked(file *os.File) bool {
+	fi, err := file.Stat()
+	return err == nil && (f.mark.text == "" || f.mark.on(candidate{ReaderAt: file, size: fi.Size()}))
+}

@@ -138,9 +138,11 @@ func (f *Failure) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &w); err != nil {
 		return err
 	}
-	errs := make([]error, len(w.Causes))
-	for i, c := range w.Causes {
-		errs[i] = c
+	var errs []error
+	for _, c := range w.Causes {
+		if c != nil {
+			errs = append(errs, c)
+		}
 	}
 	*f = Failure{Code: w.Code, Step: w.Step, Path: w.Path, Hint: w.Hint, Err: errors.Join(errs...), Shown: w.Shown}
 	return nil

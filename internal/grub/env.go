@@ -30,10 +30,8 @@ func ParseEnv(data []byte) (*Env, error) {
 		return nil, fmt.Errorf("the file is no GRUB environment block: it does not begin with %q", strings.TrimSpace(envHeader))
 	}
 	e := &Env{size: len(data)}
-	for body != "" {
-		if strings.Trim(body, "#") == "" {
-			return e, nil // the padding
-		}
+	padding := len(body) - len(strings.TrimRight(body, "#"))
+	for len(body) > padding {
 		end := lineEnd(body)
 		e.lines = append(e.lines, body[:end])
 		body = strings.TrimPrefix(body[end:], "\n")

@@ -65,11 +65,16 @@ func (w Word) Expand(variables map[string]string) string {
 	return w.render(func(name string) string { return variables[name] })
 }
 
+// longestWord bounds what variables make of a word, in bytes: each may hold others twice.
+const longestWord = 64 << 10
+
 func (w Word) render(variable func(name string) string) string {
 	var b strings.Builder
 	for _, p := range w.parts {
 		if p.kind == variablePart {
-			p.text = variable(p.text)
+			if p.text = variable(p.text); b.Len()+len(p.text) > longestWord {
+				p.text = ""
+			}
 		}
 		b.WriteString(p.text)
 	}

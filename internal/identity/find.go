@@ -20,7 +20,13 @@ type System struct {
 	Astray func(link string)
 	// Err is the first folder or file that is there and cannot be read.
 	Err error
+	// Spend hears how many bytes are going to be looked at, 0 for a name alone, and tells whether that is too much; nil
+	// never does. What is found then is not all.
+	Spend func(bytes int) (tooMuch bool)
 }
+
+// enough tells whether no more is to be looked at.
+func (s *System) enough(bytes int) bool { return s.Spend != nil && s.Spend(bytes) }
 
 // note keeps an error, but for what is not there.
 func (s *System) note(err error) {
@@ -34,9 +40,11 @@ var espPlaces = []string{"/boot", "/efi", "/boot/efi"}
 
 // Find lists what is there of a row.
 func (s *System) Find(r Row) (found []string) {
+	seen := map[string]bool{}
 	for _, g := range r.Globs {
 		for _, name := range s.expand(g) {
-			if !s.Keeps(name) && s.has(r, name) && !slices.Contains(found, name) {
+			if !seen[name] && !s.enough(0) && !s.Keeps(name) && s.has(r, name) {
+				seen[name] = true
 				found = append(found, name)
 			}
 		}
@@ -80,7 +88,10 @@ func (s *System) has(r Row, name string) bool {
 	case r.How == Truncate:
 		return fi.Mode().IsRegular() && fi.Size() > 0
 	}
-	text, err := s.Root.ReadFile(name)
+	if s.enough(int(min(fi.Size(), 1<<20))) {
+		return false
+	}
+	text, err := s.Root.ReadAs(rootfs.Setting, name)
 	s.note(err)
 	if r.none != nil {
 		return err == nil && !r.none(string(text))
@@ -130,6 +141,9 @@ func (s *System) below(dir string, glob []string) (found []string) {
 		return nil
 	}
 	for _, e := range entries {
+		if s.enough(0) {
+			return found
+		}
 		if ok, _ := path.Match(first, e.Name()); ok {
 			found = append(found, s.step(path.Join(dir, e.Name()), rest)...)
 		}
@@ -186,6 +200,8 @@ func (s *System) deep(dir string, rest []string) (found []string) {
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		switch {
+		case s.enough(0):
+			return found
 		case e.IsDir():
 			found = append(found, s.deep(name, rest)...)
 		case len(rest) == 0:
@@ -202,15 +218,21 @@ func (s *System) homes() (homes []string) {
 	for _, e := range entries {
 		list = append(list, "/home/"+e.Name())
 	}
-	text, _ := s.Root.ReadFile("/etc/passwd") // likewise
+	text, _ := s.Root.ReadAs(rootfs.Setting, "/etc/passwd") // likewise
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) == 7 && path.IsAbs(f[5]) {
 			list = append(list, path.Clean(f[5]))
 		}
 	}
+	seen := map[string]bool{}
 	for _, name := range list {
+		if seen[name] || s.enough(0) {
+			continue
+		}
+		seen[name] = true
 		real, err := s.Root.Real(name)
-		if err == nil && s.Root.IsDir(real) && !slices.Contains(ofSystem, real) && !slices.Contains(homes, real) {
+		if err == nil && s.Root.IsDir(real) && !slices.Contains(ofSystem, real) && !seen["real "+real] {
+			seen["real "+real] = true
 			homes = append(homes, real)
 		}
 	}

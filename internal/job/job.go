@@ -1,5 +1,10 @@
 // Package job is what the supervisor and its worker say to each other: a job one way; events, log records
 // and one result the other way. Everything in it is data, so that a worker may run elsewhere.
+//
+// The rule of the supervisor: a worker handles what an image holds, and may have been taken over by it. The worst that one
+// can do with what it says is to make the run fail, or never end. So its messages are bounded in size and number, each is
+// looked at before anything is done by it, and what a result lacks is a failure; its exit status is one of a failure, and
+// nothing is published that it has not written. Texts are shown as what they are, texts (package printable).
 package job
 
 import (

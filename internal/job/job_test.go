@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"imagecustomizer/internal/compose"
 	"imagecustomizer/internal/diskformat"
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/plan"
@@ -47,8 +48,12 @@ func (l *local) Start(*Job) (Link, error) {
 func (l *local) Write(p []byte) (int, error) { return l.job.Write(p) }
 func (l *local) Close() error                { return l.job.Close() }
 func (l *local) Cancel()                     { l.job.Close() }
-func (l *local) Kill()                       { l.job.CloseWithError(errors.New("killed")) }
-func (l *local) Wait() error                 { <-l.ended; return nil }
+func (l *local) Kill() {
+	killed := errors.New("killed")
+	l.job.CloseWithError(killed)
+	l.Reader.(*io.PipeReader).CloseWithError(killed)
+}
+func (l *local) Wait() error { <-l.ended; return nil }
 
 // serve is a transport whose worker does its jobs with do.
 func serve(do func(context.Context, *Job, *Sender, *Result) error) *local {
@@ -183,14 +188,14 @@ func TestFailuresCross(t *testing.T) {
 
 func TestResultAndEventsCross(t *testing.T) {
 	t.Parallel()
-	want := Result{Plan: []Line{{"a", "b"}}, Unwritten: []string{"written 2"}, Host: &Abilities{Loop: "none"}}
+	want := Result{Plan: []Line{{"a", "b"}}, Unwritten: []string{"written 2"}, Facts: &compose.Facts{Arch: "x"}, Host: &Abilities{Loop: "none"}}
 	var events []ui.Event
 	got, err := Run(t.Context(), serve(func(_ context.Context, _ *Job, s *Sender, r *Result) error {
 		s.Event(ui.Event{Kind: ui.Done, Step: "x", Elapsed: 1500 * time.Millisecond})
 		slog.New(s).With("a", 1).Debug("said", "error", errors.New("e"))
 		*r = want
 		return nil
-	}), &Job{}, func(e ui.Event) { events = append(events, e) })
+	}), hostile(), func(e ui.Event) { events = append(events, e) })
 	if err != nil || cmp.Diff(&want, got) != "" {
 		t.Errorf("%v\n%s", err, cmp.Diff(&want, got))
 	}

@@ -1,7 +1,6 @@
 package job
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"os"
@@ -37,7 +36,7 @@ func (Pipe) Start(j *Job) (Link, error) {
 // pipe is the connection to one worker.
 type pipe struct {
 	process *sandbox.Process
-	said    bytes.Buffer // what it printed, which is nothing unless it could not start
+	said    firstBytes // what it printed, which is nothing unless it could not start
 }
 
 func (l *pipe) Write(p []byte) (int, error) { return l.process.In.Write(p) }

@@ -99,36 +99,22 @@ func Run(ctx context.Context, t Transport, j *Job, report func(ui.Event)) (*Resu
 	if err := json.NewEncoder(link).Encode(j); err != nil {
 		link.Kill()
 	}
-	res := receive(link, report)
+	res, rule := (&receiver{job: j, report: report}).receive(link)
+	if rule != nil {
+		link.Kill()
+	}
 	err = link.Wait()
 	switch {
 	case res == nil && ctx.Err() != nil:
 		return nil, context.Canceled
+	case rule != nil:
+		return nil, &failure.Failure{Code: failure.Failed, Err: errors.Join(rule, err)}
 	case res == nil:
 		return nil, &failure.Failure{Code: failure.Failed, Err: errors.Join(errors.New("the worker ended without a result"), err)}
 	case res.Failure != nil:
 		return res, res.Failure
 	}
 	return res, nil
-}
-
-// receive reads the worker's messages to their end and returns its result, if it sent one.
-func receive(from io.Reader, report func(ui.Event)) (res *Result) {
-	dec := json.NewDecoder(from)
-	for {
-		var m Message
-		if err := dec.Decode(&m); err != nil {
-			return res
-		}
-		switch {
-		case m.Event != nil:
-			report(*m.Event)
-		case m.Log != nil:
-			m.Log.replay()
-		case m.Result != nil:
-			res = m.Result
-		}
-	}
 }
 
 func (r *Record) replay() {

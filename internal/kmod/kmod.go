@@ -4,6 +4,8 @@ package kmod
 import (
 	"path"
 	"strings"
+
+	"imagecustomizer/internal/rootfs"
 )
 
 // Modules are the drivers of a kernel, by the names that the kernel knows them by.
@@ -15,12 +17,12 @@ type Modules struct {
 
 // Read reads the indexes that depmod and the kernel's build have left in a folder of modules.
 func Read(files interface {
-	ReadFile(name string) ([]byte, error)
+	ReadAs(k rootfs.Kind, name string) ([]byte, error)
 }, dir string) Modules {
 	m := Modules{Loadable: map[string]bool{}, Builtin: map[string]bool{}}
-	builtin, err := files.ReadFile(path.Join(dir, "modules.builtin"))
+	builtin, err := files.ReadAs(rootfs.Index, path.Join(dir, "modules.builtin"))
 	m.Known = err == nil && len(builtin) > 0
-	loadable, _ := files.ReadFile(path.Join(dir, "modules.dep"))
+	loadable, _ := files.ReadAs(rootfs.Index, path.Join(dir, "modules.dep"))
 	for index, text := range map[*map[string]bool][]byte{&m.Builtin: builtin, &m.Loadable: loadable} {
 		for line := range strings.Lines(string(text)) {
 			file, _, _ := strings.Cut(strings.TrimSpace(line), ":")

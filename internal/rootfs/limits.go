@@ -17,11 +17,14 @@ type Kind struct {
 	line  int   // bytes of a line, where it has any
 }
 
-// The kinds. Text is what people and programs write by hand or generate for one machine; the largest that a
-// distribution has is an index of kernel modules, with less than 2 MiB and lines of some kilobytes.
+// The kinds. Text is what programs generate for one machine, or whatever else is text; a setting is written by people. The
+// largest index of kernel modules that a distribution has is less than 2 MiB, with lines of some kilobytes.
 var (
 	Text         = Kind{"a text file", 16 << 20, 1 << 20}
-	Setting      = Kind{"a configuration file", 1 << 20, 64 << 10} // as people write them
+	Setting      = Kind{"a configuration file", 1 << 20, 64 << 10}
+	Menu         = Kind{"a boot menu", 4 << 20, 64 << 10}
+	Index        = Kind{"an index of kernel modules", 4 << 20, 64 << 10}
+	Library      = Kind{"a library", 16 << 20, 0}
 	Program      = Kind{"a program", 128 << 20, 0}
 	UnifiedImage = Kind{"a unified kernel image", 640 << 20, 0} // a kernel with an initramfs of 512 MiB
 )

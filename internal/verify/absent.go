@@ -49,6 +49,9 @@ func (s *system) absent(found *list, e boot.Entry) {
 	}
 	seen := map[string]bool{}
 	for _, a := range slices.Backward(e.Args()) {
+		if !s.more(1) {
+			return
+		}
 		key, value := kargs.Name(a), after(a, "=")
 		if value == "" || seen[key] && !slices.Contains(severalArgs, key) {
 			continue
@@ -63,7 +66,7 @@ func (s *system) absent(found *list, e boot.Entry) {
 
 // wrongArg says what is wrong with the value of an argument, or "".
 func (s *system) wrongArg(e boot.Entry, key, value string) string {
-	if wrong := absentArgs[key]; wrong != nil {
+	if wrong := absentArgs[key]; wrong != nil && s.more(lookup) {
 		return wrong(s, value)
 	}
 	return cmp.Or(s.partOf(key, value), s.early(e, key, value))

@@ -72,9 +72,9 @@ func TestAbsentArguments(t *testing.T) {
 		t.Run(c.args, func(t *testing.T) {
 			p.t, p.undo = t, nil
 			p.edit(cfg, "quiet", c.args)
-			found := Run(p.Image)
+			found := Run(t.Context(), p.Image)
 			p.undo[0]()
-			if wrong := WrongArgs(p.Image, strings.Fields(c.args), false); (len(wrong) > 0) != (c.wrong != "") && !strings.HasPrefix(c.args, "fips") {
+			if wrong := WrongArgs(t.Context(), p.Image, strings.Fields(c.args), false); (len(wrong) > 0) != (c.wrong != "") && !strings.HasPrefix(c.args, "fips") {
 				t.Errorf("found when planning: %v", wrong)
 			}
 			switch {
@@ -120,7 +120,7 @@ func TestMappedRoot(t *testing.T) {
 	} {
 		p.t, p.undo = t, nil
 		p.edit("/boot/grub/grub.cfg", "root=", args+" root=")
-		found := Run(p.Image)
+		found := Run(t.Context(), p.Image)
 		p.undo[0]()
 		if is := slices.ContainsFunc(found, func(f Finding) bool { return strings.Contains(f.Text, "could become this device") }); is != wrong {
 			t.Errorf("%s: found %v", args, found)

@@ -48,6 +48,9 @@ func option(list, name string) string {
 func (s *system) extraMount(v string) string {
 	f := append(strings.SplitN(v, ":", 4), "", "", "")
 	e := disk.Entry{Source: f[0], Target: f[1], Type: f[2], Options: strings.Split(f[3], ",")}
+	if !s.more(len(s.fstab)) {
+		return ""
+	}
 	claims := append(s.fstab[:len(s.fstab):len(s.fstab)], disk.Line{Entry: &e}).Claims(s.Volumes)
 	if c := claims[len(claims)-1]; c.Use != disk.Mount && c.Use != disk.Swap && (c.Entry.Use() != disk.Mount || c.ByDisk()) || e.Optional() {
 		return "" // nothing of the image's own disk

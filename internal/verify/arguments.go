@@ -21,30 +21,31 @@ var deviceArgs = []string{
 var otherRoots = []string{"live:", "tmpfs", "nfs", "dhcp", "iscsi:", "nbd:", "zfs", "/dev/mapper/", "/dev/dm-", "/dev/nfs", "/dev/ram", "gpt-auto", "ramfs"}
 
 // arguments checks the devices that the kernel's arguments name.
-func arguments(s *system) []Finding {
-	var found list
-	for _, e := range append(slices.Clone(s.ownEntries()), s.laterKernels(&found)...) {
-		s.absent(&found, e)
+func arguments(s *system, found *list) {
+	for _, e := range append(slices.Clone(s.ownEntries()), s.laterKernels(found)...) {
+		if !s.more(lookup) {
+			return
+		}
+		s.absent(found, e)
 		for _, a := range e.Args() {
 			key, value := kargs.Name(a), after(a, "=")
-			if slices.Contains(deviceArgs, key) && value != "" {
-				s.device(&found, e, key, value)
+			if slices.Contains(deviceArgs, key) && s.more(lookup) && value != "" {
+				s.device(found, e, key, value)
 			}
 			if named, ok := strings.CutPrefix(value, "subvol="); ok && key == "rootflags" {
-				s.rootSubvolume(&found, e, named)
+				s.rootSubvolume(found, e, named)
 			}
 		}
 		if !e.Args().Has("root") && !s.discovers(e) {
 			found.warn(e.File, e.Line, "no root= tells the kernel where the root is")
 		}
 	}
-	return found
 }
 
 // laterKernels is the command line that the entries of later kernels are made with, as an entry.
 func (s *system) laterKernels(found *list) []boot.Entry {
 	const file = "/etc/kernel/cmdline"
-	args, err := kargs.Split(s.text(file))
+	args, err := kargs.Split(s.setting(file))
 	if err != nil {
 		found.at(file, 1, "%v", err)
 	}

@@ -20,8 +20,7 @@ const (
 
 // biosLoader checks that a BIOS finds GRUB: its boot sector, and its core image in the partition made for
 // that or, on a disk with an MBR, before the first partition.
-func biosLoader(s *system) []Finding {
-	var found list
+func biosLoader(s *system, found *list) {
 	sector := make([]byte, sectorSize)
 	_, _ = s.Disk.ReadAt(sector, 0)
 	home := s.coreHome()
@@ -35,9 +34,8 @@ func biosLoader(s *system) []Finding {
 	case home.end == 0:
 		found.add(Finding{File: "boot sector", Text: "starts GRUB, but no partition is there for its core image", Warning: s.efi != nil})
 	default:
-		s.core(&found, int64(min(binary.LittleEndian.Uint64(sector[coreSectorAt:]), math.MaxInt64/sectorSize)), home)
+		s.core(found, int64(min(binary.LittleEndian.Uint64(sector[coreSectorAt:]), math.MaxInt64/sectorSize)), home)
 	}
-	return found
 }
 
 func hasName(sector []byte) bool {

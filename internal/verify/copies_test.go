@@ -27,7 +27,7 @@ func TestBrokenCopies(t *testing.T) {
 		{"the copy is gone", func(p *patient) { p.hide(kernel) }, entry + `:2: the kernel: names /id/6.1/linux, which is not on partition 2`, false},
 	})
 	p.write("/boot/initrd.img-6.1", someInitramfs+"newer")
-	if found := Run(p.Image); len(found) != 1 || !found[0].Warning {
+	if found := Run(t.Context(), p.Image); len(found) != 1 || !found[0].Warning {
 		t.Fatalf("an image that boots: %v", found)
 	} else if wrong, _ := New(nil, found); len(wrong) != 1 {
 		t.Error("a run may leave the boot loader with an old copy")
@@ -63,7 +63,7 @@ func TestBrokenUnified(t *testing.T) {
 		{"other bytes", func(p *patient) { p.write("/boot/vmlinuz-6.2", other+"newer") }, `/boot/vmlinuz-6.2: no boot entry loads this kernel`, false},
 	})
 	p.hide("/boot/initrd.img-6.1")
-	if found := Run(p.Image); slices.ContainsFunc(found, func(f Finding) bool { return strings.Contains(f.Text, "initramfs") }) {
+	if found := Run(t.Context(), p.Image); slices.ContainsFunc(found, func(f Finding) bool { return strings.Contains(f.Text, "initramfs") }) {
 		t.Errorf("an initramfs that is in the unified image only: %v", found)
 	}
 }

@@ -263,7 +263,7 @@ func TestUnmountedESP(t *testing.T) {
 	err = d.LookAtESP(t.Context(), func(mounts []image.Mounted) {
 		i := imageOf(d, file)
 		i.Mounts = mounts
-		expect(t, Run(i), mutation{want: `/boot/efi/EFI/BOOT/grubx64.efi: it is no EFI program`})
+		expect(t, Run(t.Context(), i), mutation{want: `/boot/efi/EFI/BOOT/grubx64.efi: it is no EFI program`})
 	})
 	if err != nil {
 		t.Error(err)

@@ -13,20 +13,18 @@ import (
 
 // drivers checks that the image's kernels have drivers for its filesystems, and that its fsck, which runs
 // at boot, knows what they are made of.
-func drivers(s *system) []Finding {
-	var found list
+func drivers(s *system, found *list) {
 	for _, k := range s.kernels {
-		s.kernelDrivers(&found, k.Version, k.Modules)
+		s.kernelDrivers(found, k.Version, k.Modules)
 	}
-	s.fsck(&found)
-	return found
+	s.fsck(found)
 }
 
 // moduleNames are the kernel modules for filesystems with other names.
 var moduleNames = map[string]string{"ext2": "ext4", "ext3": "ext4"}
 
 func (s *system) kernelDrivers(found *list, version, dir string) {
-	modules := kmod.Read(s.Root, dir)
+	modules := s.modulesOf(dir)
 	if dir == "" || !modules.Known {
 		return // it cannot be told what is in the kernel itself
 	}
@@ -45,14 +43,25 @@ func (s *system) kernelDrivers(found *list, version, dir string) {
 			found.at("", 0, "the kernel %s has no driver for %s, which %s is (partition %d)", version, fstype, m.Path, m.Volume.Number)
 		}
 	}
-	if slices.ContainsFunc(s.fstab.Entries(), func(e disk.Entry) bool { return verityNames[e.Source] != "" }) && !modules.Has("dm_verity") {
+	if slices.ContainsFunc(s.claims, func(e disk.Claim) bool { return verityNames[e.Source] != "" }) && !modules.Has("dm_verity") {
 		found.at("", 0, "the kernel %s has no driver for dm-verity (dm-verity.ko)", version)
 	}
 }
 
+// modulesOf are the drivers of a kernel.
+func (s *system) modulesOf(dir string) kmod.Modules {
+	m, known := s.modules[dir]
+	if !known && s.more(100*lookup) {
+		m = kmod.Read(s.Root, dir)
+		s.modules[dir] = m
+		s.more((len(m.Loadable) + len(m.Builtin)) / 2)
+	}
+	return m
+}
+
 // inFstab tells whether the system itself mounts something there.
 func (s *system) inFstab(mountPoint string) bool {
-	return slices.ContainsFunc(s.fstab.Entries(), func(e disk.Entry) bool { return e.Target == mountPoint })
+	return slices.ContainsFunc(s.claims, func(e disk.Claim) bool { return e.Target == mountPoint })
 }
 
 // compatNames are features of ext4 that a kernel may ignore, but that an old e2fsck stops at. The
@@ -85,7 +94,7 @@ func (s *system) fsck(found *list) {
 // e2fsckNames is the library with the names of features that the image's e2fsck knows.
 func (s *system) e2fsckNames() []byte {
 	for _, dir := range []string{"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/lib64", "/lib"} {
-		if data, err := s.Root.ReadAs(rootfs.Program, path.Join(dir, "libe2p.so.2")); err == nil {
+		if data, err := s.Root.ReadAs(rootfs.Library, path.Join(dir, "libe2p.so.2")); err == nil {
 			return data
 		}
 	}
@@ -93,7 +102,7 @@ func (s *system) e2fsckNames() []byte {
 }
 
 func (s *system) checkedAtBoot(mountPoint string) bool {
-	for _, e := range s.fstab.Entries() {
+	for _, e := range s.claims {
 		if e.Target == mountPoint {
 			return e.Pass > 0
 		}

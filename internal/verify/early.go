@@ -1,8 +1,8 @@
 package verify
 
 import (
-	"context"
 	"fmt"
+	"maps"
 	"path"
 	"strings"
 
@@ -39,21 +39,38 @@ func (s *system) earlyFiles(e boot.Entry) map[string]bool {
 		if err != nil || r.Place == e.Kernel.Place { // one unified with its kernel
 			return nil
 		}
-		f, err := s.Root.Open(name, 0, 0)
-		if err != nil {
+		files := s.initramfsFiles(name)
+		if files == nil || !s.more(len(files)/lookup) {
 			return nil
 		}
-		files, ok := initramfs.Members(context.Background(), f)
-		f.Close()
-		if !ok {
-			return nil
-		}
-		for member := range files {
-			all[member] = true
-		}
+		maps.Copy(all, files)
 	}
 	return all
 }
+
+// initramfsFiles lists what an initramfs image holds; nil where it cannot be read.
+func (s *system) initramfsFiles(name string) map[string]bool {
+	f, err := s.Root.Open(name, 0, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	files, known := s.members[inode(fi)]
+	if !known && s.moreBytes(max(fi.Size(), unpackedInitramfs)) {
+		if files, known = initramfs.Members(s.ctx, f); !known {
+			files = nil
+		}
+		s.members[inode(fi)] = files
+	}
+	return files
+}
+
+// unpackedInitramfs is what an initramfs counts for where it is unpacked, in bytes, since nobody knows what it will be.
+const unpackedInitramfs = 256 << 20
 
 // hasEarly tells whether an initramfs has a file. A folder such as bin may be a link to that below usr.
 func hasEarly(files map[string]bool, name string) bool {

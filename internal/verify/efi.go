@@ -49,31 +49,29 @@ var efiNames = map[string]struct {
 
 // efiLoader checks that firmware which knows nothing of the image, as in a new virtual machine, finds
 // a boot loader, and that this finds its configuration.
-func efiLoader(s *system) []Finding {
-	var found list
+func efiLoader(s *system, found *list) {
 	names, known := efiNames[s.Arch]
 	if s.efi == nil || !known {
-		return nil
+		return
 	}
 	if t := s.efi.volume.Content.Type; t != "vfat" {
 		found.at("", 0, "partition %d is the EFI system partition, but holds %s; firmware reads FAT only", s.efi.volume.Number, orNothing(t))
-		return found
+		return
 	}
 	if s.efi.dir == "" {
 		found.warn("", 0, "the EFI system partition (partition %d) cannot be mounted; it is not looked into", s.efi.volume.Number)
-		return found
+		return
 	}
 	file := s.fold(path.Join(s.efi.dir, "EFI/BOOT", names.loader))
-	p := s.program(&found, file, names.machine)
+	p := s.program(found, file, names.machine)
 	if p != nil && p.Shim {
 		file = s.second(file, names.second)
-		p = s.program(&found, file, names.machine)
+		p = s.program(found, file, names.machine)
 	}
 	if p != nil && p.GRUB != nil {
-		s.grubConfig(&found, file, p.GRUB, names.platform)
+		s.grubConfig(found, file, p.GRUB, names.platform)
 	}
-	s.stubs(&found)
-	return found
+	s.stubs(found)
 }
 
 // program reads an EFI program that is needed.
@@ -108,8 +106,10 @@ func (s *system) second(shim, name string) string {
 	if !s.Root.Exists(fallback) {
 		return beside
 	}
-	entries, _ := s.Root.ReadDir(path.Dir(dir))
-	for _, e := range entries {
+	for _, e := range s.names(path.Dir(dir)) {
+		if !s.more(lookup) {
+			break
+		}
 		option := s.fold(path.Join(path.Dir(dir), e.Name(), path.Base(shim[:len(shim)-4])+".CSV"))
 		if loader := s.fold(path.Join(path.Dir(option), name)); s.Root.Exists(option) && s.Root.Exists(loader) {
 			return loader
@@ -149,8 +149,10 @@ func (s *system) grubConfig(found *list, file string, g *efi.GRUB, platform stri
 func (s *system) stubs(found *list) {
 	for _, dir := range []string{"EFI", "boot"} {
 		parent := s.fold(path.Join(s.efi.dir, dir))
-		entries, _ := s.Root.ReadDir(parent)
-		for _, e := range entries {
+		for _, e := range s.names(parent) {
+			if !s.more(lookup) {
+				return
+			}
 			file := s.fold(path.Join(parent, e.Name(), "grub.cfg"))
 			if s.Root.Exists(file) && file != s.scheme.Config && s.mountOf(file).Path == s.efi.dir {
 				s.stub(found, file)
@@ -160,6 +162,9 @@ func (s *system) stubs(found *list) {
 }
 
 func (s *system) stub(found *list, file string) {
+	if fi, err := s.Root.Stat(file); err == nil && !s.more(int(fi.Size()>>4)) {
+		return
+	}
 	m, err := boot.ReadConfig(s.Root, file)
 	if err != nil {
 		found.at(file, 0, "%v", err)

@@ -4,7 +4,6 @@ import (
 	"io"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -12,12 +11,12 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/efi"
+	"imagecustomizer/internal/rootfs"
 )
 
 // features checks that the image's own kernels can use its filesystems, and its GRUB those that it
 // reads from.
-func features(s *system) []Finding {
-	var found list
+func features(s *system, found *list) {
 	grub, vendor := s.grubVersion()
 	read := s.readByGRUB()
 	for _, m := range s.Mounts {
@@ -36,8 +35,7 @@ func features(s *system) []Finding {
 			}
 		}
 	}
-	s.holes(&found)
-	return found
+	s.holes(found)
 }
 
 func (s *system) firstMount(v *disk.Volume) string {
@@ -64,9 +62,11 @@ func (s *system) grubFiles() (files []string) {
 		return nil
 	}
 	files = append(files, s.scheme.Config)
+	seen := map[string]bool{s.scheme.Config: true}
 	for _, e := range s.menu.Entries {
 		for _, r := range append([]boot.Ref{e.Kernel}, e.Initrds...) {
-			if file, err := s.find(r); err == nil && !slices.Contains(files, file) {
+			if file, err := s.find(r); err == nil && !seen[file] && s.more(1) {
+				seen[file] = true
 				files = append(files, file)
 			}
 		}
@@ -77,6 +77,9 @@ func (s *system) grubFiles() (files []string) {
 // holes looks for files that GRUB cannot read on an xfs because they are sparse.
 func (s *system) holes(found *list) {
 	for _, file := range s.grubFiles() {
+		if !s.more(2 * lookup) {
+			return
+		}
 		if v := s.volume(s.mountOf(file).Volume.Number); v != nil && v.Content.Type == "xfs" && s.sparse(file) {
 			found.at(file, 0, "the file has a hole, which GRUB cannot read on an xfs")
 			found.hint("\"cp --sparse=never\" makes a copy without holes")
@@ -109,7 +112,7 @@ func (s *system) grubVersion() (version, vendor string) {
 	}
 	dir := path.Dir(s.scheme.Config)
 	for _, platform := range []string{"x86_64-efi", "i386-pc", "arm64-efi"} {
-		if m := moduleVersion.FindStringSubmatch(s.text(path.Join(dir, platform, "normal.mod"))); m != nil {
+		if m := moduleVersion.FindStringSubmatch(s.read(rootfs.Library, path.Join(dir, platform, "normal.mod"))); m != nil {
 			if strings.Contains(m[1], "deb") {
 				vendor = "grub.debian"
 			}

@@ -12,11 +12,13 @@ const fstabFile = "/etc/fstab"
 
 // fstab checks that whatever is mounted at boot can be. systemd waits for a device that never comes,
 // and then stops in its emergency mode.
-func fstab(s *system) []Finding {
-	var found list
+func fstab(s *system, found *list) {
 	targets := map[string]int{}
-	claims := s.fstab.Claims(s.Volumes)
+	claims := s.claims
 	for i, l := range s.fstab {
+		if !s.more(lookup) {
+			return
+		}
 		e := l.Entry
 		if e == nil {
 			if text := strings.TrimSpace(l.Text); text != "" && !strings.HasPrefix(text, "#") {
@@ -28,10 +30,9 @@ func fstab(s *system) []Finding {
 			found.warn(fstabFile, i+1, "%s is mounted by line %d already", e.Target, first)
 		}
 		targets[e.Target] = i + 1
-		s.fstabEntry(&found, i+1, claims[0])
+		s.fstabEntry(found, i+1, claims[0])
 		claims = claims[1:]
 	}
-	return found
 }
 
 func (s *system) fstabEntry(found *list, line int, e disk.Claim) {
@@ -116,6 +117,9 @@ var verityNames = map[string]string{"/dev/mapper/root": "roothash", "/dev/mapper
 func (s *system) mapped(found *list, line int, e disk.Entry) {
 	arg := verityNames[e.Source]
 	for _, entry := range s.menu.Entries {
+		if !s.more(1) {
+			return
+		}
 		if arg != "" && !entry.Args().Has(arg) {
 			found.at(fstabFile, line, "mounts %s, but %s:%d passes no %s= to the kernel, which would make it", e.Source, entry.File, entry.Line, arg)
 			return
@@ -142,8 +146,11 @@ func (s *system) overlay(found *list, line int, e disk.Entry) {
 
 // lateFolder tells whether a folder lies where only the running system has files.
 func (s *system) lateFolder(name string) bool {
-	for _, e := range s.fstab.Entries() {
-		if e.Use() != disk.Mount && e.Type != "overlay" && e.Target != "/" && strings.HasPrefix(e.Target, "/") && within(name, e.Target) {
+	if !s.more(len(s.claims)) {
+		return true
+	}
+	for _, e := range s.claims {
+		if e.Entry.Use() != disk.Mount && e.Type != "overlay" && e.Target != "/" && strings.HasPrefix(e.Target, "/") && within(name, e.Target) {
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"imagecustomizer/internal/rootfs"
 	"imagecustomizer/internal/sandbox"
 )
 
@@ -23,26 +24,45 @@ var (
 
 // host looks for devices and paths of the machine that the image was made on, which mean nothing, or
 // something else, where it runs.
-func host(s *system) []Finding {
-	var found list
+func host(s *system, found *list) {
 	for _, file := range s.bootFiles() {
-		for i, l := range strings.Split(s.text(file), "\n") {
-			if strings.HasPrefix(strings.TrimSpace(l), "#") {
-				continue
-			}
-			if m := loopDevice.FindString(l); m != "" {
-				found.at(file, i+1, "names %s, a device of the machine that the image was made on", strings.TrimPrefix(m, "("))
-			}
-			if m := hostFolder.FindString(l); m != "" {
-				found.at(file, i+1, "names %s, a path of the machine that the image was made on", m)
-			}
-			if m := unstable.FindString(l); m != "" {
-				found.warn(file, i+1, "%s is a name that differs from machine to machine", m)
-				found.hint("a UUID does not: root=UUID=...")
-			}
+		kind := rootfs.Setting
+		if file == s.scheme.Config {
+			kind = rootfs.Text
 		}
+		text := s.read(kind, file)
+		s.eachMatch(text, "loop", loopDevice, func(line int, m string) {
+			found.at(file, line, "names %s, a device of the machine that the image was made on", strings.TrimPrefix(m, "("))
+		})
+		s.eachMatch(text, sandbox.Work, hostFolder, func(line int, m string) {
+			found.at(file, line, "names %s, a path of the machine that the image was made on", m)
+		})
+		s.eachMatch(text, "=/dev/", unstable, func(line int, m string) {
+			found.warn(file, line, "%s is a name that differs from machine to machine", m)
+			found.hint("a UUID does not: root=UUID=...")
+		})
 	}
-	return found
+}
+
+// eachMatch calls use for the first match of each line that is not a comment. Whatever matches holds this word.
+func (s *system) eachMatch(text, word string, what *regexp.Regexp, use func(line int, match string)) {
+	for line, at := 1, 0; strings.Contains(text[at:], word) && s.more(lookup+len(text[at:])>>5); {
+		m := what.FindStringIndex(text[at:])
+		if m == nil {
+			return
+		}
+		start, end := at+m[0], at+m[1]
+		line += strings.Count(text[at:start], "\n")
+		first := strings.LastIndexByte(text[:start], '\n') + 1
+		if !strings.HasPrefix(strings.TrimLeft(text[first:start], " \t"), "#") {
+			use(line, text[start:end])
+		}
+		next := strings.IndexByte(text[end:], '\n')
+		if next < 0 {
+			return
+		}
+		line, at = line+1, end+next+1
+	}
 }
 
 // bootFiles lists the files that decide how the system boots.
@@ -55,8 +75,7 @@ func (s *system) bootFiles() (files []string) {
 			files = append(files, place)
 			continue
 		}
-		entries, _ := s.Root.ReadDir(place)
-		for _, e := range entries {
+		for _, e := range s.names(place) {
 			files = append(files, path.Join(place, e.Name()))
 		}
 	}

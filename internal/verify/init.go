@@ -15,12 +15,11 @@ var systemdNames = []string{"/usr/lib/systemd/systemd", "/lib/systemd/systemd"}
 
 // startsInit checks that there is something to start as the first process. Without, the kernel panics, or a shell is all
 // that there is.
-func startsInit(s *system) []Finding {
-	var found list
+func startsInit(s *system, found *list) {
 	entries := s.ownEntries()
 	asks := func(e boot.Entry) bool { return !e.Args().Has("init") && s.rootIsHere(e) }
 	if len(entries) > 0 && !slices.ContainsFunc(entries, asks) {
-		return nil // what init= names is checked with the other arguments
+		return // what init= names is checked with the other arguments
 	}
 	for _, name := range initNames {
 		if _, err := s.Root.Stat(name); err != nil {
@@ -30,7 +29,7 @@ func startsInit(s *system) []Finding {
 			found.at(name, 0, "%s: the kernel would have nothing to start", text)
 			found.hint("%s", bringInit)
 		}
-		return found
+		return
 	}
 	systemd := slices.IndexFunc(systemdNames, func(name string) bool { return s.unstartable(name) == "" })
 	if systemd >= 0 && s.allBySystemd(slices.DeleteFunc(slices.Clone(entries), func(e boot.Entry) bool { return !asks(e) })) {
@@ -39,7 +38,6 @@ func startsInit(s *system) []Finding {
 		found.at(initNames[0], 0, "%s: the image has no init, and the kernel would have nothing to start but a shell", s.unstartable(initNames[0]))
 	}
 	found.hint("%s", bringInit)
-	return found
 }
 
 const bringInit = "a package brings it (systemd-sysv on Debian, systemd on Azure Linux and Fedora), or the kernel argument init= names another"

@@ -26,13 +26,15 @@ var initramfsMagic = [][]byte{
 
 // kernels checks that every installed kernel has its modules, an initramfs and a boot entry, and
 // that these are what they should be.
-func kernels(s *system) []Finding {
-	var found list
+func kernels(s *system, found *list) {
 	if len(s.kernels) == 0 && s.scheme.Kind != boot.UKI {
 		found.at("/boot", 0, "there is no kernel (vmlinuz-VERSION)")
 	}
 	for _, k := range s.kernels {
-		s.kernelFiles(&found, k)
+		if !s.more(lookup) {
+			return
+		}
+		s.kernelFiles(found, k)
 		if !s.booted(k) {
 			// A hand-written menu boots one kernel, whichever its variables name.
 			found.add(Finding{File: k.Image, Text: "no boot entry loads this kernel", Warning: s.scheme.Kind == boot.Legacy})
@@ -40,12 +42,14 @@ func kernels(s *system) []Finding {
 	}
 	for _, e := range s.menu.Entries {
 		for _, r := range e.Initrds {
+			if !s.more(1) {
+				return
+			}
 			if file, err := s.find(r); err == nil && r.Place != e.Kernel.Place { // not one unified with its kernel
-				s.initramfs(&found, file)
+				s.initramfs(found, file)
 			}
 		}
 	}
-	return found
 }
 
 func (s *system) kernelFiles(found *list, k boot.Kernel) {
@@ -115,6 +119,9 @@ func (s *system) sameFile(a, b string) bool {
 	if a == b {
 		return true
 	}
+	if !s.more(2 * lookup) {
+		return false
+	}
 	x, errX := s.Root.Stat(a)
 	y, errY := s.Root.Stat(b)
 	switch {
@@ -125,10 +132,11 @@ func (s *system) sameFile(a, b string) bool {
 	case s.mountOf(a).Path == s.mountOf(b).Path:
 		return false
 	}
-	same, compared := s.copies[[2]string{a, b}]
-	if !compared {
+	pair := [2][2]uint64{inode(x), inode(y)}
+	same, compared := s.copies[pair]
+	if !compared && s.moreBytes(x.Size()) {
 		same = s.sameContent(a, b)
-		s.copies[[2]string{a, b}] = same
+		s.copies[pair] = same
 	}
 	return same
 }

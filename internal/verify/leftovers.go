@@ -17,26 +17,23 @@ var sharedDirs = []string{
 }
 
 // leftovers looks for what a run should have taken away.
-func leftovers(s *system) []Finding {
-	var found list
+func leftovers(s *system, found *list) {
 	for _, name := range ours {
 		if _, err := s.Root.Lstat(name); err == nil {
 			found.at(name, 0, "is left over from customizing")
 		}
 	}
 	for _, dir := range sharedDirs {
-		entries, _ := s.Root.ReadDir(dir)
-		for _, e := range entries {
+		for _, e := range s.names(dir) {
 			if strings.Contains(e.Name(), "imagecustomizer") {
 				found.at(path.Join(dir, e.Name()), 0, "is left over from customizing")
 			}
 		}
 	}
-	if s.text("/usr/sbin/policy-rc.d") == "#!/bin/sh\nexit 101\n" {
+	if s.setting("/usr/sbin/policy-rc.d") == "#!/bin/sh\nexit 101\n" {
 		found.at("/usr/sbin/policy-rc.d", 0, "keeps packages from starting their services, as while an image is made")
 	}
-	s.nameServers(&found)
-	return found
+	s.nameServers(found)
 }
 
 // nameServers warns of an image that will ask the name servers of the machine it was made on.
@@ -46,7 +43,7 @@ func (s *system) nameServers(found *list) {
 	if err != nil || fi.Mode()&fs.ModeSymlink != 0 {
 		return
 	}
-	if strings.Contains(s.HostDNS, "nameserver") && s.text(file) == s.HostDNS {
+	if strings.Contains(s.HostDNS, "nameserver") && s.setting(file) == s.HostDNS {
 		found.warn(file, 0, "is that of the machine that the image was made on")
 	}
 }

@@ -112,7 +112,7 @@ func (p *patient) check(t *testing.T, mutations []mutation) {
 			p.t = t
 			p.undo = nil
 			m.do(p)
-			found := Run(p.Image)
+			found := Run(t.Context(), p.Image)
 			for i := len(p.undo) - 1; i >= 0; i-- {
 				p.undo[i]()
 			}
@@ -124,7 +124,7 @@ func (p *patient) check(t *testing.T, mutations []mutation) {
 
 func (p *patient) sound(t *testing.T, when string) {
 	t.Helper()
-	for _, f := range Run(p.Image) {
+	for _, f := range Run(t.Context(), p.Image) {
 		if f.Check != "clones" { // base images have SSH host keys
 			t.Errorf("%s: %s", when, f)
 		}

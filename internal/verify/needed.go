@@ -79,8 +79,7 @@ func (n need) lacks(s *system, name string) string {
 }
 
 // parts checks what a system needs at boot besides its init.
-func parts(s *system) []Finding {
-	var found list
+func parts(s *system, found *list) {
 	for _, n := range needed {
 		if n.always != nil && !n.always(s) || slices.ContainsFunc(n.paths, func(name string) bool { return n.lacks(s, name) == "" }) {
 			continue
@@ -91,12 +90,11 @@ func parts(s *system) []Finding {
 		}
 		found.add(Finding{File: n.paths[0], Text: text + ": " + n.why, Warning: n.boots != nil && n.boots(s)})
 	}
-	return found
 }
 
 // mountedAtBoot are the lines of fstab that a boot stops without, but for the root, which the initramfs mounts.
 func (s *system) mountedAtBoot() (list []disk.Claim) {
-	for _, c := range s.fstab.Claims(s.Volumes) {
+	for _, c := range s.claims {
 		if (c.Use == disk.Mount || c.Use == disk.Swap) && !c.Optional() && c.Target != "/" {
 			list = append(list, c)
 		}
@@ -110,7 +108,7 @@ func (s *system) waitsForNothing() bool { return len(s.mountedAtBoot()) == 0 }
 func (s *system) mountsWithoutModules() bool {
 	root := s.mountOf("/").Volume.Content.Type
 	for _, k := range s.kernels {
-		modules := kmod.Read(s.Root, k.Modules)
+		modules := s.modulesOf(k.Modules)
 		for _, c := range s.mountedAtBoot() {
 			if c.Use == disk.Mount && c.Volume != nil && c.Volume.Content.Type != root && modules.Loadable[kmod.Name(c.Volume.Content.Type)] {
 				return false

@@ -84,7 +84,7 @@ func TestUnstartable(t *testing.T) {
 		"/bad/library": dynamic("libc.so.6", "libgone.so.1"), "/bad/far": dynamic("libfar.so"), "/bad/broken": dynamic("libbroken.so"), "/bad/other": dynamic("libarm.so"),
 		"/bad/script": "#!/usr/bin/gone -x\n", "/bad/script2": "#!\n", "/bad/endless": "#!/bad/endless\n",
 	})
-	s := &system{Image: Image{Root: root, Arch: "x86_64"}}
+	s := &system{Image: Image{Root: root, Arch: "x86_64"}, effort: effort{ctx: t.Context()}}
 	for name, want := range map[string]string{
 		"/bad/dangling": "leads to /lib/systemd/systemd, which the image does not have", "/bad/loop": "cannot be reached: too many levels of symbolic links", "/bad/dir": "is not a file",
 		"/bad/empty": "is empty", "/bad/text": "is neither a program nor a script", "/bad/truncated": "is a damaged program: EOF", "/bad/noise": "is a damaged program: ", "/bad/none": "is not there",
@@ -118,7 +118,7 @@ func FuzzProgram(f *testing.F) {
 	f.Add([]byte(elfProgram{interp: "/lib/ld.so", needs: []string{"libc.so.6"}, runpath: "$ORIGIN"}.make()))
 	f.Add([]byte("#!/bin/sh\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := &system{Image: Image{Root: makeTree(t, map[string]string{"/p": string(data), "/lib/ld.so": elfProgram{}.make()}), Arch: "x86_64"}}
+		s := &system{Image: Image{Root: makeTree(t, map[string]string{"/p": string(data), "/lib/ld.so": elfProgram{}.make()}), Arch: "x86_64"}, effort: effort{ctx: t.Context()}}
 		if text := s.unstartable("/p"); len(text) > 2*maxInterp {
 			t.Errorf("%d bytes", len(text))
 		}

@@ -16,27 +16,25 @@ var rootOverlays = []string{"overlayroot", "rd.live.", "rd.overlay", "systemd.vo
 
 // readOnlyRoot warns of a system that cannot write to its root, nor to /var, and that was probably meant to. The kernel and
 // the initramfs mount the root read-only; it is fstab that makes it writable, or the argument rw.
-func readOnlyRoot(s *system) []Finding {
-	var found list
+func readOnlyRoot(s *system, found *list) {
 	root := s.mountOf("/").Volume.Content.Type
 	if slices.Contains(readOnlyTypes, root) || s.writableVar() || slices.ContainsFunc(s.ownEntries(), s.hasOverlay) {
-		return nil
+		return
 	}
 	if line, e := s.fstabLine("/"); e != nil {
 		if last(e.Options, "ro", "rw") == "ro" {
 			found.warn(fstabFile, line, "mounts the root read-only, and /var with it: services cannot keep their files")
 			found.hint("the option defaults or rw, or a filesystem of its own for /var")
 		}
-		return found
+		return
 	}
 	for _, e := range s.ownEntries() {
 		if e.Args().Has("root") && s.rootIsHere(e) && last(e.Args(), "ro", "rw") != "rw" {
 			found.warn(e.File, e.Line, "the root stays read-only: no line of %s is for /, and the kernel has no argument rw", fstabFile)
 			found.hint("a line for / in %s", fstabFile)
-			return found
+			return
 		}
 	}
-	return found
 }
 
 func (s *system) hasOverlay(e boot.Entry) bool {

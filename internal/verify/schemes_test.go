@@ -362,7 +362,7 @@ func TestBrokenUKI(t *testing.T) {
 	p.check(t, []mutation{
 		{"root=", func(p *patient) { p.write(uki, program(sections("root=UUID="+wrongUUID))) }, uki + `: root=UUID=` + wrongUUID + `: names .*`, false},
 		{"no program", func(p *patient) { p.write(uki, "MZ") }, uki + `: it is no EFI program`, false},
-		{"no kernel", func(p *patient) { p.write(uki, program(map[string][]byte{".cmdline": []byte("ro")})) }, uki + `: is no unified kernel image: .*`, false},
+		{"no kernel", func(p *patient) { p.write(uki, program(map[string][]byte{".cmdline": []byte("ro")})) }, uki + `: is not a unified kernel image: .*`, false},
 		{"no initramfs", func(p *patient) {
 			p.write(uki, program(map[string][]byte{".linux": []byte("MZ"), ".cmdline": []byte("root=UUID=" + rootUUID)}))
 		}, uki + `: root=UUID=.* needs an initramfs, .*`, false},

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/image"
+	"imagecustomizer/internal/kmod"
 	"imagecustomizer/internal/rootfs"
 )
 
@@ -30,6 +32,7 @@ type Image struct {
 // system is an image while it is checked, with what more than one check needs.
 type system struct {
 	Image
+	effort
 	Volumes  []disk.Volume
 	table    *disk.Table // never nil
 	tableErr error
@@ -38,20 +41,27 @@ type system struct {
 	menu     *boot.Menu // never nil
 	kernels  []boot.Kernel
 	efi      *esp                    // nil without an EFI system partition
-	broken   list                    // what could not be read
+	claims   []disk.Claim            // what the lines of fstab mean
+	broken   *list                   // what could not be read
+	unread   bool                    // the boot configuration could not be
 	sealedIn map[string][]boot.Entry // unified images by the version of the kernel in them
 	programs map[string]string       // why the kernel cannot start them, or "", by path; see unstartable
 	dirs     []string                // where loaders look for libraries; see libraryDirs
 	own      []boot.Entry            // see ownEntries
-	copies   map[[2]string]bool      // pairs of files that were compared: whether they have the same content
+	copies   map[[2][2]uint64]bool   // pairs of files that were compared, by their identities: whether they have the same content
+	found    map[boot.Ref]place      // what was looked for; see find
+	folds    map[string]map[string]string
+	members  map[[2]uint64]map[string]bool // what initramfs images hold, by their identities
+	modules  map[string]kmod.Modules       // of kernels, by their directories
 }
 
-func newSystem(i Image) *system {
-	s := &system{Image: i, menu: &boot.Menu{}, sealedIn: map[string][]boot.Entry{}, copies: map[[2]string]bool{}}
-	s.readDisk()
-	if text, err := i.Root.ReadFile(fstabFile); err == nil {
-		s.fstab = disk.ParseFstab(string(text))
+func newSystem(ctx context.Context, i Image) *system {
+	s := &system{
+		Image: i, effort: effort{ctx: ctx}, menu: &boot.Menu{}, broken: newList("files"), sealedIn: map[string][]boot.Entry{}, copies: map[[2][2]uint64]bool{},
+		found: map[boot.Ref]place{}, folds: map[string]map[string]string{}, members: map[[2]uint64]map[string]bool{}, modules: map[string]kmod.Modules{},
 	}
+	s.readDisk()
+	s.readFstab()
 	var err error
 	if s.scheme, err = boot.Detect(i.Root); err != nil {
 		s.broken.at("", 0, "%v", err)
@@ -60,6 +70,7 @@ func newSystem(i Image) *system {
 		s.menu = &boot.Menu{} // see unified
 	} else if m, err := s.scheme.Loader().Entries(i.Root); err != nil {
 		s.broken.at("", 0, "the boot configuration cannot be read: %v", err)
+		s.unread = true
 	} else {
 		s.menu = m
 	}
@@ -68,7 +79,37 @@ func newSystem(i Image) *system {
 	}
 	s.efi = s.findESP()
 	s.unified()
+	s.cutArguments()
 	return s
+}
+
+// maxFstab bounds how many lines of an fstab are looked at.
+const maxFstab = 4096
+
+func (s *system) readFstab() {
+	s.fstab = disk.ParseFstab(s.setting(fstabFile))
+	if len(s.fstab) > maxFstab {
+		s.broken.at(fstabFile, maxFstab, "has %d lines, of which the rest is not looked at", len(s.fstab))
+		s.fstab = s.fstab[:maxFstab]
+	}
+	s.claims = s.fstab.Claims(s.Volumes)
+}
+
+// commandLine is how many bytes of arguments a kernel takes (COMMAND_LINE_SIZE of x86 and arm64), with the one that ends them.
+const commandLine = 2048
+
+// cutArguments cuts the arguments of entries where the kernel does.
+func (s *system) cutArguments() {
+	for i, e := range s.menu.Entries {
+		size := 0
+		for n, a := range e.Arguments {
+			if size += len(a.Text) + 1; size > commandLine {
+				s.broken.at(e.File, e.Line, "the arguments have more than the %d bytes that the kernel takes: it cuts off the rest", commandLine-1)
+				s.menu.Entries[i].Arguments = e.Arguments[:n]
+				break
+			}
+		}
+	}
 }
 
 // text is the content of a file; "" where it cannot be read.
@@ -153,6 +194,26 @@ func (s *system) volume(number int) *disk.Volume {
 // find returns where in the tree a file lies that a boot loader names, which sees one filesystem at a
 // time.
 func (s *system) find(r boot.Ref) (string, error) {
+	key := r
+	key.Line = 0
+	known, is := s.found[key]
+	if !is {
+		if !s.more(len(s.Mounts) * lookup) {
+			return "", errUnseen
+		}
+		known.file, known.err = s.look(r)
+		s.found[key] = known
+	}
+	return known.file, known.err
+}
+
+// place is where something was found, or why it was not.
+type place struct {
+	file string
+	err  error
+}
+
+func (s *system) look(r boot.Ref) (string, error) {
 	v, err := s.volumeOf(r.Place.Device, r.File)
 	if err != nil {
 		return "", err
@@ -203,9 +264,6 @@ func below(name, subvol string) (rel string, ok bool) {
 	}
 	return strings.TrimPrefix(name, subvol), true
 }
-
-// fold is the name as the image has it of a file whose name differs in case at most, as FAT and firmware see it.
-func (s *system) fold(name string) string { return s.Root.Fold(name) }
 
 // missing tells whether an error says that there is no such file.
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -11,21 +11,19 @@ import (
 )
 
 // systemdBoot checks what systemd-boot reads besides its entries, and the filesystem that these lie on.
-func systemdBoot(s *system) []Finding {
+func systemdBoot(s *system, found *list) {
 	if s.scheme.Kind != boot.Systemd && s.scheme.Kind != boot.UKI {
-		return nil
+		return
 	}
-	var found list
-	s.defaultEntry(&found)
-	s.counters(&found)
+	s.defaultEntry(found)
+	s.counters(found)
 	if s.efi != nil && s.efi.dir != "" {
 		if seed := s.fold(path.Join(s.efi.dir, "loader/random-seed")); s.Root.Exists(seed) {
 			found.warn(seed, 0, "every system made of this image would begin with the same random seed")
 			found.hint("remove it; systemd makes one for each system")
 		}
 	}
-	s.bootSpace(&found)
-	return found
+	s.bootSpace(found)
 }
 
 // started are all entries that systemd-boot shows.
@@ -47,7 +45,7 @@ func (s *system) defaultEntry(found *list) {
 		return
 	}
 	var names []string
-	for _, e := range s.started() {
+	for _, e := range s.started()[:min(len(s.started()), mostFindings)] {
 		names = append(names, e.ID+path.Ext(e.File))
 	}
 	found.hint("the entries are %s", strings.Join(names, ", "))
@@ -57,6 +55,9 @@ func (s *system) defaultEntry(found *list) {
 func (s *system) counters(found *list) {
 	first := map[string]string{}
 	for _, e := range s.started() {
+		if !s.more(1) {
+			return
+		}
 		key := path.Join(path.Dir(e.File), e.ID)
 		if e.Tries == "0" {
 			found.warn(e.File, 0, "no try to boot this entry is left: systemd-boot starts it after all others")
@@ -85,6 +86,9 @@ func (s *system) bootSpace(found *list) {
 	}
 	var need int64
 	for _, e := range s.menu.Entries {
+		if !s.more(2 * lookup) {
+			return
+		}
 		need = max(need, s.sizeOf(e))
 	}
 	if free < need || free < size/20 {

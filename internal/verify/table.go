@@ -9,27 +9,26 @@ import (
 
 // Table checks the partition table alone, of a disk that was cut when all else had been checked.
 func Table(r io.ReaderAt, size int64) []Finding {
-	s := &system{Image: Image{Disk: r, Size: size}}
+	s, found := &system{Image: Image{Disk: r, Size: size}}, newList("partition table")
 	s.readDisk()
-	return partitionTable(s)
+	partitionTable(s, found)
+	return found.all()
 }
 
 // partitionTable checks the GPT against its backup, which must end the disk.
-func partitionTable(s *system) []Finding {
-	var found list
+func partitionTable(s *system, found *list) {
 	if s.tableErr != nil {
 		found.at("partition table", 0, "%v", s.tableErr)
-		return found
+		return
 	}
 	for _, w := range s.table.Warnings {
 		found.at("partition table", 0, "%s", w)
 		found.hint("\"sgdisk --verify\" and \"sgdisk --move-second-header\" examine and mend it")
 	}
 	if s.table.Kind == "gpt" && len(s.table.Warnings) == 0 {
-		s.backup(&found)
+		s.backup(found)
 	}
-	s.duplicates(&found)
-	return found
+	s.duplicates(found)
 }
 
 // backup checks that the backup GPT lies in the last sector, where whatever looks for it looks. The

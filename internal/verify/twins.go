@@ -14,9 +14,9 @@ func Identity(i Image) *identity.System {
 }
 
 // twins warns of what clones of the image would share, though it is to tell machines apart.
-func twins(s *system) []Finding {
-	var found list
+func twins(s *system, found *list) {
 	sys := Identity(s.Image)
+	sys.Spend = func(bytes int) bool { return !s.more(lookup + bytes>>3) }
 	for _, r := range identity.Table {
 		if !r.Twin {
 			continue
@@ -26,5 +26,4 @@ func twins(s *system) []Finding {
 			found.hint("\"os: {generalize: {level: golden}}\" takes it out; \"imagecustomizer inspect --identity\" lists all")
 		}
 	}
-	return found
 }

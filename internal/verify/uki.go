@@ -16,8 +16,11 @@ func (s *system) unified() {
 		return
 	}
 	dir := s.fold(path.Join(s.efi.dir, "EFI/Linux"))
-	entries, _ := s.Root.ReadDir(dir)
+	entries := s.names(dir)
 	for _, f := range entries {
+		if !s.more(100 * lookup) {
+			return
+		}
 		if strings.HasSuffix(strings.ToLower(f.Name()), ".efi") {
 			s.unifiedKernel(path.Join(dir, f.Name()))
 		}
@@ -28,16 +31,19 @@ func (s *system) unifiedKernel(name string) {
 	f, err := s.Root.Open(name, 0, 0)
 	if err != nil {
 		s.broken.at(name, 0, "%v", err)
+		s.unread = true
 		return
 	}
 	defer f.Close()
 	p, err := efi.Read(f)
 	if err != nil {
 		s.broken.at(name, 0, "%v", err)
+		s.unread = true
 		return
 	}
 	if p.Kernel == nil {
-		s.broken.at(name, 0, "is no unified kernel image: it has no kernel in it")
+		s.broken.at(name, 0, "is not a unified kernel image: it has no kernel in it")
+		s.unread = true
 		return
 	}
 	args, err := kargs.Split(p.Cmdline)
@@ -52,7 +58,7 @@ func (s *system) unifiedKernel(name string) {
 	}
 	s.menu.Entries = append(s.menu.Entries, e)
 	for _, k := range s.kernels {
-		if p.Version == k.Version || p.Version == "" && s.sameBytes(io.NewSectionReader(p.Kernel, 0, p.Kernel.Size()), k.Image) {
+		if p.Version == k.Version || p.Version == "" && s.moreBytes(p.Kernel.Size()) && s.sameBytes(io.NewSectionReader(p.Kernel, 0, p.Kernel.Size()), k.Image) {
 			s.sealedIn[k.Version] = append(s.sealedIn[k.Version], e)
 		}
 	}

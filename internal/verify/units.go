@@ -5,8 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"imagecustomizer/internal/rootfs"
 )
 
 // unitDirs are where systemd looks for units, the strongest first.
@@ -15,26 +13,26 @@ var unitDirs = []string{"/etc/systemd/system", "/usr/local/lib/systemd/system", 
 var instance = regexp.MustCompile(`@.+\.`)
 
 // units checks that systemd finds the target that it starts, and warns of enabled units that are not there.
-func units(s *system) []Finding {
-	var found list
+func units(s *system, found *list) {
 	if !s.hasSystemd() {
-		return nil
+		return
 	}
-	s.defaultTarget(&found)
-	entries, _ := s.Root.ReadDir(unitDirs[0])
+	s.defaultTarget(found)
+	entries := s.names(unitDirs[0])
 	for _, d := range entries {
 		if !strings.HasSuffix(d.Name(), ".wants") && !strings.HasSuffix(d.Name(), ".requires") {
 			continue
 		}
 		dir := path.Join(unitDirs[0], d.Name())
-		links, _ := s.Root.ReadDir(dir)
-		for _, l := range links {
+		for _, l := range s.names(dir) {
+			if !s.more(5 * lookup) {
+				return
+			}
 			if name := path.Join(dir, l.Name()); !s.Root.Exists(name) && !s.unit(l.Name()) {
 				found.warn(name, 0, "this unit is enabled, but not in the image")
 			}
 		}
 	}
-	return found
 }
 
 // defaultTarget checks the target that systemd starts, and what that cannot be started without.
@@ -74,7 +72,9 @@ func (s *system) required(found *list, first string) {
 				if seen[needs] {
 					continue
 				}
-				seen[needs] = true
+				if seen[needs] = true; !s.more(5 * lookup) {
+					return
+				}
 				queue = append(queue, needs)
 				its := s.unitFile(needs)
 				if _, masked := s.masked(its); its == "" || masked {
@@ -101,8 +101,7 @@ func requirements(line string) (units []string) {
 }
 
 func (s *system) unitLines(file string) []string {
-	text, _ := s.Root.ReadAs(rootfs.Setting, file)
-	return strings.Split(string(text), "\n")
+	return strings.Split(s.setting(file), "\n")
 }
 
 // unit tells whether systemd finds a unit.

@@ -4,17 +4,15 @@
 package verify
 
 import (
-	"cmp"
-	"fmt"
+	"context"
 	"log/slog"
-	"slices"
 	"time"
 )
 
 // checks is what is checked, in the order in which findings are reported.
 var checks = []struct {
 	name string
-	run  func(*system) []Finding
+	run  func(*system, *list)
 }{
 	{"partition table", partitionTable}, // it and its backup agree, and end where the disk ends
 	{"fstab", fstab},                    // every source is in the image, with the type that it says
@@ -36,85 +34,17 @@ var checks = []struct {
 	{"clones", twins},                   // nothing that tells machines apart is in the image
 }
 
-// Finding is one thing that is wrong.
-type Finding struct {
-	Check   string `json:"check"`          // the check that found it
-	File    string `json:"file,omitempty"` // in the image
-	Line    int    `json:"line,omitempty"` // from 1; 0 where no line is meant
-	Text    string `json:"text"`
-	Hint    string `json:"hint,omitempty"`
-	Warning bool   `json:"warning,omitempty"` // the system boots all the same
-	Lags    bool   `json:"-"`                 // it boots what was there before: no run may leave it so
-}
-
-// String is the finding in one line, with its place.
-func (f Finding) String() string {
-	switch {
-	case f.File == "":
-		return f.Text
-	case f.Line == 0:
-		return f.File + ": " + f.Text
-	}
-	return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Text)
-}
-
-// key tells whether two findings are the same. Lines move.
-func (f Finding) key() Finding {
-	return Finding{Check: f.Check, File: f.File, Text: f.Text}
-}
-
-// Run carries out all checks.
-func Run(i Image) []Finding {
+// Run carries out all checks. A context that ends, ends it early.
+func Run(ctx context.Context, i Image) []Finding {
 	var all []Finding
 	start := time.Now()
-	s := newSystem(i)
+	s := newSystem(ctx, i)
 	for _, c := range checks {
-		for _, f := range c.run(s) {
-			f.Check = cmp.Or(f.Check, c.name)
-			if !slices.ContainsFunc(all, func(g Finding) bool { return g.key() == f.key() }) {
-				all = append(all, f)
-			}
-		}
+		found := newList(c.name)
+		c.run(s, found)
+		all = append(all, found.all()...)
 	}
+	all = append(append(all, s.broken.all()...), s.unlooked()...)
 	slog.Debug("verified", "findings", len(all), "entries", len(s.menu.Entries), "kernels", len(s.kernels), "scheme", s.scheme.String(), "took", time.Since(start).String())
 	return all
-}
-
-// New returns what must keep an image from being handed out: what was not found before in the base
-// image. Whatever is wrong with that is no fault of the run, and who wants to customize it can. known
-// are the findings to warn of: what is still wrong, and new ones that keep nothing from booting.
-func New(before, after []Finding) (wrong, known []Finding) {
-	for _, f := range after {
-		old := slices.ContainsFunc(before, func(b Finding) bool { return b.key() == f.key() })
-		switch {
-		case f.Lags && !old:
-			wrong = append(wrong, f)
-		case f.Warning && old: // nobody need hear of it again
-		case f.Warning || old:
-			known = append(known, f)
-		default:
-			wrong = append(wrong, f)
-		}
-	}
-	return wrong, known
-}
-
-// list collects the findings of a check.
-type list []Finding
-
-func (l *list) add(f Finding) { *l = append(*l, f) }
-
-// at notes what is wrong with a line of a file.
-func (l *list) at(file string, line int, format string, args ...any) {
-	l.add(Finding{File: file, Line: line, Text: fmt.Sprintf(format, args...)})
-}
-
-// warn is at for what keeps no system from booting.
-func (l *list) warn(file string, line int, format string, args ...any) {
-	l.add(Finding{File: file, Line: line, Text: fmt.Sprintf(format, args...), Warning: true})
-}
-
-// hint says what to do about the last finding.
-func (l list) hint(format string, args ...any) {
-	l[len(l)-1].Hint = fmt.Sprintf(format, args...)
 }

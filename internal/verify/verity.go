@@ -21,31 +21,32 @@ type verityDevice struct {
 
 // verityTrees checks what dm-verity is told about its devices against their superblocks, and the root hash
 // against the top of the tree. It does not read the data, see Trees.
-func verityTrees(s *system) []Finding {
-	var found list
-	for _, d := range s.verityDevices(&found) {
-		s.verityDevice(&found, d)
+func verityTrees(s *system, found *list) {
+	for _, d := range s.verityDevices(found) {
+		s.verityDevice(found, d)
 	}
-	return found
 }
 
 // Trees reads all data under dm-verity and compares it with its hashes.
 func Trees(ctx context.Context, i Image) []Finding {
-	var ignored, found list // Run reports what is wrong with the arguments
-	s := newSystem(i)
-	for _, d := range s.verityDevices(&ignored) {
+	ignored, found := newList("verity"), newList("verity") // Run reports what is wrong with the arguments
+	s := newSystem(ctx, i)
+	for _, d := range s.verityDevices(ignored) {
 		root, _ := hex.DecodeString(d.RootHash) // checked by verity.Parse
 		if err := verity.Verify(ctx, s.partition(d.data), s.partition(d.hash), d.at, root); err != nil {
-			found.add(Finding{Check: "verity", File: d.entry.File, Line: d.entry.Line, Text: fmt.Sprintf("%shash=: partition %d: %v", d.Name, d.data.Number, err)})
+			found.add(Finding{File: d.entry.File, Line: d.entry.Line, Text: fmt.Sprintf("%shash=: partition %d: %v", d.Name, d.data.Number, err)})
 		}
 	}
-	return found
+	return found.all()
 }
 
 // verityDevices lists the devices of all boot entries, each once.
 func (s *system) verityDevices(found *list) (devices []verityDevice) {
 	seen := map[string]bool{}
 	for _, e := range s.menu.Entries {
+		if !s.more(lookup) {
+			break
+		}
 		parsed, err := verity.Parse(e.Args())
 		if err != nil {
 			found.at(e.File, e.Line, "%v", err)

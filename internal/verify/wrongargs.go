@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"slices"
 
 	"imagecustomizer/internal/boot"
@@ -9,8 +10,8 @@ import (
 
 // WrongArgs says what would be wrong with kernel arguments if every boot entry of the image had them, by argument. Where the
 // run may still bring files, only those count that name partitions.
-func WrongArgs(i Image, args []string, filesComing bool) map[string]string {
-	s, wrong := newSystem(i), map[string]string{}
+func WrongArgs(ctx context.Context, i Image, args []string, filesComing bool) map[string]string {
+	s, wrong := newSystem(ctx, i), map[string]string{}
 	entries := s.ownEntries()
 	if len(entries) == 0 {
 		return nil
@@ -26,16 +27,16 @@ func WrongArgs(i Image, args []string, filesComing bool) map[string]string {
 		if value == "" || overruled {
 			continue
 		}
-		var found list
+		found := newList("kernel arguments")
 		if slices.Contains(deviceArgs, key) {
-			s.device(&found, e, key, value)
+			s.device(found, e, key, value)
 		} else if text := s.partOf(key, value); text != "" || !filesComing || slices.Contains(diskArgs, key) {
 			if text = s.wrongArg(e, key, value); text != "" {
 				found.at("", 0, "%s: %s", a, text)
 			}
 		}
-		if len(found) > 0 {
-			wrong[a] = found[0].Text
+		if len(found.items) > 0 {
+			wrong[a] = found.items[0].Text
 		}
 	}
 	return wrong
