@@ -42,7 +42,7 @@ var layers = []layer{
 	{names: []string{"internal/diskformat"}},
 	{names: []string{"internal/disk", "internal/boot", "internal/verity", "internal/chain"}},
 	{names: []string{"internal/sandbox"}},
-	{names: []string{"internal/distro", "internal/cloudinit", "internal/cow", "internal/kargs", "internal/kmod", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree", "internal/identity"}},
+	{names: []string{"internal/distro", "internal/uki", "internal/cloudinit", "internal/cow", "internal/kargs", "internal/kmod", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree", "internal/identity"}},
 	{names: []string{"internal/failure"}},
 	{names: []string{"internal/rootfs", "internal/hostcmd", "internal/grub", "internal/efi", "internal/secret", "internal/seed", "internal/tempfile", "internal/printable"}},
 	{names: []string{"internal/confine", "internal/extent"}},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"imagecustomizer/internal/rootfs"
@@ -63,7 +64,7 @@ var loaders = map[Kind]func(Scheme) Loader{
 	Legacy:   func(s Scheme) Loader { return handwritten{script{s}} },
 	BLS:      func(s Scheme) Loader { return bls{s} },
 	Systemd:  func(s Scheme) Loader { return systemdBoot{bls{s}} },
-	UKI:      func(s Scheme) Loader { return uki{none{s}} },
+	UKI:      func(s Scheme) Loader { return unified{none{s}} },
 }
 
 // Loader is what the scheme says how to handle.
@@ -179,12 +180,15 @@ func normalOf(files Files, s Scheme, m *Menu) (found []Entry, err error) {
 		}
 	}
 	for _, e := range m.Entries {
-		if !e.Recovery && (s.Entries == "" || path.Dir(e.File) == s.Entries) {
+		if !e.Recovery && (s.Entries == "" || path.Dir(e.File) == s.Entries) && (s.own == nil || slices.Contains(s.own, e.File)) {
 			found = append(found, e)
 		}
 	}
 	if len(found) == 0 {
 		return nil, m.onlyPrograms()
+	}
+	if s.own != nil {
+		return found, nil
 	}
 	return Own(files, found), nil
 }

@@ -69,5 +69,17 @@ func ownOf[T any](files Files, all []T, kernel func(T) string) []T {
 
 // Own are the entries that boot a kernel of this system.
 func Own(files Files, entries []Entry) []Entry {
-	return slices.Clone(ownOf(files, entries, func(e Entry) string { return "(" + e.Kernel.Place.Device + ")" + e.Kernel.Place.Path }))
+	return slices.Clone(ownOf(files, entries, Entry.kernelFile))
+}
+
+// kernelFile is where a kernel lies, as its boot loader names it. A unified kernel image is taken for the kernel that it
+// says, or that it is named by.
+func (e Entry) kernelFile() string {
+	switch {
+	case e.Unified && e.Version != "":
+		return "/vmlinuz-" + e.Version
+	case e.Unified:
+		return "/" + e.ID
+	}
+	return "(" + e.Kernel.Place.Device + ")" + e.Kernel.Place.Path
 }

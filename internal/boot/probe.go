@@ -35,6 +35,8 @@ type Scheme struct {
 	Config  string   // path of grub.cfg; empty without GRUB
 	Entries string   // folder of the boot loader entries, for BLS
 	Trail   []string // what was looked at, and why it decided
+
+	own []string // the unified kernel images of this system; nil where they are found out each time
 }
 
 // String names the scheme.
@@ -51,10 +53,7 @@ func (s Scheme) grub() bool { return s.Config != "" }
 
 // Unsupported says why kernel arguments cannot be edited, or "".
 func (s Scheme) Unsupported() string {
-	switch s.Kind {
-	case UKI:
-		return "the image boots unified kernel images, whose arguments are sealed inside them"
-	case None:
+	if s.Kind == None {
 		return "the image has no boot loader configuration that this program knows: " + strings.Join(s.Trail, "; ")
 	}
 	return ""

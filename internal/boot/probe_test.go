@@ -32,7 +32,7 @@ func TestDetect(t *testing.T) {
 		if s.Kind != c.kind || s.String() != c.text || !strings.Contains(strings.Join(s.Trail, "; "), c.reason) {
 			t.Errorf("%s: %s, because %q", name, s, s.Trail)
 		}
-		if (s.Unsupported() == "") != (c.kind != UKI && c.kind != None) {
+		if (s.Unsupported() == "") != (c.kind != None) {
 			t.Errorf("%s: unsupported: %q", name, s.Unsupported())
 		}
 		if _, err := changeArgs(image(c.files), s, nil); s.Unsupported() != "" && (err == nil || err.Error() != s.Unsupported()) {
