@@ -164,13 +164,19 @@ func (g grubSetup) installEFI() error {
 
 // writeOnESP writes a file under the name it has already, if in another case.
 func (t Target) writeOnESP(dir, name string, data []byte) error {
-	for part := range strings.SplitSeq(path.Dir(name), "/") {
-		dir = path.Join(dir, t.existing(dir, part))
-	}
-	if err := t.Root.MkdirAll(dir, 0o755); err != nil {
+	file := t.OnESP(dir, name)
+	if err := t.Root.MkdirAll(path.Dir(file), 0o755); err != nil {
 		return err
 	}
-	return t.Root.WriteFile(path.Join(dir, t.existing(dir, path.Base(name))), data, 0o644)
+	return t.Root.WriteFile(file, data, 0o644)
+}
+
+// OnESP is the path of a file on a FAT filesystem that is mounted at a directory, under the name that it has already.
+func (t Target) OnESP(dir, name string) string {
+	for part := range strings.SplitSeq(name, "/") {
+		dir = path.Join(dir, t.existing(dir, part))
+	}
+	return dir
 }
 
 func (t Target) existing(dir, name string) string {

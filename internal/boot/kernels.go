@@ -69,3 +69,16 @@ func modules(files Files, version string) string {
 	}
 	return ""
 }
+
+// ModuleVersions are the versions of the kernels whose modules are there.
+func ModuleVersions(files Files) (versions []string) {
+	for _, dir := range []string{"/lib/modules", "/usr/lib/modules"} {
+		entries, _ := files.ReadDir(dir)
+		for _, e := range entries {
+			if !slices.Contains(versions, e.Name()) {
+				versions = append(versions, e.Name())
+			}
+		}
+	}
+	return versions
+}

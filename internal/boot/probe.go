@@ -105,17 +105,28 @@ func (s *Scheme) firmwareStarts(files Files) bool {
 	}) {
 		return false
 	}
+	first := systemdBootAt(files)
+	if first != "" {
+		s.note("%s leads to systemd-boot", first)
+	}
+	return first != ""
+}
+
+// StartsSystemdBoot tells whether firmware that knows nothing of the image starts systemd-boot, be it through shim.
+func StartsSystemdBoot(files Files) bool { return systemdBootAt(files) != "" }
+
+// systemdBootAt is the program that firmware starts where it leads to systemd-boot; empty where it does not.
+func systemdBootAt(files Files) string {
 	for _, esp := range espDirs {
 		dir := esp + "/EFI/BOOT"
 		entries, _ := files.ReadDir(dir)
 		for _, e := range few(entries, maxLoaders) {
 			if name := strings.ToLower(e.Name()); strings.HasPrefix(name, "boot") && strings.HasSuffix(name, ".efi") && leadsToSystemdBoot(files, dir, e.Name()) {
-				s.note("%s leads to systemd-boot", path.Join(dir, e.Name()))
-				return true
+				return path.Join(dir, e.Name())
 			}
 		}
 	}
-	return false
+	return ""
 }
 
 // leadsToSystemdBoot looks at a program and, if it is shim, at the one beside it that shim starts.

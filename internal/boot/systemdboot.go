@@ -52,7 +52,7 @@ func (s systemdBoot) laterCmdline(files Files) ([]string, error) {
 		return nil, err
 	}
 	args = slices.DeleteFunc(args, func(a string) bool {
-		return slices.Contains([]string{"systemd.machine_id", "initrd", "BOOT_IMAGE"}, kargs.Name(a)) // are the entry's own
+		return slices.Contains(entrysOwn, kargs.Name(a))
 	})
 	text, err := kargs.Plain.Join(args)
 	if err != nil {
@@ -273,7 +273,8 @@ func EntryID(file string) (id, tries string) {
 
 // Install puts systemd-boot on the EFI system partition, as bootctl does, and makes the entries anew.
 func (s systemdBoot) Install(ctx context.Context, t Target, o Setup) error {
-	if err := o.installSystemdBoot(t, s.esp()); err != nil {
+	o.ESP = s.esp()
+	if err := o.InstallSystemdBoot(t); err != nil {
 		return err
 	}
 	if err := t.Root.MkdirAll(path.Dir(kernelCmdline), 0o755); err != nil {
@@ -342,9 +343,10 @@ func (s Setup) LacksSystemdBoot(t Target) string {
 	return program
 }
 
-// installSystemdBoot writes what bootctl does, but for the random seed, which no two systems may share. Where the image
+// InstallSystemdBoot writes what bootctl does, but for the random seed, which no two systems may share. Where the image
 // has systemd-boot signed for shim, and shim, firmware starts shim.
-func (s Setup) installSystemdBoot(t Target, esp string) error {
+func (s Setup) InstallSystemdBoot(t Target) error {
+	esp := s.ESP
 	if missing := s.LacksSystemdBoot(t); missing != "" {
 		return fmt.Errorf("the image has no EFI boot loader: %s is missing; install the package that holds it (systemd-boot, systemd-boot-efi or systemd-boot-unsigned)", missing)
 	}

@@ -26,7 +26,7 @@ func (u unified) Entries(files Files) (*Menu, error) {
 	m := &Menu{}
 	for _, esp := range espDirs {
 		for _, name := range list(files, esp+ukiDir, ".efi") {
-			e, err := unifiedEntry(files, esp, name)
+			e, err := UnifiedEntry(files, esp, name)
 			if err != nil {
 				return nil, err
 			}
@@ -36,8 +36,8 @@ func (u unified) Entries(files Files) (*Menu, error) {
 	return m, nil
 }
 
-// unifiedEntry is what an image says of itself, with the arguments of its add-ons behind its own.
-func unifiedEntry(files Files, esp, name string) (Entry, error) {
+// UnifiedEntry is what an image on the filesystem at esp says of itself, with the arguments of its add-ons behind its own.
+func UnifiedEntry(files Files, esp, name string) (Entry, error) {
 	self := Ref{File: name, Place: Place{Path: strings.TrimPrefix(name, esp)}}
 	e := Entry{File: name, Unified: true, Kernel: self}
 	e.ID, e.Tries = EntryID(name)
@@ -100,7 +100,7 @@ func AddonDir(file string) string { return file + ".extra.d" }
 
 // withImage reads a unified kernel image or an add-on.
 func withImage(files Files, name string, f func(uki.Image) error) error {
-	r, closes, err := openFile(files, name)
+	r, closes, err := OpenProgram(files, name)
 	if err != nil {
 		return err
 	}
@@ -115,8 +115,8 @@ func withImage(files Files, name string, f func(uki.Image) error) error {
 	return nil
 }
 
-// openFile opens a program of any size, without reading it into memory where that can be.
-func openFile(files Files, name string) (*io.SectionReader, func(), error) {
+// OpenProgram opens a program of any size, without reading it into memory where that can be.
+func OpenProgram(files Files, name string) (*io.SectionReader, func(), error) {
 	if o, ok := files.(interface {
 		Open(name string, flags int, mode fs.FileMode) (*os.File, error)
 	}); ok {
@@ -280,7 +280,7 @@ func espOf(file string) string { return strings.TrimSuffix(path.Dir(file), ukiDi
 
 // Install puts systemd-boot in place, and says what arguments images get: they are made at the end of the run.
 func (u unified) Install(_ context.Context, t Target, s Setup) error {
-	if err := s.installSystemdBoot(t, s.ESP); err != nil {
+	if err := s.InstallSystemdBoot(t); err != nil {
 		return err
 	}
 	if err := t.Root.MkdirAll(path.Dir(kernelCmdline), 0o755); err != nil {

@@ -9,9 +9,31 @@ import (
 // FATSpace tells how much a FAT filesystem holds and how much is free, in bytes. It counts the table (Microsoft FAT
 // specification 1.03, sections 3 and 4), since a copy of the filesystem, or a number that it keeps, says neither.
 func FATSpace(r io.ReaderAt) (size, free int64, err error) {
+	f, err := fatSizesOf(r)
+	if err != nil {
+		return 0, 0, err
+	}
+	n, err := freeClusters(f.table(r), f.clusters)
+	return f.clusters * f.cluster, n * f.cluster, err
+}
+
+// FATSize tells how much a FAT filesystem can hold, and how large its clusters are, in bytes: each file takes whole ones.
+func FATSize(r io.ReaderAt) (size, cluster int64, err error) {
+	f, err := fatSizesOf(r)
+	return f.clusters * f.cluster, f.cluster, err
+}
+
+// fatSizes are sizes of a FAT filesystem, in bytes, and the number of its clusters.
+type fatSizes struct{ clusters, cluster, tableAt, tableSize int64 }
+
+func (f fatSizes) table(r io.ReaderAt) io.ReaderAt {
+	return io.NewSectionReader(r, f.tableAt, f.tableSize)
+}
+
+func fatSizesOf(r io.ReaderAt) (f fatSizes, err error) {
 	b := make([]byte, 512)
 	if _, err := r.ReadAt(b, 0); err != nil {
-		return 0, 0, err
+		return f, err
 	}
 	le := binary.LittleEndian
 	sector, cluster := int64(le.Uint16(b[11:])), int64(b[13])
@@ -24,15 +46,14 @@ func FATSpace(r io.ReaderAt) (size, free int64, err error) {
 		table = int64(le.Uint32(b[36:]))
 	}
 	if sector < 512 || cluster == 0 || reserved == 0 || copies == 0 || table == 0 {
-		return 0, 0, errors.New("it is not a FAT filesystem")
+		return f, errors.New("it is not a FAT filesystem")
 	}
 	roots := (int64(le.Uint16(b[17:]))*32 + sector - 1) / sector
 	clusters := (sectors - reserved - copies*table - roots) / cluster
 	if clusters <= 0 || clusters > maxClusters || clusters > table*sector*8/fatBits(clusters) {
-		return 0, 0, errors.New("its sizes contradict each other")
+		return f, errors.New("its sizes contradict each other")
 	}
-	n, err := freeClusters(io.NewSectionReader(r, reserved*sector, table*sector), clusters)
-	return clusters * cluster * sector, n * cluster * sector, err
+	return fatSizes{clusters, cluster * sector, reserved * sector, table * sector}, nil
 }
 
 // maxClusters bounds what is read of a table. A partition of 8 GiB has no more with the smallest clusters.

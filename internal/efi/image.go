@@ -166,3 +166,32 @@ func (s ImageSection) Content(r io.ReaderAt) *io.SectionReader {
 func (i *Image) Find(name string) []ImageSection {
 	return slices.DeleteFunc(slices.Clone(i.Sections), func(s ImageSection) bool { return s.Name != name })
 }
+
+// Problems are what keeps firmware from loading a program of a file of a size, or what a signature would not cover.
+func (i *Image) Problems(size int64) (list []string) {
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	memory, file := int64(i.HeaderSize), int64(i.HeaderSize)
+	for _, s := range i.Sections {
+		switch {
+		case int64(s.Address) < memory:
+			add("its section %s lies over what comes before it in memory", s.Name)
+		case s.File.Size > 0 && int64(s.File.Start) < file:
+			add("its section %s lies over what comes before it in the file", s.Name)
+		case i.FileAlignment > 0 && s.File.Start%i.FileAlignment != 0:
+			add("its section %s is not aligned in the file", s.Name)
+		}
+		memory, file = max(memory, s.end()), max(file, s.File.End())
+	}
+	if memory > int64(i.MemorySize) {
+		add("its sections reach to %#x in memory, and it says that it takes %#x", memory, i.MemorySize)
+	}
+	if c := i.Certificates; c.Size > 0 {
+		switch {
+		case c.Start%8 != 0 || int64(c.Start) < file:
+			add("its signatures are not where they must be, behind all sections at a multiple of 8 bytes")
+		case c.End() != size:
+			add("its signatures do not end where the file does")
+		}
+	}
+	return list
+}

@@ -17,7 +17,7 @@ var nameOf = map[string]string{
 	"PackageName": "jq", "PackageList": "list.yaml", "KernelArgs": "quiet", "OverlayPath": "/etc", "UnitName": "sshd", "Unit": "sshd.service", "Port": "22", "Path": "list.yaml",
 	"SSHKey":      "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3tYlXJ0EhpvJHpbXFjUu0UcUZtZ5uSWmNIkkJpFQ8T a",
 	"AccountName": "wheel", "Service": "sshd", "PreviewFeature": "uki", "HostName": "web", "LocaleName": "nb_NO.UTF-8", "KeepGlob": "/var/log/x", "DataSource": "NoCloud",
-	"SudoCommand": "/usr/bin/id", "SecretName": "token",
+	"SudoCommand": "/usr/bin/id", "SecretName": "token", "KernelVersion": "6.1.0",
 }
 
 // notNames are the lists in which an item may well be there twice.

@@ -4,6 +4,8 @@
 package liveos
 
 import (
+	"slices"
+
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -201,4 +203,9 @@ func moduleFolder(m *machine.Machine, name string) string {
 		}
 	}
 	return ""
+}
+
+// sortKernels puts the newest kernel first.
+func sortKernels(list []boot.Kernel) {
+	slices.SortFunc(list, func(a, b boot.Kernel) int { return boot.CompareVersions(b.Version, a.Version) })
 }

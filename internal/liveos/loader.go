@@ -1,6 +1,8 @@
 package liveos
 
 import (
+	"imagecustomizer/internal/boot"
+
 	"cmp"
 	"context"
 	"fmt"
@@ -55,7 +57,7 @@ func (m *medium) checkGRUB(ctx context.Context, name string, p *efi.Program) err
 		return fmt.Errorf("%s looks for %s on the EFI system partition of the medium, where there is none: it would end at its prompt", name, config)
 	}
 	fromCD := p.GRUB.Prefix != "" && slices.ContainsFunc(p.SBAT, func(s efi.SBAT) bool {
-		return s.Component == "grub" && compareVersions(s.Version, firstOnCD) >= 0
+		return s.Component == "grub" && boot.CompareVersions(s.Version, firstOnCD) >= 0
 	})
 	if _, err := m.find(config); err != nil && fromCD {
 		return fmt.Errorf("%s looks for %s on the medium, where there is none: from a CD it would end at its prompt", name, config)

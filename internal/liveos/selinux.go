@@ -1,6 +1,8 @@
 package liveos
 
 import (
+	"imagecustomizer/internal/boot"
+
 	"context"
 	"fmt"
 	"slices"
@@ -30,7 +32,7 @@ func SELinuxLack(ctx context.Context, m *machine.Machine, s Spec) *Lack {
 		if i := slices.IndexFunc(installed, func(q pkgmgr.Package) bool { return q.Name == p.Package }); i >= 0 {
 			have = installed[i].Version + "-" + installed[i].Release
 		}
-		if have == "none" || compareVersions(have, p.Least) < 0 {
+		if have == "none" || boot.CompareVersions(have, p.Least) < 0 {
 			return &Lack{
 				What: fmt.Sprintf("a live system with SELinux needs %s %s or newer, and the image has %s", p.Package, p.Least, have), Package: p.Package,
 				Hint: "update the package " + p.Package + ", or set os.selinux.mode to disabled",

@@ -1,6 +1,8 @@
 package liveos
 
 import (
+	"imagecustomizer/internal/boot"
+
 	"slices"
 	"testing"
 
@@ -27,7 +29,7 @@ func TestSELinuxIsOffWhereItMustBe(t *testing.T) {
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	for _, older := range [][2]string{{"059-1.azl3", "102-11.azl3"}, {"102-7.azl3", "102-11.azl3"}, {"2.20240226-8.azl3", "2.20240226-9.azl3"}, {"1", "1.1"}} {
-		if compareVersions(older[0], older[1]) >= 0 || compareVersions(older[1], older[0]) <= 0 {
+		if boot.CompareVersions(older[0], older[1]) >= 0 || boot.CompareVersions(older[1], older[0]) <= 0 {
 			t.Errorf("%s is older than %s", older[0], older[1])
 		}
 	}

@@ -22,6 +22,7 @@ type Facts struct {
 	PackageManager string            // its name; empty where none is known
 	Boot           boot.Scheme       // how the boot loader is configured
 	Kernels        []boot.Kernel     // installed kernels
+	Modules        []string          // versions of kernels that have modules, installed or not
 	Initramfs      string            // dracut, initramfs-tools, mkinitrd, or empty
 	SELinux        string            // enforcing, permissive, disabled, or empty where there is none
 	Filesystems    []Filesystem      // mounted, root first

@@ -41,6 +41,7 @@ func Probe(root *rootfs.Root, mounts []Filesystem, manager string) (*Facts, erro
 	if f.Kernels, err = boot.Kernels(root); err != nil {
 		return nil, err
 	}
+	f.Modules = boot.ModuleVersions(root)
 	if f.Distro.GRUB == nil { // the release is a hint only: what is in the image counts
 		f.Distro.GRUB = distro.ProbeGRUB(f.OSRelease, root.Exists, vendors(root))
 	}

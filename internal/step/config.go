@@ -70,6 +70,7 @@ type OS struct {
 	GrowOnBoot        mounts.GrowOnBoot         `yaml:"growOnBoot" default:"false" doc:"Whether the last filesystem of the disk grows with it when the system starts on a larger one. It takes systemd-repart and a GPT, or growpart of cloud-utils; where it cannot work, it is refused." why:"packages bring what grows it, and files may be /etc/fstab"`
 	KernelCommandLine booting.KernelCommandLine `yaml:"kernelCommandLine" doc:"Kernel arguments to add."`
 	Bootloader        booting.Bootloader        `yaml:"bootloader" doc:"What becomes of the boot loader."`
+	UKI               booting.UKI               `yaml:"uki" doc:"What becomes of unified kernel images: EFI programs that hold a kernel, its initramfs and its arguments."`
 	SELinux           selinux.SELinux           `yaml:"selinux" doc:"The mode of SELinux."`
 	Overlays          mounts.Overlays           `yaml:"overlays" doc:"Overlay filesystems to mount at boot."`
 	Timezone          system.Timezone           `yaml:"timezone" doc:"Time zone, by its name in the tz database. The image must have it: Debian 13 keeps old names in the package tzdata-legacy." why:"packages bring zones, and scripts may read the time" example:"Europe/Oslo"`
@@ -83,7 +84,6 @@ type OS struct {
 var Unsupported = map[string]string{
 	"input.image.oci":                  "download the image first and name it with input.image.path",
 	"input.image.azureLinux":           "download the image first and name it with input.image.path",
-	"os.uki":                           "images with unified kernel images cannot be customized yet",
 	"os.packages.snapshotTime":         "name a repository snapshot in a .repo file (--rpm-source)",
 	"os.packages.removePackageManager": "remove its packages in a finalizeCustomization script",
 	"output.selinuxPolicyPath":         "copy the policy out in a later step",

@@ -51,6 +51,8 @@ func (c *Config) order() []Place {
 		{"a look for a kernel", feature.Always(booting.PlanCheckKernel), "without one the image does not boot"},
 		{"the system of live media", feature.Always(live.PlanPrepare), "its initramfs holds what everything above has left"},
 		{"a look for drivers", feature.Always(booting.PlanTargets), "no kernel comes or goes any more"},
+		{"os.uki", c.OS.UKI, "all that is in unified kernel images is as it stays"},
+		{"unified kernel images that there are", feature.Always(booting.PlanFollowUKIs), "likewise"},
 		{"a look at free space", feature.Always(storage.PlanLowSpace), "everything is written"},
 	}
 	return slices.Concat(before, sections("os", &c.OS, before, behind), behind)

@@ -75,6 +75,7 @@ var (
 	unknownFiles = "what it writes cannot be known"
 	notReference = "the history of the reference has no such key"
 	touchless    = map[string]string{
+		"os.uki":        "lies on the EFI system partition, which is FAT and never sealed",
 		"storage.disks": newFiles, "storage.resizeDisk": "it writes no file", "storage.resetPartitionsUuidsType": "it refuses an image with a sealed filesystem",
 		"scripts.postCustomization": unknownFiles, "scripts.finalizeCustomization": unknownFiles, "os.imageHistory": "it leaves out what cannot be written",
 	}

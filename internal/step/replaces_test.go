@@ -17,6 +17,7 @@ var replaceNothing = map[string]string{
 	"GrowDisk":    "changes partitions and filesystems, no file",
 	"ExtendDisk":  "is a NewDisk",
 	"OverrideDNS": "takes the flags away for a time", "RestoreDNS": "gives them back", "RefreshDNS": "asks OverrideDNS",
+	"MakeUKIs":    "writes on FAT, which has no such flags",
 	"PrepareLive": "works on a copy",
 	"Relabel":     "changes labels, and lifts the flags for that",
 	"RunScript":   "is the user's own, and may take the flags away itself",

@@ -74,7 +74,7 @@ func TestPlanOrderAndSecrets(t *testing.T) {
 
 func TestPlanProblemsAllAtOnce(t *testing.T) {
 	t.Parallel()
-	facts := &machine.Facts{Distro: &distro.Distro{Name: "X"}, Boot: boot.Scheme{Kind: boot.UKI}}
+	facts := &machine.Facts{Distro: &distro.Distro{Name: "X"}, Boot: boot.Scheme{Kind: boot.None}}
 	_, problems := Plan(featuretest.Parse[Config](t, secretConfig), facts, feature.Inputs{})
 	var text []string
 	for _, p := range problems {
@@ -82,7 +82,7 @@ func TestPlanProblemsAllAtOnce(t *testing.T) {
 	}
 	slices.Sort(text)
 	all := strings.Join(text, "\n")
-	for _, want := range []string{"no package manager", "unified kernel images"} {
+	for _, want := range []string{"no package manager", "no boot loader configuration"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not in\n%s", want, all)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"imagecustomizer/internal/efi"
@@ -72,7 +73,10 @@ func parseProfile(text string) (p Profile) {
 		case "ID":
 			p.ID = value
 		case "TITLE":
-			p.Title = strings.Trim(value, `"`)
+			p.Title = value
+			if plain, err := strconv.Unquote(value); err == nil {
+				p.Title = plain
+			}
 		}
 	}
 	return p

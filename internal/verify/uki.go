@@ -7,7 +7,6 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/efi"
-	"imagecustomizer/internal/kargs"
 )
 
 // unified adds the unified kernel images, each of which is a boot entry in one file.
@@ -46,15 +45,9 @@ func (s *system) unifiedKernel(name string) {
 		s.unread = true
 		return
 	}
-	args, err := kargs.Split(p.Cmdline)
+	e, err := boot.UnifiedEntry(s.Root, strings.TrimSuffix(s.efi.dir, "/"), name)
 	if err != nil {
-		s.broken.at(name, 0, "its kernel arguments: %v", err)
-	}
-	self := boot.Ref{File: name, Place: boot.Place{Path: "/" + strings.TrimPrefix(name, strings.TrimSuffix(s.efi.dir, "/")+"/")}}
-	e := boot.Entry{File: name, Unified: true, Kernel: self, Arguments: boot.ArgumentsAt(args, boot.Origin{File: name})}
-	e.ID, e.Tries = boot.EntryID(name)
-	if p.HasInitrd {
-		e.Initrds = []boot.Ref{self}
+		s.broken.at("", 0, "%v", err)
 	}
 	s.menu.Entries = append(s.menu.Entries, e)
 	for _, k := range s.kernels {

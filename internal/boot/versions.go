@@ -1,19 +1,9 @@
-package liveos
+package boot
 
-import (
-	"slices"
-	"strings"
+import "strings"
 
-	"imagecustomizer/internal/boot"
-)
-
-// sortKernels puts the newest kernel first.
-func sortKernels(list []boot.Kernel) {
-	slices.SortFunc(list, func(a, b boot.Kernel) int { return compareVersions(b.Version, a.Version) })
-}
-
-// compareVersions compares digit by digit group as numbers, and the rest as text.
-func compareVersions(a, b string) int {
+// CompareVersions tells which of two versions is older: digit groups are compared as numbers, the rest as text.
+func CompareVersions(a, b string) int {
 	for a != "" && b != "" {
 		x, restA := versionPart(a)
 		y, restB := versionPart(b)
