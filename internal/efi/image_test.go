@@ -114,7 +114,7 @@ func FuzzReadImage(f *testing.F) {
 		}
 		i.Problems(int64(len(data)))
 		a, err := Base{i, bytes.NewReader(data)}.With(map[string][]byte{".sbat": []byte("x")}, []Section{Bytes(".cmdline", []byte("quiet"))})
-		if err != nil || a.Size > 64<<20 {
+		if err != nil || a.Size > 1<<20 {
 			return
 		}
 		made, err := io.ReadAll(a)

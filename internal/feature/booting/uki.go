@@ -67,17 +67,21 @@ func (UKIKernels) Forms() []reflect.Type {
 	return []reflect.Type{reflect.TypeFor[kernelWord](), reflect.TypeFor[[]KernelVersion]()}
 }
 
+// TakesEmpty tells what may be left empty: an empty list could mean no kernel, or all.
+func (UKIKernels) TakesEmpty(k config.Kind) bool { return k == config.Map }
+
 // UnmarshalConfig takes a word, or a list.
 func (k *UKIKernels) UnmarshalConfig(n *config.Node) {
-	if n.Kind() != config.Text {
+	switch n.Kind() {
+	case config.Text:
+		*k = UKIKernels{KernelVersion(n.Text())}
+		if !slices.Contains(kernelWord("").Values(), n.Text()) {
+			n.At().Errorf("%q is neither all nor newest", n.Text()).Hint("write one of them, or a list of versions")
+		}
+	default:
 		var list []KernelVersion
 		n.Decode(&list)
 		*k = list
-		return
-	}
-	*k = UKIKernels{KernelVersion(n.Text())}
-	if !slices.Contains(kernelWord("").Values(), n.Text()) {
-		n.At().Errorf("%q is neither all nor newest", n.Text()).Hint("write one of them, or a list of versions")
 	}
 }
 
@@ -134,4 +138,11 @@ func (k UKIKernels) wants(version string, all []string) bool {
 		return version == all[len(all)-1]
 	}
 	return slices.Contains(k, KernelVersion(version))
+}
+
+// Validate checks that it can be one.
+func (k *KernelVersion) Validate(at *config.At) {
+	if !k.Describe().Fits(string(*k)) {
+		at.Errorf("%q is no version of a kernel", string(*k)).Hint("write it as uname -r prints it, such as 6.12.9-amd64")
+	}
 }
