@@ -14,8 +14,8 @@ import (
 // wrongArgs looks whether the kernel arguments of the config name what the image does not have. With new disks, or new
 // identifiers, that can be told at the end only.
 func (w *worker) wrongArgs(ctx context.Context) (problems []plan.Problem) {
-	os := w.Config.OS
-	if len(w.Config.Storage.Disks) > 0 || w.Config.Storage.ResetUUIDs != "" || len(os.KernelCommandLine.Extra) == 0 {
+	os := w.job.Config.OS
+	if len(w.job.Config.Storage.Disks) > 0 || w.job.Config.Storage.ResetUUIDs != "" || len(os.KernelCommandLine.Extra) == 0 {
 		return nil
 	}
 	var all []string
@@ -28,7 +28,7 @@ func (w *worker) wrongArgs(ctx context.Context) (problems []plan.Problem) {
 		}
 		items[i], all = args, append(all, args...)
 	}
-	s := w.Config.Scripts
+	s := w.job.Config.Scripts
 	coming := os.Packages.Adds() || len(os.AdditionalFiles)+len(os.AdditionalDirs)+len(s.PostCustomization)+len(s.FinalizeCustomization) > 0
 	wrong := verify.WrongArgs(ctx, w.checked(), all, coming)
 	for i, args := range items {

@@ -18,7 +18,7 @@ import (
 // environment (reproducible-builds.org, e2fsprogs), and all of them share one processor and write at once, since where
 // ext4 places small files depends on the processor that writes them out, and on the order.
 func (w *worker) fix() error {
-	now := strconv.FormatInt(w.Now.Unix(), 10)
+	now := strconv.FormatInt(w.job.Now.Unix(), 10)
 	hostcmd.HostEnv = append(hostcmd.HostEnv, "SOURCE_DATE_EPOCH="+now, "E2FSPROGS_FAKE_TIME="+now, "E2FSCK_TIME="+now)
 	hostcmd.DefaultEnv = append(hostcmd.DefaultEnv, "SOURCE_DATE_EPOCH="+now)
 	disk.WriteAtOnce = true
@@ -62,7 +62,7 @@ func (w *worker) settle(ctx context.Context) error {
 	if err := setProcessors(&w.processors); err != nil {
 		return err
 	}
-	return w.machine.Opened().Settle(ctx, w.began, w.Now, nil)
+	return w.machine.Opened().Settle(ctx, w.began, w.job.Now, nil)
 }
 
 // committed is a plan whose steps each begin on filesystems for which the kernel has nothing left to do.

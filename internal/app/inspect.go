@@ -78,7 +78,7 @@ func some(t identity.Trace) string {
 // inspectImage is the worker's part of the inspect command.
 func (w *worker) inspectImage(ctx context.Context) (found []identity.Trace, err error) {
 	defer func() { err = errors.Join(err, w.leave()) }()
-	if err := w.load(ctx, w.Working(), w.copyDisk, image.Open); err != nil {
+	if err := w.load(ctx, w.job.Working(), w.copyDisk, image.Open); err != nil {
 		return nil, err
 	}
 	w.result.Facts = factsOf(w.machine.Facts)

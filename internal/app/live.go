@@ -11,7 +11,7 @@ import (
 
 // live writes the live media that are prepared.
 func (w *worker) live(ctx context.Context) error {
-	for _, o := range w.Outputs {
+	for _, o := range w.job.Outputs {
 		if !o.Format.Live {
 			continue
 		}
@@ -25,7 +25,7 @@ func (w *worker) live(ctx context.Context) error {
 // medium writes one live medium and checks it.
 func (w *worker) medium(ctx context.Context, o *job.Output) error {
 	format := o.Format
-	file := sandbox.Path(w.File(o.Resource))
+	file := sandbox.Path(w.job.File(o.Resource))
 	return output.WriteLive(ctx, format, file, func(ctx context.Context) error {
 		if err := w.maker.Write(ctx, format.Name, file, !format.Folder); err != nil || format.Network {
 			return err
@@ -36,10 +36,10 @@ func (w *worker) medium(ctx context.Context, o *job.Output) error {
 
 // liveMaker makes the live media, one of them in its place.
 func (w *worker) liveMaker() *liveos.Maker {
-	mk := &liveos.Maker{Now: w.Now}
-	for _, o := range w.Outputs {
-		if o.Format.Name == "iso" && !w.DryRun {
-			mk.Place = sandbox.Path(w.File(o.Resource))
+	mk := &liveos.Maker{Now: w.job.Now}
+	for _, o := range w.job.Outputs {
+		if o.Format.Name == "iso" && !w.job.DryRun {
+			mk.Place = sandbox.Path(w.job.File(o.Resource))
 			break
 		}
 	}

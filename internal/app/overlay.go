@@ -22,7 +22,7 @@ func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os
 	overlay, err := w.overlay()
 	if err != nil {
 		slog.Debug("the base image is copied", "because", err)
-		return w.load(ctx, w.Working(), read, open)
+		return w.load(ctx, w.job.Working(), read, open)
 	}
 	w.where = overlay.Where
 	return w.phase(ctx, "open", "open the image", func(ctx context.Context) error { return w.open(ctx, overlay.File, open) })
@@ -38,15 +38,15 @@ func onBase(format diskformat.Image, targets []*job.Output) bool {
 
 // overlay shows the base image as the working disk.
 func (w *worker) overlay() (*cow.Disk, error) {
-	if !w.Has(job.Changes) {
+	if !w.job.Has(job.Changes) {
 		return nil, errors.New("the run needs a disk of its own, or there is no /dev/fuse")
 	}
-	base, err := os.Open(w.Image.Path) // stays open as long as the worker
+	base, err := os.Open(w.job.Image.Path) // stays open as long as the worker
 	if err != nil {
 		return nil, err
 	}
-	if unix.IoctlFileClone(int(w.Working().Fd()), int(base.Fd())) == nil {
+	if unix.IoctlFileClone(int(w.job.Working().Fd()), int(base.Fd())) == nil {
 		return nil, errors.Join(errors.New("a copy costs nothing"), base.Close())
 	}
-	return cow.Open(base, w.Working(), sandbox.Work)
+	return cow.Open(base, w.job.Working(), sandbox.Work)
 }

@@ -43,9 +43,9 @@ func (w *worker) unpack(ctx context.Context, file *os.File) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	saved, err := liveos.Unpack(ctx, w.Image.Path, file, dir, w.Seed.UUID)
+	saved, err := liveos.Unpack(ctx, w.job.Image.Path, file, dir, w.job.Seed.UUID)
 	w.mediumArgs, w.mediumFiles = saved.KernelArgs, saved.Files
-	w.Config.ISO.Keep(saved)
+	w.job.Config.ISO.Keep(saved)
 	return err
 }
 
@@ -60,17 +60,17 @@ func verifyMedium(ctx context.Context, file string, stdout io.Writer) error {
 
 // remake writes ISO images from one.
 func (w *worker) remake(ctx context.Context) error {
-	spec := step.Media(w.Config, &machine.Facts{}, feature.Inputs{Outputs: []string{"iso"}})[0]
-	what := "write " + w.Image.Path + " anew, with what the section iso adds"
-	if w.DryRun {
+	spec := step.Media(w.job.Config, &machine.Facts{}, feature.Inputs{Outputs: []string{"iso"}})[0]
+	what := "write " + w.job.Image.Path + " anew, with what the section iso adds"
+	if w.job.DryRun {
 		w.result.Plan = []job.Line{{Name: "output.iso", Text: what}}
 		return nil
 	}
-	for _, o := range w.Outputs {
-		file := sandbox.Path(w.File(o.Resource))
+	for _, o := range w.job.Outputs {
+		file := sandbox.Path(w.job.File(o.Resource))
 		if err := w.phase(ctx, "output.iso", what, func(ctx context.Context) error {
 			return output.WriteLive(ctx, o.Format, file, func(ctx context.Context) error {
-				if err := liveos.Remake(ctx, w.Image.Path, file, spec, sandbox.Work+"/tmp", w.Now); err != nil {
+				if err := liveos.Remake(ctx, w.job.Image.Path, file, spec, sandbox.Work+"/tmp", w.job.Now); err != nil {
 					return err
 				}
 				return liveos.Check(ctx, file)

@@ -37,10 +37,10 @@ func (w *worker) sealing() (list plan.Plan) {
 		phase
 		need bool
 	}{
-		{phase{"describe", "list packages and boot entries for the output", w.inspect}, slices.ContainsFunc(w.Outputs, inParts)},
+		{phase{"describe", "list packages and boot entries for the output", w.inspect}, slices.ContainsFunc(w.job.Outputs, inParts)},
 		{phase{"close", "trim and unmount the filesystems", w.close}, true},
 		{phase{"shrink", "shrink the filesystems", w.shrink}, w.shrinksEarly()}, // before they are sealed and looked at
-		{phase{"settle", "set the times of files to SOURCE_DATE_EPOCH", w.settle}, w.Fixed},
+		{phase{"settle", "set the times of files to SOURCE_DATE_EPOCH", w.settle}, w.job.Fixed},
 		{phase{"verity", "make the hash trees of dm-verity", w.makeTrees}, w.sealed()}, // of what nothing changes any more
 		{phase{"verify", "look at the finished image", w.verify}, true},
 		{phase{"check", "check the filesystems", check}, true},
@@ -64,7 +64,7 @@ func (w *worker) close(ctx context.Context) error {
 			return err
 		}
 	}
-	if w.Fixed {
+	if w.job.Fixed {
 		if err := w.machine.Opened().Root.Remove(auxCache); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -101,10 +101,10 @@ func (w *worker) makeTrees(ctx context.Context) error {
 	for _, s := range all {
 		w.noteVerity(s)
 	}
-	if err := w.machine.Opened().ReleaseBoot(); err != nil || !w.Fixed {
+	if err := w.machine.Opened().ReleaseBoot(); err != nil || !w.job.Fixed {
 		return err
 	}
-	return w.machine.Opened().SettleBoot(ctx, w.began, w.Now)
+	return w.machine.Opened().SettleBoot(ctx, w.began, w.job.Now)
 }
 
 // nameHashes writes the kernel arguments for verity devices into the boot entries.

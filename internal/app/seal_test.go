@@ -36,7 +36,7 @@ func TestSealingIsPlanned(t *testing.T) {
 		"verity": {job.Job{Outputs: []*job.Output{{}}}, []image.Seal{{}}, "close verity verify check detach"},
 		"shrink": {job.Job{Outputs: []*job.Output{{}}, Config: &step.Config{Storage: storage.Storage{Shrink: &storage.Shrink{}}}}, nil, "close shrink verify check detach"},
 	} {
-		w := &worker{Job: &c.job, seals: c.seals, machine: machine.NewFake(&machine.Facts{}, root).Machine}
+		w := &worker{job: &c.job, seals: c.seals, machine: machine.NewFake(&machine.Facts{}, root).Machine}
 		var names []string
 		for _, s := range w.sealing() {
 			names = append(names, s.Name())

@@ -16,17 +16,17 @@ import (
 // shrinksEarly tells whether the disk may be shrunk before it is sealed: the config asks for it, or no
 // output is of the disk as it is.
 func (w *worker) shrinksEarly() bool {
-	return w.shrinksDisk() || !slices.ContainsFunc(w.Outputs, func(o *job.Output) bool { return !o.Shrunk })
+	return w.shrinksDisk() || !slices.ContainsFunc(w.job.Outputs, func(o *job.Output) bool { return !o.Shrunk })
 }
 
 // shrinksDisk tells whether the disk as a whole is to be as small as its content.
-func (w *worker) shrinksDisk() bool { return w.Config != nil && w.Config.Storage.Shrink != nil }
+func (w *worker) shrinksDisk() bool { return w.job.Config != nil && w.job.Config.Storage.Shrink != nil }
 
 // shrink shrinks the filesystems of the unmounted disk.
 func (w *worker) shrink(ctx context.Context) error {
 	headroom := int64(0)
 	if w.shrinksDisk() {
-		headroom = int64(w.Config.Storage.Shrink.Headroom)
+		headroom = int64(w.job.Config.Storage.Shrink.Headroom)
 	}
 	return w.machine.Opened().Shrink(ctx, w.machine.Disk, headroom, w.unshrinkable())
 }
@@ -68,8 +68,8 @@ func (w *worker) shrinkLate(ctx context.Context, file *os.File) (parts *output.P
 			return err
 		}
 		err = d.Shrink(ctx, file, 0, w.unshrinkable())
-		if err == nil && w.Fixed {
-			err = d.Settle(ctx, w.began, w.Now, w.unshrinkable())
+		if err == nil && w.job.Fixed {
+			err = d.Settle(ctx, w.began, w.job.Now, w.unshrinkable())
 		}
 		return errors.Join(err, d.Close())
 	})

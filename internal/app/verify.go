@@ -113,7 +113,7 @@ func printFindings(format string, findings []verify.Finding, stdout io.Writer) e
 // verifyImage is the worker's part of the verify command.
 func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err error) {
 	defer func() { err = errors.Join(err, w.leave()) }()
-	if err := w.load(ctx, w.Working(), w.copyDisk, image.Open); err != nil {
+	if err := w.load(ctx, w.job.Working(), w.copyDisk, image.Open); err != nil {
 		return nil, err
 	}
 	found = w.before

@@ -50,7 +50,7 @@ func work(ctx context.Context, j *job.Job, send *job.Sender, res *job.Result) (e
 	if err := errors.Join(os.Setenv("TMPDIR", tmp), sandbox.IgnoreSyncs()); err != nil {
 		return err
 	}
-	w := &worker{Job: j, send: send, result: res, began: time.Now()}
+	w := &worker{job: j, send: send, result: res, began: time.Now()}
 	if j.Fixed {
 		if err := w.fix(); err != nil {
 			return err
@@ -75,7 +75,7 @@ func work(ctx context.Context, j *job.Job, send *job.Sender, res *job.Result) (e
 
 // worker is the state of one job.
 type worker struct {
-	*job.Job
+	job    *job.Job
 	send   *job.Sender
 	result *job.Result
 	where  func(at, end int64) (*os.File, int64) // the bytes of file really are; nil if in it
@@ -100,7 +100,7 @@ type worker struct {
 // the disk, checks it and writes the outputs.
 func (w *worker) customize(ctx context.Context) (err error) {
 	read := w.copyDisk
-	if w.Image.Format.Name == "iso" {
+	if w.job.Image.Format.Name == "iso" {
 		read = w.unpack
 	}
 	defer func() { err = errors.Join(err, w.leave()) }()
@@ -112,11 +112,11 @@ func (w *worker) customize(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if w.Fixed {
+	if w.job.Fixed {
 		p = w.committed(p)
 	}
 	p = append(p, w.sealing()...)
-	if w.DryRun {
+	if w.job.DryRun {
 		w.show(p)
 		return nil
 	}
@@ -129,8 +129,8 @@ func (w *worker) customize(ctx context.Context) (err error) {
 // open opens the disk in a file and looks what is wrong with the system on it.
 func (w *worker) open(ctx context.Context, file *os.File, open machine.Opener) (err error) {
 	w.machine, err = machine.Open(ctx, file, open, machine.Options{
-		Again: w.opener(), Manager: probe.Manager, Root: w.Image.Root, Cache: sandbox.Writable(string(job.Cache)),
-		Scratch: w.Of(job.Scratch), Spare: w.Working(), Progress: progress("storage.disk", w.send.Event),
+		Again: w.opener(), Manager: probe.Manager, Root: w.job.Image.Root, Cache: sandbox.Writable(string(job.Cache)),
+		Scratch: w.job.Of(job.Scratch), Spare: w.job.Working(), Progress: progress("storage.disk", w.send.Event),
 	})
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (w *worker) open(ctx context.Context, file *os.File, open machine.Opener) (
 
 // opener is how the disk that the result lies on is opened.
 func (w *worker) opener() machine.Opener {
-	if w.Config != nil && w.Config.Storage.ReinitializeVerity == storage.ReinitializeAll {
+	if w.job.Config != nil && w.job.Config.Storage.ReinitializeVerity == storage.ReinitializeAll {
 		return image.OpenToReseal
 	}
 	return image.Open
@@ -166,10 +166,10 @@ func (w *worker) show(p plan.Plan) {
 // loadBase opens the base image, of which there is to be a copy in the working file. The working file of a
 // new disk is filled later: a raw base image is opened where it is then, for reading only, if possible.
 func (w *worker) loadBase(ctx context.Context, read func(context.Context, *os.File) error) error {
-	if !w.NewDisk() {
+	if !w.job.NewDisk() {
 		return w.loadWorking(ctx, read, w.opener())
 	}
-	if w.Image.Format.Name == "raw" {
+	if w.job.Image.Format.Name == "raw" {
 		err := w.lookAtBase(ctx)
 		if err == nil {
 			return nil
@@ -179,12 +179,12 @@ func (w *worker) loadBase(ctx context.Context, read func(context.Context, *os.Fi
 			return err
 		}
 	}
-	return w.load(ctx, w.Of(job.Former), read, image.OpenOld)
+	return w.load(ctx, w.job.Of(job.Former), read, image.OpenOld)
 }
 
 // lookAtBase opens the file of the base image. That it cannot is no failure of the phase.
 func (w *worker) lookAtBase(ctx context.Context) error {
-	file, err := os.Open(w.Image.Path) // stays open as long as the worker, which has it as its disk
+	file, err := os.Open(w.job.Image.Path) // stays open as long as the worker, which has it as its disk
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (w *worker) load(ctx context.Context, file *os.File, read func(context.Cont
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	if err := w.phase(ctx, "input", "read "+w.Image.Path, func(ctx context.Context) error { return read(ctx, file) }); err != nil {
+	if err := w.phase(ctx, "input", "read "+w.job.Image.Path, func(ctx context.Context) error { return read(ctx, file) }); err != nil {
 		return err
 	}
 	return w.phase(ctx, "open", "open the image", func(ctx context.Context) error { return w.open(ctx, file, open) })
@@ -211,11 +211,11 @@ func (w *worker) load(ctx context.Context, file *os.File, read func(context.Cont
 // copyDisk fills a file with the disk of the base image. One that becomes an output is written while the
 // image is customized; any other need never be.
 func (w *worker) copyDisk(ctx context.Context, file *os.File) error {
-	if w.Image.Path == "" { // the supervisor filled it
+	if w.job.Image.Path == "" { // the supervisor filled it
 		return nil
 	}
-	err := diskformat.Read(ctx, w.Image.Path, w.Image.Format, file, progress("input", w.send.Event))
-	if err == nil && slices.ContainsFunc(w.Outputs, (*job.Output).InPlace) {
+	err := diskformat.Read(ctx, w.job.Image.Path, w.job.Image.Format, file, progress("input", w.send.Event))
+	if err == nil && slices.ContainsFunc(w.job.Outputs, (*job.Output).InPlace) {
 		go extent.WriteBehind(file, 0, 0)
 	}
 	return err
@@ -227,18 +227,18 @@ func (w *worker) phase(ctx context.Context, name, what string, f func(context.Co
 
 // compose makes the config anew where it depends on what the base image is, which is known now.
 func (w *worker) compose(f *machine.Facts) error {
-	if w.Parts == nil {
+	if w.job.Parts == nil {
 		return nil
 	}
 	w.result.Facts = factsOf(f)
-	r, err := w.Parts.With(w.result.Facts, nil)
+	r, err := w.job.Parts.With(w.result.Facts, nil)
 	if err != nil {
 		return err
 	}
 	if err := r.Report.Err(); err != nil {
 		return &failure.Failure{Code: failure.Config, Err: err}
 	}
-	w.Config = r.Config
+	w.job.Config = r.Config
 	return nil
 }
 
@@ -253,30 +253,30 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		return nil, err
 	}
 	in := feature.Inputs{
-		ToolVersion: w.Version, Now: w.Now, UUID: w.Seed.UUID("image"), Seed: w.Seed,
-		RPMSources: w.RPMSources, DebSources: w.DebSources, NoBaseRepos: w.NoBaseRepos,
-		ConfigDir: w.ConfigDir, Named: named(w.Config), Asked: map[string]string{}, Secrets: map[string]string{},
+		ToolVersion: w.job.Version, Now: w.job.Now, UUID: w.job.Seed.UUID("image"), Seed: w.job.Seed,
+		RPMSources: w.job.RPMSources, DebSources: w.job.DebSources, NoBaseRepos: w.job.NoBaseRepos,
+		ConfigDir: w.job.ConfigDir, Named: named(w.job.Config), Asked: map[string]string{}, Secrets: map[string]string{},
 	}
-	for _, s := range w.Secrets {
+	for _, s := range w.job.Secrets {
 		in.Secrets[s.Name] = s.Value
 	}
-	for _, o := range w.Outputs {
+	for _, o := range w.job.Outputs {
 		switch {
 		case !o.Seed:
 			in.Outputs = append(in.Outputs, o.Format.Name)
-		case !w.DryRun:
-			in.SeedImage = w.File(o.Resource)
+		case !w.job.DryRun:
+			in.SeedImage = w.job.File(o.Resource)
 		}
 	}
 	w.maker = w.liveMaker()
 	in.Live, in.MediumArgs, in.MediumFiles = w.maker, w.mediumArgs, w.mediumFiles
-	p, problems := step.Plan(w.Config, m.Facts, in)
+	p, problems := step.Plan(w.job.Config, m.Facts, in)
 	found := p.Preflight(ctx, m)
 	for i, pr := range found {
 		found[i].Path = cmp.Or(pr.Path, in.Asked[pr.Step])
 	}
 	problems = append(append(problems, found...), w.wrongArgs(ctx)...)
-	if !w.NewDisk() {
+	if !w.job.NewDisk() {
 		problems = append(problems, w.checkOutputs()...)
 	}
 	problems = append(problems, w.checkFormats(storage.FinalSize(p, m.Facts))...)

@@ -27,7 +27,7 @@ func (w *worker) checkOutputs() (problems []plan.Problem) {
 			Hint: "remove storage.shrink, or give the image a new disk with storage.disks",
 		})
 	}
-	for _, o := range w.Outputs {
+	for _, o := range w.job.Outputs {
 		if o.Shrunk && w.machine.Opened().Table.Kind != "gpt" {
 			problems = append(problems, plan.Problem{
 				Step: "output." + cmp.Or(o.Format.Name, string(o.Split)), Text: "partitions can be shrunk, and described in a COSI, on a disk with a GPT only, but the image has an MBR",
@@ -44,7 +44,7 @@ func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
 	if w.shrinksDisk() {
 		size = (size + 1<<20 - 1) >> 20 << 20 // at most, and whole MiB then
 	}
-	for _, o := range w.Outputs {
+	for _, o := range w.job.Outputs {
 		f := o.Format
 		if (f.Live || f.InParts()) && w.machine.Facts.Foreign {
 			problems = append(problems, plan.Problem{Step: o.Step(), Text: "the format takes programs of the image: " + w.machine.Facts.WhyForeign()})
@@ -61,8 +61,8 @@ func (w *worker) checkFormats(size int64) (problems []plan.Problem) {
 
 // inspect collects what a COSI says of the system, while it is mounted.
 func (w *worker) inspect(ctx context.Context) (err error) {
-	id := w.Seed.UUID("image")
-	if w.Kind == job.Convert {
+	id := w.job.Seed.UUID("image")
+	if w.job.Kind == job.Convert {
 		id = cmp.Or(history.ReleaseUUID(w.machine.Root), id)
 	}
 	w.system, err = output.Inspect(ctx, w.machine, w.machine.Opened().Mounts, id)
@@ -82,7 +82,7 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 	if err := w.writeAll(ctx, parts, false); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(w.Outputs, func(o *job.Output) bool { return o.Shrunk }) && !w.shrinksEarly() {
+	if slices.ContainsFunc(w.job.Outputs, func(o *job.Output) bool { return o.Shrunk }) && !w.shrinksEarly() {
 		if parts, err = w.shrinkLate(ctx, file); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 	if err := w.writeAll(ctx, parts, true); err != nil {
 		return err
 	}
-	if err := errors.Join(disk.CheckWritten(file), disk.CheckWritten(w.Working())); err != nil { // of which the outputs are copies
+	if err := errors.Join(disk.CheckWritten(file), disk.CheckWritten(w.job.Working())); err != nil { // of which the outputs are copies
 		return err
 	}
 	return w.become(ctx, file, parts.Size)
@@ -98,16 +98,16 @@ func (w *worker) write(ctx context.Context, file *os.File) error {
 
 // format is that of an output, which gets identifiers of the seed and the time of the run.
 func (w *worker) format(o *job.Output) diskformat.Format {
-	return o.Format.As(diskformat.Identity{At: w.Now, UUID: w.Seed.UUID})
+	return o.Format.As(diskformat.Identity{At: w.job.Now, UUID: w.job.Seed.UUID})
 }
 
 // become turns the working disk into the output that was not copied from it, if there is one.
 func (w *worker) become(ctx context.Context, file *os.File, size int64) error {
-	i := slices.IndexFunc(w.Outputs, (*job.Output).InPlace)
+	i := slices.IndexFunc(w.job.Outputs, (*job.Output).InPlace)
 	if i < 0 {
 		return nil
 	}
-	format, name := w.format(w.Outputs[i]), w.Outputs[i].Step()
+	format, name := w.format(w.job.Outputs[i]), w.job.Outputs[i].Step()
 	if format.IsRaw() {
 		return nil
 	}
@@ -124,8 +124,8 @@ func (w *worker) source(file *os.File) extent.View {
 
 func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool) error {
 	var wg sync.WaitGroup
-	errs := make([]error, len(w.Outputs))
-	for i, o := range w.Outputs {
+	errs := make([]error, len(w.job.Outputs))
+	for i, o := range w.job.Outputs {
 		if o.InPlace() || o.Format.Live || !o.OfDisk() || o.Shrunk != shrunk {
 			continue
 		}
@@ -140,9 +140,9 @@ func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool)
 func (w *worker) writeOne(ctx context.Context, o *job.Output, parts *output.Parts) error {
 	format, name := w.format(o), o.Step()
 	return w.phase(ctx, name, "write "+format.Name, func(ctx context.Context) error {
-		report, to := progress(name, w.send.Event), w.File(o.Resource)
+		report, to := progress(name, w.send.Event), w.job.File(o.Resource)
 		if format.InParts() {
-			return output.NewCOSI(format, o.Path, o.Level, w.Now).Write(ctx, parts, to, report)
+			return output.NewCOSI(format, o.Path, o.Level, w.job.Now).Write(ctx, parts, to, report)
 		}
 		return output.Write(ctx, format, diskformat.Raw(sandbox.Path(parts.File), parts.Size), sandbox.Path(to), report)
 	})
@@ -150,7 +150,7 @@ func (w *worker) writeOne(ctx context.Context, o *job.Output, parts *output.Part
 
 // writeSplit writes the partitions one after the other, each with all processors.
 func (w *worker) writeSplit(ctx context.Context, parts *output.Parts, shrunk bool) error {
-	for _, o := range w.Outputs {
+	for _, o := range w.job.Outputs {
 		if o.Split == "" || o.Shrunk != shrunk {
 			continue
 		}
@@ -161,7 +161,7 @@ func (w *worker) writeSplit(ctx context.Context, parts *output.Parts, shrunk boo
 		}
 		name := o.Step()
 		err := w.phase(ctx, name, fmt.Sprintf("write partition %d as %s", o.Partition, o.Split), func(ctx context.Context) error {
-			return o.Split.Write(ctx, parts.View, parts.Table.Partitions[n], w.File(o.Resource), progress(name, w.send.Event))
+			return o.Split.Write(ctx, parts.View, parts.Table.Partitions[n], w.job.File(o.Resource), progress(name, w.send.Event))
 		})
 		if err != nil {
 			return err
