@@ -23,14 +23,14 @@ func onESP(kinds []artifact.Kind) []artifact.Kind {
 // checkArtifacts looks for artifacts that the image does not have, as far as that is known: a run that installs
 // packages or sets up the boot loader may bring them.
 func (w *worker) checkArtifacts(ctx context.Context) (problems []plan.Problem) {
-	if w.Artifacts == nil {
+	if w.job.Artifacts == nil {
 		return nil
 	}
 	add := func(format string, args ...any) {
 		problems = append(problems, plan.Problem{Step: "output.artifacts", Path: "output.artifacts.items", Text: fmt.Sprintf(format, args...)})
 	}
-	kinds, d := onESP(w.Artifacts.Kinds), w.machine.Opened()
-	if w.NewDisk() || w.Installs() || w.Config.OS.Bootloader.Used() || len(kinds) == 0 {
+	kinds, d := onESP(w.job.Artifacts.Kinds), w.machine.Opened()
+	if w.job.NewDisk() || w.job.Installs() || w.job.Config.OS.Bootloader.Used() || len(kinds) == 0 {
 		return nil
 	}
 	esp := d.ESP()
@@ -60,13 +60,13 @@ func (w *worker) checkArtifacts(ctx context.Context) (problems []plan.Problem) {
 
 // artifacts writes what is to be signed, out of the finished disk.
 func (w *worker) artifacts(ctx context.Context) error {
-	out, kinds, d := w.File(w.Artifacts.Resource), onESP(w.Artifacts.Kinds), w.machine.Opened()
+	out, kinds, d := w.job.File(w.job.Artifacts.Resource), onESP(w.job.Artifacts.Kinds), w.machine.Opened()
 	hashes, err := w.rootHashes()
 	if err != nil {
 		return err
 	}
 	if len(kinds) == 0 {
-		return artifact.Write(out, nil, hashes, w.Now)
+		return artifact.Write(out, nil, hashes, w.job.Now)
 	}
 	esp := d.ESP()
 	if esp == nil {
@@ -77,13 +77,13 @@ func (w *worker) artifacts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return artifact.Write(out, root, append(files, hashes...), w.Now)
+		return artifact.Write(out, root, append(files, hashes...), w.job.Now)
 	})
 }
 
 // rootHashes are the root hashes for which the image names a file with a signature.
 func (w *worker) rootHashes() (files []artifact.File, err error) {
-	if !slices.Contains(w.Artifacts.Kinds, artifact.VerityHash) {
+	if !slices.Contains(w.job.Artifacts.Kinds, artifact.VerityHash) {
 		return nil, nil
 	}
 	for _, s := range w.named {

@@ -10,6 +10,7 @@ import (
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/ui"
 )
@@ -157,33 +158,18 @@ func (w *worker) convert(ctx context.Context) (err error) {
 	for _, p := range append(w.checkOutputs(), w.checkFormats(m.Facts.DiskSize)...) {
 		return &failure.Failure{Code: failure.Failed, Step: p.Step, Err: errors.New(p.Text), Hint: p.Hint}
 	}
-	if err := w.phase(ctx, "describe", "list packages and boot entries for the output", w.inspect); err != nil {
-		return err
-	}
-	for _, s := range w.machine.Opened().Sealed {
+	for _, s := range m.Opened().Sealed {
 		w.noteVerity(s)
 	}
-	if err := w.phase(ctx, "close", "trim, unmount, shrink and check the filesystems", w.finish); err != nil {
-		return err
+	finish := plan.Plan{
+		plan.Task(plan.Output, "describe", "list packages and boot entries for the output", w.inspect),
+		plan.Task(plan.Seal, "trim", "trim the filesystems", func(context.Context) error { return m.Opened().Trim() }),
+		plan.Task(plan.Seal, "close", "unmount the filesystems", w.unmount),
+		plan.Task(plan.Seal, "shrink", "shrink the filesystems", w.shrink), // all that is written is of the shrunk disk
+		plan.Task(plan.Check, "check", "check the filesystems", w.checkDisk),
+		plan.Task(plan.Seal, "detach", "detach the disk", w.detach),
 	}
-	return w.write(ctx, w.machine.Disk)
-}
-
-// finish is seal for an image that is not changed, and so need not be fit to boot.
-func (w *worker) finish(ctx context.Context) error {
-	if err := w.machine.Opened().Trim(); err != nil {
-		return err
-	}
-	if err := w.machine.Unmount(); err != nil {
-		return err
-	}
-	if err := w.shrink(ctx); err != nil { // all that is written is of the shrunk disk
-		return err
-	}
-	if err := w.machine.Opened().Check(ctx); err != nil {
-		return err
-	}
-	return w.leave()
+	return w.run(ctx, append(finish, w.writing(nil)...)...)
 }
 
 // convertTo writes one output.
@@ -192,11 +178,12 @@ func convertTo(ctx context.Context, before witness, format diskformat.Image, t *
 		return err
 	}
 	defer t.Pending.Discard()
-	if err := engine.Phase(ctx, "convert", "convert to "+t.Format.Name, screen.Handle, func(ctx context.Context) error {
+	write := plan.Task(plan.Output, "convert", "convert to "+t.Format.Name, func(ctx context.Context) error {
 		report := progress("convert", screen.Handle)
 		source := diskformat.Source{Path: before.path, Image: format}
 		return output.WriteFrom(ctx, t.Format.As(diskformat.Identity{At: buildTime()}), source, t.Pending, report)
-	}); err != nil {
+	})
+	if err := (engine.Runner{Report: screen.Handle}).Run(ctx, plan.Plan{write}); err != nil {
 		return err
 	}
 	if err := before.unchanged(); err != nil {

@@ -22,6 +22,7 @@ import (
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/pkgmgr"
+	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/printable"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
@@ -117,17 +118,31 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	if err := before.unchanged(); err != nil {
 		return err
 	}
+	outputs := written(j.Outputs, res.Unwritten)
 	if o.DryRun {
-		return errors.Join(printPlan(stdout, res.Plan), printOutputs(stdout, j.Outputs))
+		return errors.Join(printPlan(stdout, append(res.Plan, o.after(composed.Config, outputs)...)), printOutputs(stdout, outputs))
 	}
 	files.drop(&files.scratch, &files.base) // publishing may take space
-	outputs := written(j.Outputs, res.Unwritten)
 	t := tester{spec: &composed.Config.Test, screen: screen, stdout: stdout, dir: o.BuildDir, records: o.Records, version: res.Systemd}
 	failed := o.test(ctx, &t, outputs)
 	if failed != nil && (composed.Config.Test.Publish != "always" || ctx.Err() != nil) {
 		return failed
 	}
 	return errors.Join(failed, space.explain(publish(ctx, outputs, screen, files.artifacts)))
+}
+
+// after lists the steps that come when a worker has written the outputs.
+func (o CustomizeOptions) after(c *step.Config, outputs []*job.Output) []job.Line {
+	var t plan.Plan
+	if !o.NoTest && c.Test.Used() {
+		for _, o := range outputs {
+			if bootable(o) {
+				t = append(t, testStep(o.Path, nil))
+			}
+		}
+	}
+	p, _ := publishing(outputs, nil, nil)
+	return linesOf(append(t, p...))
 }
 
 // prepare checks the command line and the config, and writes the job.
@@ -346,43 +361,24 @@ func cacheFolder(named string) (string, error) {
 	return named, os.MkdirAll(named, 0o755)
 }
 
-// written forgets the outputs that the worker had nothing to write into, and returns the others.
+// written forgets the outputs that the worker has nothing to write into, and returns the others.
 func written(outputs []*job.Output, unwritten []string) (list []*job.Output) {
 	for _, o := range outputs {
-		if slices.Contains(unwritten, o.Resource) {
+		switch {
+		case !slices.Contains(unwritten, o.Path):
+			list = append(list, o)
+		case o.Pending != nil:
 			o.Pending.Discard()
-			continue
 		}
-		list = append(list, o)
 	}
 	return list
 }
 
 // publish gives every output its name, now that all are complete.
 func publish(ctx context.Context, outputs []*job.Output, screen *ui.UI, artifacts *job.Artifacts) error {
-	var all []*output.Pending
-	if artifacts != nil {
-		all = append(all, artifacts.Pending)
-	}
-	for _, o := range outputs {
-		all = append(all, o.Pending)
-	}
-	for _, o := range outputs {
-		if !o.Checksum || o.Format.Folder {
-			continue
-		}
-		var sum *output.Pending
-		what := "compute the checksum of " + filepath.Base(o.Path)
-		if err := engine.Phase(ctx, "checksum", what, screen.Handle, func(ctx context.Context) (err error) {
-			sum, err = output.Checksum(ctx, o.Pending, progress("checksum", screen.Handle))
-			return err
-		}); err != nil {
-			return err
-		}
-		defer sum.Discard()
-		all = append([]*output.Pending{sum}, all...) // whoever sees an image finds its sum there
-	}
-	if err := output.Publish(all...); err != nil {
+	p, discard := publishing(outputs, artifacts, screen.Handle)
+	defer discard()
+	if err := (engine.Runner{Report: screen.Handle}).Run(ctx, p); err != nil {
 		return err
 	}
 	for _, o := range outputs {
@@ -396,6 +392,38 @@ func publish(ctx context.Context, outputs []*job.Output, screen *ui.UI, artifact
 		screen.Note("wrote %s (what is to be signed; put it back with inject-files)", artifacts.Path)
 	}
 	return nil
+}
+
+// publishing are the steps that compute checksums and give files their names. The caller discards what has none then.
+func publishing(outputs []*job.Output, artifacts *job.Artifacts, report func(ui.Event)) (p plan.Plan, discard func()) {
+	var all, sums []*output.Pending
+	if artifacts != nil {
+		all = append(all, artifacts.Pending)
+	}
+	for _, o := range outputs {
+		all = append(all, o.Pending)
+		if !o.Checksum || o.Format.Folder {
+			continue
+		}
+		p = append(p, plan.Task(plan.Output, "checksum", "compute the checksum of "+filepath.Base(o.Path), func(ctx context.Context) error {
+			sum, err := output.Checksum(ctx, o.Pending, progress("checksum", report))
+			if err == nil {
+				sums = append(sums, sum)
+			}
+			return err
+		}))
+	}
+	name := func(context.Context) error {
+		return output.Publish(append(slices.Clone(sums), all...)...) // whoever sees an image finds its sum there
+	}
+	if len(outputs) > 0 {
+		p = append(p, plan.Task(plan.Output, "publish", "give the outputs their names", name))
+	}
+	return p, func() {
+		for _, s := range sums {
+			s.Discard()
+		}
+	}
 }
 
 func (f *openedFiles) discard() {
@@ -420,27 +448,27 @@ func (f *openedFiles) drop(list ...**os.File) {
 	}
 }
 
+// linesOf shows a plan.
+func linesOf(p plan.Plan) (lines []job.Line) {
+	for _, s := range p.Steps() {
+		lines = append(lines, job.Line{Stage: plan.StageOf(s), Name: s.Name(), Text: s.String()})
+	}
+	return lines
+}
+
 func printPlan(w io.Writer, lines []job.Line) error {
 	for i, l := range lines {
-		if _, err := fmt.Fprintf(w, "%3d. %-26s %s\n", i+1, printable.Line(l.Name), printable.Line(l.Text)); err != nil {
+		if _, err := fmt.Fprintf(w, "%3d. %-6s  %-26s %s\n", i+1, l.Stage, printable.Line(l.Name), printable.Line(l.Text)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// printOutputs lists what a run would write. Which partitions there are at its end is not known before.
+// printOutputs lists what a run would write.
 func printOutputs(w io.Writer, outputs []*job.Output) error {
-	split := false
 	for _, o := range outputs {
-		if o.Split != "" && split {
-			continue
-		}
-		what := o.String()
-		if o.Split != "" {
-			split, what = true, what+", and so on for each partition"
-		}
-		if _, err := fmt.Fprintf(w, "to be written: %s (%s)\n", printable.Line(o.Path), what); err != nil {
+		if _, err := fmt.Fprintf(w, "to be written: %s (%s)\n", printable.Line(o.Path), o); err != nil {
 			return err
 		}
 	}

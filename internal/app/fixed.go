@@ -10,8 +10,6 @@ import (
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/hostcmd"
-	"imagecustomizer/internal/machine"
-	"imagecustomizer/internal/plan"
 )
 
 // fix prepares a run whose outputs depend on nothing but its inputs: programs take the time of the run from the
@@ -63,25 +61,4 @@ func (w *worker) settle(ctx context.Context) error {
 		return err
 	}
 	return w.machine.Opened().Settle(ctx, w.began, w.job.Now, nil)
-}
-
-// committed is a plan whose steps each begin on filesystems for which the kernel has nothing left to do.
-func (w *worker) committed(p plan.Plan) (list plan.Plan) {
-	for _, s := range p {
-		list = append(list, committedStep{s, w})
-	}
-	return list
-}
-
-type committedStep struct {
-	plan.Step
-	worker *worker
-}
-
-// Run commits what was done before, then runs the step.
-func (s committedStep) Run(ctx context.Context, m *machine.Machine) error {
-	if err := s.worker.machine.Opened().Commit(); err != nil {
-		return err
-	}
-	return s.Step.Run(ctx, m)
 }

@@ -1,12 +1,13 @@
 package app
 
 import (
-	"imagecustomizer/internal/job"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"unicode"
+
+	"imagecustomizer/internal/job"
 )
 
 const (

@@ -13,6 +13,7 @@ import (
 	"imagecustomizer/internal/artifact"
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/failure"
+	"imagecustomizer/internal/feature/storage"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/rootfs"
@@ -30,30 +31,20 @@ func (w *worker) inject(ctx context.Context) (err error) {
 	if len(problems) > 0 {
 		return &plan.Unmet{Problems: problems}
 	}
-	inParts := slices.ContainsFunc(w.Outputs, inParts)
+	inParts := slices.ContainsFunc(w.job.Outputs, inParts)
 	for _, s := range d.Sealed {
 		w.noteVerity(s)
 	}
-	for _, p := range []struct {
-		phase
-		need bool
-	}{
-		{phase{"describe", "list packages and boot entries for the output", w.inspect}, inParts},
-		{phase{"close", "unmount the filesystems", func(context.Context) error { return w.closeUnchanged(inParts) }}, true},
-		{phase{"inject", fmt.Sprintf("put %d files into the image", len(w.Files)), w.putFiles}, true},
-		{phase{"shrink", "shrink the filesystems", w.shrink}, w.shrinksEarly()},
-		{phase{"verify", "look at the finished image", w.verify}, true},
-		{phase{"check", "check the filesystems", d.Check}, true},
-		{phase{"detach", "detach the disk", w.detach}, true},
-	} {
-		if !p.need {
-			continue
-		}
-		if err := w.phase(ctx, p.name, p.what, p.run); err != nil {
-			return err
-		}
-	}
-	return w.write(ctx, w.machine.Disk)
+	finish := needed(
+		part{plan.Task(plan.Output, "describe", "list packages and boot entries for the output", w.inspect), inParts},
+		part{plan.Task(plan.Seal, "close", "unmount the filesystems", func(context.Context) error { return w.closeUnchanged(inParts) }), true},
+		part{plan.Task(plan.System, "inject", fmt.Sprintf("put %d files into the image", len(w.job.Files)), w.putFiles), true},
+		part{plan.Task(plan.Seal, "shrink", "shrink the filesystems", w.shrink), w.shrinksEarly()},
+		part{plan.Task(plan.Check, "verify", "look at the finished image", w.verify), true},
+		part{plan.Task(plan.Check, "check", "check the filesystems", w.checkDisk), true},
+		part{plan.Task(plan.Seal, "detach", "detach the disk", w.detach), true},
+	)
+	return w.run(ctx, append(finish, w.writing(storage.FinalPartitions(nil, d.Table.Partitions))...)...)
 }
 
 // closeUnchanged unmounts an image of which nothing was changed as yet.
@@ -68,7 +59,7 @@ func (w *worker) closeUnchanged(trim bool) error {
 
 // checkInjections looks for files that have no place in this image.
 func (w *worker) checkInjections() (problems []plan.Problem) {
-	for i, f := range w.Files {
+	for i, f := range w.job.Files {
 		add := func(key, format string, args ...any) {
 			problems = append(problems, plan.Problem{Step: "inject", Path: fmt.Sprintf("injectFiles[%d].%s", i, key), Text: fmt.Sprintf(format, args...)})
 		}
@@ -129,7 +120,7 @@ func (w *worker) fits(f artifact.Injection) error {
 // putFiles puts the files into the image, partition by partition, and looks whether they are there.
 func (w *worker) putFiles(ctx context.Context) error {
 	byPartition := map[int][]artifact.Injection{}
-	for _, f := range w.Files {
+	for _, f := range w.job.Files {
 		v, err := w.partition(f)
 		if err != nil {
 			return err

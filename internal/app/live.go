@@ -6,20 +6,18 @@ import (
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 )
 
-// live writes the live media that are prepared.
-func (w *worker) live(ctx context.Context) error {
+// media are the steps that write the live media, which are prepared by then.
+func (w *worker) media() (list plan.Plan) {
 	for _, o := range w.job.Outputs {
-		if !o.Format.Live {
-			continue
-		}
-		if err := w.phase(ctx, o.Step(), "write "+o.Format.Name, func(ctx context.Context) error { return w.medium(ctx, o) }); err != nil {
-			return err
+		if o.Format.Live {
+			list = append(list, plan.Task(plan.Output, o.Step(), "write "+o.Format.Name, func(ctx context.Context) error { return w.medium(ctx, o) }))
 		}
 	}
-	return nil
+	return list
 }
 
 // medium writes one live medium and checks it.

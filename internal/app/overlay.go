@@ -25,7 +25,7 @@ func (w *worker) loadWorking(ctx context.Context, read func(context.Context, *os
 		return w.load(ctx, w.job.Working(), read, open)
 	}
 	w.where = overlay.Where
-	return w.phase(ctx, "open", "open the image", func(ctx context.Context) error { return w.open(ctx, overlay.File, open) })
+	return w.run(ctx, w.opening("open the image", overlay.File, open))
 }
 
 // onBase tells whether a run can work on the base image where it is. That pays where the outputs are made from

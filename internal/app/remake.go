@@ -16,6 +16,7 @@ import (
 	"imagecustomizer/internal/liveos"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/step"
 )
@@ -62,22 +63,21 @@ func verifyMedium(ctx context.Context, file string, stdout io.Writer) error {
 func (w *worker) remake(ctx context.Context) error {
 	spec := step.Media(w.job.Config, &machine.Facts{}, feature.Inputs{Outputs: []string{"iso"}})[0]
 	what := "write " + w.job.Image.Path + " anew, with what the section iso adds"
-	if w.job.DryRun {
-		w.result.Plan = []job.Line{{Name: "output.iso", Text: what}}
-		return nil
-	}
+	var p plan.Plan
 	for _, o := range w.job.Outputs {
-		file := sandbox.Path(w.job.File(o.Resource))
-		if err := w.phase(ctx, "output.iso", what, func(ctx context.Context) error {
+		p = append(p, plan.Task(plan.Output, o.Step(), what, func(ctx context.Context) error {
+			file := sandbox.Path(w.job.File(o.Resource))
 			return output.WriteLive(ctx, o.Format, file, func(ctx context.Context) error {
 				if err := liveos.Remake(ctx, w.job.Image.Path, file, spec, sandbox.Work+"/tmp", w.job.Now); err != nil {
 					return err
 				}
 				return liveos.Check(ctx, file)
 			})
-		}); err != nil {
-			return err
-		}
+		}))
 	}
-	return nil
+	if w.job.DryRun {
+		w.show(p)
+		return nil
+	}
+	return w.run(ctx, p...)
 }

@@ -27,7 +27,7 @@ func TestDryRunListsOutputs(t *testing.T) {
 	err := printOutputs(&b, []*job.Output{
 		{Format: diskformat.Format{Name: "vhdx"}, Path: "/out/a.vhdx"}, {Split: "raw", Partition: 1, Path: "/out/a_1.raw"}, {Split: "raw", Partition: 2, Path: "/out/a_2.raw"},
 	})
-	const want = "to be written: /out/a.vhdx (vhdx)\nto be written: /out/a_1.raw (raw, partition 1, and so on for each partition)\n"
+	const want = "to be written: /out/a.vhdx (vhdx)\nto be written: /out/a_1.raw (raw, partition 1)\nto be written: /out/a_2.raw (raw, partition 2)\n"
 	if b.String() != want || err != nil {
 		t.Errorf("%q, %v", b.String(), err)
 	}

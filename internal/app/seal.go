@@ -9,56 +9,51 @@ import (
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/image"
-	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/verity"
 )
 
-// phase is a step of the run that no part of the config asks for.
-type phase struct {
-	name, what string
-	run        func(context.Context) error
+// part is a step of a list that not every run needs.
+type part struct {
+	plan.Step
+	need bool
 }
 
-// Name identifies the step.
-func (p phase) Name() string { return p.name }
-
-func (p phase) String() string { return p.what }
-
-// Run carries the step out.
-func (p phase) Run(ctx context.Context, _ *machine.Machine) error { return p.run(ctx) }
-
-// sealing are the steps that finish the disk: from here on no program of the image runs, and at the end the disk is
-// only read.
-func (w *worker) sealing() (list plan.Plan) {
-	check := func(ctx context.Context) error { return w.machine.Opened().Check(ctx) }
-	for _, p := range []struct {
-		phase
-		need bool
-	}{
-		{phase{"describe", "list packages and boot entries for the output", w.inspect}, slices.ContainsFunc(w.job.Outputs, inParts)},
-		{phase{"close", "trim and unmount the filesystems", w.close}, true},
-		{phase{"shrink", "shrink the filesystems", w.shrink}, w.shrinksEarly()}, // before they are sealed and looked at
-		{phase{"settle", "set the times of files to SOURCE_DATE_EPOCH", w.settle}, w.job.Fixed},
-		{phase{"verity", "make the hash trees of dm-verity", w.makeTrees}, w.sealed()}, // of what nothing changes any more
-		{phase{"verify", "look at the finished image", w.verify}, true},
-		{phase{"check", "check the filesystems", check}, true},
-		{phase{"output.artifacts", "write what is to be signed", w.artifacts}, w.Artifacts != nil},
-		{phase{"detach", "detach the disk", w.detach}, true},
-	} {
+// needed are the steps that a run needs.
+func needed(parts ...part) (list plan.Plan) {
+	for _, p := range parts {
 		if p.need {
-			list = append(list, p.phase)
+			list = append(list, p.Step)
 		}
 	}
 	return list
 }
 
+// sealing are the steps that finish the disk: from here on no program of the image runs, and at the end the disk is
+// only read.
+func (w *worker) sealing() plan.Plan {
+	mounted := needed(
+		part{plan.Task(plan.Output, "describe", "list packages and boot entries for the output", w.inspect), slices.ContainsFunc(w.job.Outputs, inParts)},
+		part{plan.Task(plan.Seal, "trim", "trim the filesystems", w.trim), true},
+	)
+	return slices.Concat(mounted, w.media(), needed(
+		part{plan.Task(plan.Seal, "close", "unmount the filesystems", w.unmount), true},
+		part{plan.Task(plan.Seal, "shrink", "shrink the filesystems", w.shrink), w.shrinksEarly()}, // before they are sealed and looked at
+		part{plan.Task(plan.Seal, "settle", "set the times of files to SOURCE_DATE_EPOCH", w.settle), w.job.Fixed},
+		part{plan.Task(plan.Seal, "verity", "make the hash trees of dm-verity", w.makeTrees), w.sealed()}, // of what nothing changes any more
+		part{plan.Task(plan.Check, "verify", "look at the finished image", w.verify), true},
+		part{plan.Task(plan.Check, "check", "check the filesystems", w.checkDisk), true},
+		part{plan.Task(plan.Output, "output.artifacts", "write what is to be signed", w.artifacts), w.job.Artifacts != nil},
+		part{plan.Task(plan.Seal, "detach", "detach the disk", w.detach), true},
+	))
+}
+
 // sealed tells whether the image will have dm-verity.
 func (w *worker) sealed() bool { return len(w.seals)+len(w.machine.Opened().Sealed) > 0 }
 
-// close trims and unmounts everything but, in an image with dm-verity, /boot.
-func (w *worker) close(ctx context.Context) error {
+// trim tells the filesystems' free blocks to the disk. In an image with dm-verity, /boot is held from here on.
+func (w *worker) trim(context.Context) error {
 	if w.sealed() {
 		if err := w.machine.Opened().HoldBoot(sandbox.Work + "/boot"); err != nil {
 			return err
@@ -69,14 +64,14 @@ func (w *worker) close(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.machine.Opened().Trim(); err != nil {
-		return err
-	}
-	if err := w.live(ctx); err != nil {
-		return err
-	}
-	return w.machine.Unmount()
+	return w.machine.Opened().Trim()
 }
+
+// unmount unmounts everything but what is held.
+func (w *worker) unmount(context.Context) error { return w.machine.Unmount() }
+
+// checkDisk has the filesystems' own programs look at them.
+func (w *worker) checkDisk(ctx context.Context) error { return w.machine.Opened().Check(ctx) }
 
 // makeTrees makes the hash trees and names them in the boot entries. Devices that stay as they were
 // are named again, since a run may have generated the entries anew.

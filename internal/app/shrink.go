@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"slices"
 
 	"imagecustomizer/internal/image"
@@ -45,8 +44,11 @@ func (w *worker) unshrinkable() map[int]bool {
 
 // detach detaches the disk and, where it is to be shrunk, ends it behind its last partition.
 func (w *worker) detach(context.Context) error {
-	if err := w.leave(); err != nil || !w.shrinksDisk() {
+	if err := w.leave(); err != nil {
 		return err
+	}
+	if !w.shrinksDisk() {
+		return w.read()
 	}
 	file := w.machine.Disk
 	if err := image.CutDisk(file); err != nil {
@@ -56,27 +58,27 @@ func (w *worker) detach(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.fit(verify.Table(file, size))
+	if err := w.fit(verify.Table(file, size)); err != nil {
+		return err
+	}
+	return w.read()
 }
 
 // shrinkLate shrinks the filesystems of the finished disk, which the outputs of it as it was have been
 // written from.
-func (w *worker) shrinkLate(ctx context.Context, file *os.File) (parts *output.Parts, err error) {
-	err = w.phase(ctx, "shrink", "shrink the filesystems", func(ctx context.Context) error {
-		d, err := image.Attach(file)
-		if err != nil {
-			return err
-		}
-		err = d.Shrink(ctx, file, 0, w.unshrinkable())
-		if err == nil && w.job.Fixed {
-			err = d.Settle(ctx, w.began, w.job.Now, w.unshrinkable())
-		}
-		return errors.Join(err, d.Close())
-	})
+func (w *worker) shrinkLate(ctx context.Context) error {
+	d, err := image.Attach(w.machine.Disk)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return output.ReadParts(w.source(file), w.system)
+	err = d.Shrink(ctx, w.machine.Disk, 0, w.unshrinkable())
+	if err == nil && w.job.Fixed {
+		err = d.Settle(ctx, w.began, w.job.Now, w.unshrinkable())
+	}
+	if err := errors.Join(err, d.Close()); err != nil {
+		return err
+	}
+	return w.read()
 }
 
 // noteVerity notes a sealed filesystem for a COSI.

@@ -19,6 +19,7 @@ import (
 	"imagecustomizer/internal/feature/files"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/output"
+	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/printable"
 	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/step"
@@ -102,10 +103,11 @@ func (t *tester) test(ctx context.Context, i job.Image, name string) error {
 // image tests one image.
 func (t *tester) image(ctx context.Context, i job.Image, name string) (err error) {
 	var r *boottest.Report
-	if err := engine.Phase(ctx, "test", "boot "+filepath.Base(name)+" and check it", t.screen.Handle, func(ctx context.Context) error {
+	boot := testStep(name, func(ctx context.Context) (err error) {
 		r, err = t.run(ctx, i)
 		return err
-	}); err != nil {
+	})
+	if err := (engine.Runner{Report: t.screen.Handle}).Run(ctx, plan.Plan{boot}); err != nil {
 		return err
 	}
 	r.Image = name
@@ -115,6 +117,11 @@ func (t *tester) image(ctx context.Context, i job.Image, name string) (err error
 		return &failure.Failure{Shown: true, Code: failure.Failed, Step: "test", Err: fmt.Errorf("%s failed its boot test", name)}
 	}
 	return nil
+}
+
+// testStep is the step that boots an image, which messages call by name.
+func testStep(name string, run func(context.Context) error) plan.Step {
+	return plan.Task(plan.Check, "test", "boot "+filepath.Base(name)+" and check it", run)
 }
 
 // run boots the image as it is where its systemd takes the unit from the machine, and else a copy with the unit in it.
@@ -263,7 +270,7 @@ func (t *tester) picture() []byte {
 func (t *tester) outputs(ctx context.Context, outputs []*job.Output, root RootChoice) error {
 	var errs []error
 	for _, o := range outputs {
-		if !bootable(o) {
+		if !bootable(o) || o.Pending == nil {
 			continue
 		}
 		i := job.Image{Path: nameOf(o.Pending.File()), Root: root}
@@ -280,12 +287,12 @@ func (t *tester) outputs(ctx context.Context, outputs []*job.Output, root RootCh
 // bootable tells whether a machine boots an output as it is.
 func bootable(o *job.Output) bool {
 	_, ok := diskformat.Driver(o.Format.Name)
-	return ok && o.Split == "" && o.Pending != nil
+	return ok && o.Split == ""
 }
 
 // untestable refuses a test of outputs of which none boots as it is.
 func untestable(spec *boottest.Spec, outputs []*job.Output) error {
-	if !spec.Used() || slices.ContainsFunc(outputs, func(o *job.Output) bool { _, ok := diskformat.Driver(o.Format.Name); return ok && o.Split == "" }) {
+	if !spec.Used() || slices.ContainsFunc(outputs, bootable) {
 		return nil
 	}
 	return fmt.Errorf("the config has a test, but none of the outputs can be booted as it is: add one as %s, or pass --no-test", diskformat.Bootable())

@@ -16,6 +16,7 @@ import (
 	"imagecustomizer/internal/feature/system"
 	"imagecustomizer/internal/image"
 	"imagecustomizer/internal/job"
+	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/tempfile"
 	"imagecustomizer/internal/ui"
 	"imagecustomizer/internal/verify"
@@ -117,7 +118,7 @@ func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err e
 		return nil, err
 	}
 	found = w.before
-	err = w.phase(ctx, "check", "check the filesystems and hash trees", func(ctx context.Context) error {
+	err = w.run(ctx, plan.Task(plan.Check, "check", "check the filesystems and hash trees", func(ctx context.Context) error {
 		found = append(found, verify.Trees(ctx, w.checked())...)
 		if err := w.machine.Unmount(); err != nil {
 			return err
@@ -126,7 +127,7 @@ func (w *worker) verifyImage(ctx context.Context) (found []verify.Finding, err e
 			found = append(found, verify.Finding{Check: "filesystems", Text: ui.Describe(err)})
 		}
 		return nil
-	})
+	}))
 	return found, err // read only now: the phase adds to them
 }
 

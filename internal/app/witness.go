@@ -2,8 +2,9 @@ package app
 
 import (
 	"fmt"
-	"imagecustomizer/internal/failure"
 	"log/slog"
+
+	"imagecustomizer/internal/failure"
 
 	"golang.org/x/sys/unix"
 )

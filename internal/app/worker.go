@@ -90,14 +90,16 @@ type worker struct {
 
 	system  output.System    // what a COSI says of the image
 	machine *machine.Machine // the session; nil before the image is open
+	done    plan.Plan        // steps that were carried out before there was a plan, or behind it
+	parts   *output.Parts    // the finished disk, as outputs are made of it
 	maker   *liveos.Maker
 
 	mediumArgs  []string      // kernel arguments that the base image, an ISO image, had for itself
 	mediumFiles []liveos.File // and files
 }
 
-// customize does the job: it fills the working disk, opens it, plans, carries the plan out, closes
-// the disk, checks it and writes the outputs.
+// customize does the job: it fills the working disk, opens it and plans; then it carries out the plan, and the steps that
+// close the disk, check it and write the outputs.
 func (w *worker) customize(ctx context.Context) (err error) {
 	read := w.copyDisk
 	if w.job.Image.Format.Name == "iso" {
@@ -112,18 +114,43 @@ func (w *worker) customize(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if w.job.Fixed {
-		p = w.committed(p)
-	}
-	p = append(p, w.sealing()...)
+	finish := append(w.sealing(), w.writing(storage.FinalPartitions(p, m.Opened().Table.Partitions))...)
 	if w.job.DryRun {
-		w.show(p)
+		w.show(slices.Concat(w.done, p, finish))
 		return nil
 	}
-	if err := engine.Run(ctx, p, m, w.send.Event); err != nil {
+	r := w.runner()
+	if w.job.Fixed { // each step begins on filesystems for which the kernel has nothing left to do
+		r.Before = func() error { return w.machine.Opened().Commit() }
+	}
+	if err := r.Run(ctx, p); err != nil {
 		return err
 	}
-	return w.write(ctx, w.machine.Disk)
+	return w.run(ctx, finish...)
+}
+
+// runner carries out steps on the session, as far as there is one.
+func (w *worker) runner() engine.Runner {
+	return engine.Runner{Machine: w.machine, Report: w.send.Event}
+}
+
+// run carries out steps and notes that they are done.
+func (w *worker) run(ctx context.Context, steps ...plan.Step) error {
+	w.done = append(w.done, steps...)
+	return w.runner().Run(ctx, steps)
+}
+
+// reading are the steps that fill a file with the disk of the base image and open it.
+func (w *worker) reading(file *os.File, read func(context.Context, *os.File) error, open machine.Opener) plan.Plan {
+	return plan.Plan{
+		plan.Task(plan.Input, "input", "read "+w.job.Image.Path, func(ctx context.Context) error { return read(ctx, file) }),
+		w.opening("open the image", file, open),
+	}
+}
+
+// opening is the step that opens the disk in a file.
+func (w *worker) opening(what string, file *os.File, open machine.Opener) plan.Step {
+	return plan.Task(plan.Input, "open", what, func(ctx context.Context) error { return w.open(ctx, file, open) })
 }
 
 // open opens the disk in a file and looks what is wrong with the system on it.
@@ -158,9 +185,7 @@ func (w *worker) leave() error {
 
 // show makes a plan part of the result.
 func (w *worker) show(p plan.Plan) {
-	for _, s := range p {
-		w.result.Plan = append(w.result.Plan, job.Line{Name: s.Name(), Text: s.String()})
-	}
+	w.result.Plan = append(w.result.Plan, linesOf(p)...)
 }
 
 // loadBase opens the base image, of which there is to be a copy in the working file. The working file of a
@@ -175,6 +200,7 @@ func (w *worker) loadBase(ctx context.Context, read func(context.Context, *os.Fi
 			return nil
 		}
 		slog.Debug("the base image is copied before it is opened", "because", err)
+		w.done = nil
 		if err := errors.Join(w.leave(), context.Cause(ctx)); err != nil {
 			return err
 		}
@@ -188,11 +214,12 @@ func (w *worker) lookAtBase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	phase := w.phase(ctx, "open", "open the image where it is", func(ctx context.Context) error {
+	look := plan.Task(plan.Input, "open", "open the image where it is", func(ctx context.Context) error {
 		err = w.open(ctx, file, image.OpenReadOnly)
 		return nil
 	})
-	return errors.Join(err, phase)
+	failed := w.run(ctx, look)
+	return errors.Join(err, failed)
 }
 
 // load fills a file with the disk of the base image and opens it. The caller undoes it.
@@ -202,10 +229,7 @@ func (w *worker) load(ctx context.Context, file *os.File, read func(context.Cont
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	if err := w.phase(ctx, "input", "read "+w.job.Image.Path, func(ctx context.Context) error { return read(ctx, file) }); err != nil {
-		return err
-	}
-	return w.phase(ctx, "open", "open the image", func(ctx context.Context) error { return w.open(ctx, file, open) })
+	return w.run(ctx, w.reading(file, read, open)...)
 }
 
 // copyDisk fills a file with the disk of the base image. One that becomes an output is written while the
@@ -219,10 +243,6 @@ func (w *worker) copyDisk(ctx context.Context, file *os.File) error {
 		go extent.WriteBehind(file, 0, 0)
 	}
 	return err
-}
-
-func (w *worker) phase(ctx context.Context, name, what string, f func(context.Context) error) error {
-	return engine.Phase(ctx, name, what, w.send.Event, f)
 }
 
 // compose makes the config anew where it depends on what the base image is, which is known now.

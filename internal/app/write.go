@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"sync"
 
 	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/diskformat"
@@ -72,28 +70,35 @@ func (w *worker) inspect(ctx context.Context) (err error) {
 // inParts tells whether the output is a COSI of some kind.
 func inParts(o *job.Output) bool { return o.Format.InParts() }
 
-// write writes the outputs side by side; those that shrink the filesystems of the disk come after
-// those of the disk as it is.
-func (w *worker) write(ctx context.Context, file *os.File) error {
-	parts, err := output.ReadParts(w.source(file), w.system)
-	if err != nil {
-		return err
-	}
-	if err := w.writeAll(ctx, parts, false); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(w.job.Outputs, func(o *job.Output) bool { return o.Shrunk }) && !w.shrinksEarly() {
-		if parts, err = w.shrinkLate(ctx, file); err != nil {
-			return err
+// writing are the steps that write the outputs, side by side; those that shrink the filesystems of the disk come after
+// those of the disk as it is. The disk will have partitions of these numbers.
+func (w *worker) writing(partitions []int) (list plan.Plan) {
+	late := slices.ContainsFunc(w.job.Outputs, func(o *job.Output) bool { return o.Shrunk }) && !w.shrinksEarly()
+	for _, shrunk := range []bool{false, true} {
+		if shrunk && late {
+			list = append(list, plan.Task(plan.Seal, "shrink", "shrink the filesystems", w.shrinkLate))
+		}
+		if lanes := w.lanes(partitions, shrunk); len(lanes) > 0 {
+			list = append(list, lanes)
 		}
 	}
-	if err := w.writeAll(ctx, parts, true); err != nil {
-		return err
+	list = append(list, plan.Task(plan.Check, "written", "look whether the disk kept all that was written to it", w.checkWritten))
+	if i := slices.IndexFunc(w.job.Outputs, (*job.Output).InPlace); i >= 0 && !w.job.Outputs[i].Format.IsRaw() {
+		o := w.job.Outputs[i]
+		list = append(list, plan.Task(plan.Output, o.Step(), "write "+o.Format.Name, func(ctx context.Context) error { return w.become(ctx, o) }))
 	}
-	if err := errors.Join(disk.CheckWritten(file), disk.CheckWritten(w.job.Working())); err != nil { // of which the outputs are copies
-		return err
-	}
-	return w.become(ctx, file, parts.Size)
+	return list
+}
+
+// checkWritten looks at the working disk, of which the outputs are copies.
+func (w *worker) checkWritten(context.Context) error {
+	return errors.Join(disk.CheckWritten(w.machine.Disk), disk.CheckWritten(w.job.Working()))
+}
+
+// read reads the finished disk as outputs are made from it.
+func (w *worker) read() (err error) {
+	w.parts, err = output.ReadParts(extent.View{File: w.machine.Disk, Where: w.where}, w.system)
+	return err
 }
 
 // format is that of an output, which gets identifiers of the seed and the time of the run.
@@ -101,71 +106,48 @@ func (w *worker) format(o *job.Output) diskformat.Format {
 	return o.Format.As(diskformat.Identity{At: w.job.Now, UUID: w.job.Seed.UUID})
 }
 
-// become turns the working disk into the output that was not copied from it, if there is one.
-func (w *worker) become(ctx context.Context, file *os.File, size int64) error {
-	i := slices.IndexFunc(w.job.Outputs, (*job.Output).InPlace)
-	if i < 0 {
-		return nil
-	}
-	format, name := w.format(w.job.Outputs[i]), w.job.Outputs[i].Step()
-	if format.IsRaw() {
-		return nil
-	}
-	err := w.phase(ctx, name, "write "+format.Name, func(ctx context.Context) error {
-		return output.Become(ctx, format, file, size, progress(name, w.send.Event))
-	})
+// become turns the working disk into the output that was not copied from it.
+func (w *worker) become(ctx context.Context, o *job.Output) error {
+	file := w.machine.Disk
+	err := output.Become(ctx, w.format(o), file, w.parts.Size, progress(o.Step(), w.send.Event))
 	return errors.Join(err, disk.CheckWritten(file))
 }
 
-// source is the file of the working disk as outputs are made from it.
-func (w *worker) source(file *os.File) extent.View {
-	return extent.View{File: file, Where: w.where}
-}
-
-func (w *worker) writeAll(ctx context.Context, parts *output.Parts, shrunk bool) error {
-	var wg sync.WaitGroup
-	errs := make([]error, len(w.job.Outputs))
-	for i, o := range w.job.Outputs {
-		if o.InPlace() || o.Format.Live || !o.OfDisk() || o.Shrunk != shrunk {
-			continue
+// lanes are what is written side by side: each output of the whole disk, and the partitions one after the other, each
+// with all processors.
+func (w *worker) lanes(partitions []int, shrunk bool) (lanes plan.Lanes) {
+	var split plan.Plan
+	for _, o := range w.job.Outputs {
+		switch {
+		case o.InPlace() || o.Format.Live || o.Seed || o.Shrunk != shrunk:
+		case o.Split == "":
+			lanes = append(lanes, plan.Plan{plan.Task(plan.Output, o.Step(), "write "+o.Format.Name, func(ctx context.Context) error { return w.writeOne(ctx, o) })})
+		case slices.Contains(partitions, o.Partition):
+			split = append(split, plan.Task(plan.Output, o.Step(), fmt.Sprintf("write partition %d as %s", o.Partition, o.Split), func(ctx context.Context) error { return w.writePart(ctx, o) }))
+		default:
+			w.result.Unwritten = append(w.result.Unwritten, o.Path)
 		}
-		wg.Go(func() { errs[i] = w.writeOne(ctx, o, parts) })
 	}
-	err := w.writeSplit(ctx, parts, shrunk)
-	wg.Wait()
-	return errors.Join(append(errs, err)...)
+	if len(split) > 0 {
+		lanes = append(lanes, split)
+	}
+	return lanes
 }
 
 // writeOne writes an output of the whole disk.
-func (w *worker) writeOne(ctx context.Context, o *job.Output, parts *output.Parts) error {
-	format, name := w.format(o), o.Step()
-	return w.phase(ctx, name, "write "+format.Name, func(ctx context.Context) error {
-		report, to := progress(name, w.send.Event), w.job.File(o.Resource)
-		if format.InParts() {
-			return output.NewCOSI(format, o.Path, o.Level, w.job.Now).Write(ctx, parts, to, report)
-		}
-		return output.Write(ctx, format, diskformat.Raw(sandbox.Path(parts.File), parts.Size), sandbox.Path(to), report)
-	})
+func (w *worker) writeOne(ctx context.Context, o *job.Output) error {
+	format, report, to := w.format(o), progress(o.Step(), w.send.Event), w.job.File(o.Resource)
+	if format.InParts() {
+		return output.NewCOSI(format, o.Path, o.Level, w.job.Now).Write(ctx, w.parts, to, report)
+	}
+	return output.Write(ctx, format, diskformat.Raw(sandbox.Path(w.parts.File), w.parts.Size), sandbox.Path(to), report)
 }
 
-// writeSplit writes the partitions one after the other, each with all processors.
-func (w *worker) writeSplit(ctx context.Context, parts *output.Parts, shrunk bool) error {
-	for _, o := range w.job.Outputs {
-		if o.Split == "" || o.Shrunk != shrunk {
-			continue
-		}
-		n := slices.IndexFunc(parts.Table.Partitions, func(p disk.Partition) bool { return p.Number == o.Partition })
-		if n < 0 {
-			w.result.Unwritten = append(w.result.Unwritten, o.Resource)
-			continue
-		}
-		name := o.Step()
-		err := w.phase(ctx, name, fmt.Sprintf("write partition %d as %s", o.Partition, o.Split), func(ctx context.Context) error {
-			return o.Split.Write(ctx, parts.View, parts.Table.Partitions[n], w.job.File(o.Resource), progress(name, w.send.Event))
-		})
-		if err != nil {
-			return err
-		}
+// writePart writes a partition.
+func (w *worker) writePart(ctx context.Context, o *job.Output) error {
+	n := slices.IndexFunc(w.parts.Table.Partitions, func(p disk.Partition) bool { return p.Number == o.Partition })
+	if n < 0 {
+		return fmt.Errorf("the finished disk has no partition %d", o.Partition)
 	}
-	return nil
+	return o.Split.Write(ctx, w.parts.View, w.parts.Table.Partitions[n], w.job.File(o.Resource), progress(o.Step(), w.send.Event))
 }

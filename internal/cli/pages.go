@@ -63,7 +63,7 @@ says wins over what the config says.
 const progressText = `
 ## Progress for machines
 
-With ` + "`--progress json`" + ` every event is a line of JSON on standard error: ` + "`time`, `kind` (start, progress, done, fail,\nmessage), `step`, `title`, `elapsed` (seconds), `done` and `total` (bytes)" + `. Log records and the failure are events too.
+With ` + "`--progress json`" + ` every event is a line of JSON on standard error: ` + "`time`, `kind` (start, progress, done, fail,\nmessage), `stage` (input, disk, system, boot, seal, check, output), `step`, `title`, `elapsed` (seconds), `done` and `total` (bytes)" + `. Log records and the failure are events too.
 `
 
 func configPage() []byte {

@@ -4,7 +4,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"imagecustomizer/internal/failure"
@@ -13,40 +15,75 @@ import (
 	"imagecustomizer/internal/ui"
 )
 
-// Run carries the plan out on the machine. An error names the step that failed.
-func Run(ctx context.Context, p plan.Plan, m *machine.Machine, report func(ui.Event)) error {
+// Runner carries out plans.
+type Runner struct {
+	Machine *machine.Machine // what steps work on; nil where they need none
+	Report  func(ui.Event)   // is told when steps begin and end
+	Before  func() error     // is called before each step; may be nil
+}
+
+// Run carries a plan out. An error names the step that failed.
+func (r Runner) Run(ctx context.Context, p plan.Plan) error {
 	for _, s := range p {
-		err := Phase(ctx, s.Name(), s.String(), report, func(ctx context.Context) error { return s.Run(ctx, m) })
-		if names := m.Leftovers(); len(names) > 0 {
-			m.Log.Warn("ended processes that the step left running", "step", s.Name(), "processes", names)
+		run := r.step
+		if lanes, ok := s.(plan.Lanes); ok {
+			run = func(ctx context.Context, _ plan.Step) error { return r.lanes(ctx, lanes) }
 		}
-		if a, ok := s.(plan.Asked); ok && err != nil {
-			err = &failure.Failure{Path: a.AskedBy(), Err: err}
-		}
-		if err != nil {
+		if err := run(ctx, s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Phase runs f as a reported and timed part of a run. An error names the step that failed.
-func Phase(ctx context.Context, name, what string, report func(ui.Event), f func(context.Context) error) error {
-	if err := context.Cause(ctx); err != nil {
-		return failed(name, what, err)
+// lanes carries plans out side by side. One that fails ends none of the others, whose errors are told too.
+func (r Runner) lanes(ctx context.Context, lanes plan.Lanes) error {
+	errs := make([]error, len(lanes))
+	var wg sync.WaitGroup
+	for i, l := range lanes {
+		wg.Go(func() { errs[i] = r.Run(ctx, l) })
 	}
-	start := time.Now()
-	report(ui.Event{Time: start, Kind: ui.Start, Step: name, Title: what})
-	err := f(ctx)
-	end := ui.Event{Time: time.Now(), Kind: ui.Done, Step: name, Title: what, Elapsed: time.Since(start)}
-	if err != nil {
-		end.Kind = ui.Fail
-		err = failed(name, what, err)
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (r Runner) step(ctx context.Context, s plan.Step) error {
+	err := r.timed(ctx, s)
+	if r.Machine != nil {
+		if names := r.Machine.Leftovers(); len(names) > 0 {
+			r.Machine.Log.Warn("ended processes that the step left running", "step", s.Name(), "processes", names)
+		}
 	}
-	report(end)
+	if a, ok := s.(plan.Asked); ok && err != nil {
+		err = &failure.Failure{Path: a.AskedBy(), Err: err}
+	}
 	return err
 }
 
-func failed(step, what string, err error) error {
-	return &failure.Failure{Step: step, Err: fmt.Errorf("%s: %w", what, err)}
+// timed runs a step as a reported and timed part of a run. An error names it.
+func (r Runner) timed(ctx context.Context, s plan.Step) error {
+	e := ui.Event{Time: time.Now(), Kind: ui.Start, Stage: string(plan.StageOf(s)), Step: s.Name(), Title: s.String()}
+	failed := func(err error) error {
+		return &failure.Failure{Step: e.Step, Err: fmt.Errorf("%s: %w", e.Title, err)}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return failed(err)
+	}
+	r.Report(e)
+	err := r.run(ctx, s)
+	e.Time, e.Kind, e.Elapsed = time.Now(), ui.Done, time.Since(e.Time)
+	if err != nil {
+		e.Kind, err = ui.Fail, failed(err)
+	}
+	r.Report(e)
+	return err
+}
+
+func (r Runner) run(ctx context.Context, s plan.Step) error {
+	if r.Before != nil {
+		if err := r.Before(); err != nil {
+			return err
+		}
+	}
+	return s.Run(ctx, r.Machine)
 }

@@ -188,7 +188,7 @@ func TestFailuresCross(t *testing.T) {
 
 func TestResultAndEventsCross(t *testing.T) {
 	t.Parallel()
-	want := Result{Plan: []Line{{"a", "b"}}, Unwritten: []string{"written 2"}, Facts: &compose.Facts{Arch: "x"}, Host: &Abilities{Loop: "none"}}
+	want := Result{Plan: []Line{{"input", "a", "b"}}, Unwritten: []string{"/o2.raw"}, Facts: &compose.Facts{Arch: "x"}, Host: &Abilities{Loop: "none"}}
 	var events []ui.Event
 	got, err := Run(t.Context(), serve(func(_ context.Context, _ *Job, s *Sender, r *Result) error {
 		s.Event(ui.Event{Kind: ui.Done, Step: "x", Elapsed: 1500 * time.Millisecond})

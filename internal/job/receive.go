@@ -127,7 +127,7 @@ func (r *Result) check(j *Job) error {
 func (r *Result) checkUnwritten(j *Job) error {
 	seen := map[string]bool{}
 	for _, name := range r.Unwritten {
-		i := slices.IndexFunc(j.Outputs, func(o *Output) bool { return o.Resource == name })
+		i := slices.IndexFunc(j.Outputs, func(o *Output) bool { return o.Path == name })
 		if seen[name] || i < 0 || j.Outputs[i].Split == "" {
 			return broken("%.100q was not written", name)
 		}
@@ -139,7 +139,7 @@ func (r *Result) checkUnwritten(j *Job) error {
 // CheckWritten tells whether something was written into every output that the worker has not left out.
 func (j *Job) CheckWritten(r *Result) error {
 	for _, o := range j.Outputs {
-		if o.Format.Folder || o.Pending == nil || slices.Contains(r.Unwritten, o.Resource) {
+		if o.Format.Folder || o.Pending == nil || slices.Contains(r.Unwritten, o.Path) {
 			continue
 		}
 		if fi, err := o.Pending.File().Stat(); err != nil || fi.Size() == 0 {

@@ -18,7 +18,7 @@ import (
 
 // hostile is a job of which workers lie.
 func hostile() *Job {
-	return &Job{Kind: Customize, Outputs: []*Output{{Resource: "written", Path: "/o.raw"}, {Resource: "written 2", Split: "raw", Partition: 2}}}
+	return &Job{Kind: Customize, Outputs: []*Output{{Resource: "written", Path: "/o.raw"}, {Resource: "written 2", Path: "/o2.raw", Split: "raw", Partition: 2}}}
 }
 
 // TestWorkersThatLie: whatever a worker says, the run fails, and in a known way.
@@ -46,9 +46,9 @@ func TestWorkersThatLie(t *testing.T) {
 		"a failure that is a success": {`{"result":{"failure":{"code":0,"shown":true,"causes":[{"text":"x"}]}}}` + "\n", nil, "x"},
 		"the status of a comparison":  {`{"result":{"failure":{"code":5,"causes":[{"text":"x"}]}}}` + "\n", nil, "x"},
 		"a status from elsewhere":     {`{"result":{"failure":{"code":256,"causes":[{"text":"x"}]}}}` + "\n", nil, "x"},
-		"an unwritten disk":           {`{"result":{"unwritten":["written"]}}` + "\n", nil, "was not written"},
+		"an unwritten disk":           {`{"result":{"unwritten":["/o.raw"]}}` + "\n", nil, "was not written"},
 		"an unwritten unknown":        {`{"result":{"unwritten":["disk"]}}` + "\n", nil, "was not written"},
-		"unwritten twice":             {`{"result":{"unwritten":["written 2","written 2"]}}` + "\n", nil, "was not written"},
+		"unwritten twice":             {`{"result":{"unwritten":["/o2.raw","/o2.raw"]}}` + "\n", nil, "was not written"},
 		"nothing of the host":         {"{\"result\":{}}\n", &Job{Kind: Examine}, "nothing of the host"},
 		"nested without end":          {`{"log":{"attrs":` + strings.Repeat(`{"a":`, 200000) + "\n", nil, "without a result"},
 	} {
@@ -65,7 +65,7 @@ func TestWorkersThatLie(t *testing.T) {
 			t.Errorf("%s: a result without a failure", name)
 		}
 	}
-	if res, err := Run(t.Context(), speaker(event+`{"result":{"unwritten":["written 2"]}}`+"\n"), hostile(), nil); err != nil || len(res.Unwritten) != 1 {
+	if res, err := Run(t.Context(), speaker(event+`{"result":{"unwritten":["/o2.raw"]}}`+"\n"), hostile(), nil); err != nil || len(res.Unwritten) != 1 {
 		t.Errorf("a partition that is not there: %v", err)
 	}
 }
@@ -146,7 +146,7 @@ func FuzzReceive(f *testing.F) {
 		{Event: &ui.Event{Kind: ui.Done, Step: "x", Elapsed: time.Second, Attrs: map[string]any{"a": []any{1, nil}}}},
 		{Log: &Record{Text: "x", Attrs: map[string]any{"a": map[string]any{"b": 1e300}}}},
 		{Result: &Result{Failure: &failure.Failure{Code: 3, Hint: "h", Err: errors.New("x")}, Problems: []plan.Problem{{Path: "os.users[1]", Text: "x"}}}},
-		{Result: &Result{Unwritten: []string{"written 2"}, Plan: []Line{{"a", "b"}}, Host: &Abilities{}}},
+		{Result: &Result{Unwritten: []string{"/o2.raw"}, Plan: []Line{{"input", "a", "b"}}, Host: &Abilities{}}},
 	} {
 		text, _ := json.Marshal(m)
 		f.Add(append(text, '\n'))

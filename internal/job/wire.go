@@ -42,11 +42,14 @@ type Result struct {
 	Host      *Abilities       `json:"host,omitempty"`
 	Findings  []verify.Finding `json:"findings,omitempty"`
 	Identity  []identity.Trace `json:"identity,omitempty"`  // what an image holds of the machine on which it was made
-	Unwritten []string         `json:"unwritten,omitempty"` // resources of outputs that there was nothing to write into
+	Unwritten []string         `json:"unwritten,omitempty"` // paths of outputs that there is nothing to write into
 }
 
 // Line is one step of a plan that is only shown.
-type Line struct{ Name, Text string }
+type Line struct {
+	Stage      plan.Stage
+	Name, Text string
+}
 
 // Abilities are what a worker can do on this host. Each is empty, or the reason why not.
 type Abilities struct {

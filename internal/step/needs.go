@@ -15,6 +15,9 @@ type CheckAgain struct{ Rest plan.Plan }
 // Name identifies the step.
 func (CheckAgain) Name() string { return "check.needs" }
 
+// Stage is the part of the run that it belongs to.
+func (CheckAgain) Stage() plan.Stage { return plan.Check }
+
 func (CheckAgain) String() string { return "look for what the rest of the run needs" }
 
 // Run fails where something is missing.

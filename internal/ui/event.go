@@ -25,6 +25,7 @@ const (
 type Event struct {
 	Time    time.Time      `json:"time"`            // RFC 3339
 	Kind    Kind           `json:"kind"`            // start, progress, done, fail or message
+	Stage   string         `json:"stage,omitempty"` // of the run: input, disk, system, boot, seal, check or output
 	Step    string         `json:"step,omitempty"`  // what kind of step, such as packages.install
 	Title   string         `json:"title,omitempty"` // what the step does, for people
 	Done    int64          `json:"done,omitempty"`  // bytes so far

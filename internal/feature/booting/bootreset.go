@@ -29,6 +29,9 @@ type ResetBoot struct {
 // Name identifies the step.
 func (ResetBoot) Name() string { return "bootloader" }
 
+// Stage is the part of the run that it belongs to.
+func (ResetBoot) Stage() plan.Stage { return plan.Boot }
+
 func (s ResetBoot) String() string {
 	text := "set the boot loader up from scratch"
 	if s.Type != "" {

@@ -18,6 +18,9 @@ type RebuildInitramfs struct{ Why string }
 // Name identifies the step.
 func (RebuildInitramfs) Name() string { return "initramfs" }
 
+// Stage is the part of the run that it belongs to.
+func (RebuildInitramfs) Stage() plan.Stage { return plan.Boot }
+
 func (s RebuildInitramfs) String() string { return "rebuild the initramfs for " + s.Why }
 
 // Run has every image made anew.

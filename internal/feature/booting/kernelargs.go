@@ -80,6 +80,9 @@ type AddKernelArgs struct {
 // Name identifies the step.
 func (AddKernelArgs) Name() string { return "kernel-arguments" }
 
+// Stage is the part of the run that it belongs to.
+func (AddKernelArgs) Stage() plan.Stage { return plan.Boot }
+
 func (s AddKernelArgs) String() string {
 	return fmt.Sprintf("add kernel arguments %s (%s)", strings.Join(s.Args, " "), s.Scheme)
 }

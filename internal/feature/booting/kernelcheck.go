@@ -19,6 +19,9 @@ type CheckKernel struct{}
 // Name identifies the step.
 func (CheckKernel) Name() string { return "check.kernel" }
 
+// Stage is the part of the run that it belongs to.
+func (CheckKernel) Stage() plan.Stage { return plan.Check }
+
 func (CheckKernel) String() string { return "check that the image still has a kernel" }
 
 // Run looks for a version's folder of modules with something in it.

@@ -38,6 +38,9 @@ type CheckTargets struct{ Formats []string }
 // Name identifies the step.
 func (CheckTargets) Name() string { return "check.drivers" }
 
+// Stage is the part of the run that it belongs to.
+func (CheckTargets) Stage() plan.Stage { return plan.Check }
+
 func (s CheckTargets) String() string {
 	return "look for the drivers of where " + strings.Join(s.Formats, ", ") + " runs"
 }

@@ -218,6 +218,9 @@ type CheckLive struct {
 // Name identifies the step.
 func (CheckLive) Name() string { return "live.check" }
 
+// Stage is the part of the run that it belongs to.
+func (CheckLive) Stage() plan.Stage { return plan.Check }
+
 func (CheckLive) String() string { return "check that the image has what a live medium needs" }
 
 // Check reports what is missing and will stay so.
@@ -273,6 +276,9 @@ type PrepareLive struct {
 
 // Name identifies the step.
 func (PrepareLive) Name() string { return "live.prepare" }
+
+// Stage is the part of the run that it belongs to.
+func (PrepareLive) Stage() plan.Stage { return plan.Output }
 
 func (s PrepareLive) String() string {
 	return "pack the system of the live medium, and make its initramfs and boot loader"

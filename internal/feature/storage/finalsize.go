@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"imagecustomizer/internal/disk"
 	"imagecustomizer/internal/feature"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
@@ -22,4 +23,20 @@ func FinalSize(p plan.Plan, f *machine.Facts) int64 {
 		}
 	}
 	return size
+}
+
+// FinalPartitions are the numbers of the partitions after a plan, of a disk that has these.
+func FinalPartitions(p plan.Plan, partitions []disk.Partition) (numbers []int) {
+	for _, s := range p {
+		switch s := s.(type) {
+		case NewDisk:
+			partitions = s.Layout.Table.Partitions
+		case ExtendDisk:
+			partitions = s.Layout.Table.Partitions
+		}
+	}
+	for _, x := range partitions {
+		numbers = append(numbers, x.Number)
+	}
+	return numbers
 }

@@ -102,6 +102,9 @@ type ResetIdentifiers struct {
 // Name identifies the step.
 func (ResetIdentifiers) Name() string { return "storage.identifiers" }
 
+// Stage is the part of the run that it belongs to.
+func (ResetIdentifiers) Stage() plan.Stage { return plan.Disk }
+
 func (s ResetIdentifiers) String() string {
 	return fmt.Sprintf("give the disk, its %d partitions and what they hold other identifiers", len(s.New.Partitions))
 }

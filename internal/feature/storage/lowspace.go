@@ -22,6 +22,9 @@ const (
 // Name identifies the step.
 func (WarnLowSpace) Name() string { return "check.space" }
 
+// Stage is the part of the run that it belongs to.
+func (WarnLowSpace) Stage() plan.Stage { return plan.Check }
+
 func (WarnLowSpace) String() string { return "look for filesystems that are nearly full" }
 
 // Run warns; a full filesystem is no failure.

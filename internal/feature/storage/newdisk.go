@@ -210,6 +210,9 @@ type NewDisk struct{ Layout *disk.Layout }
 // Name identifies the step.
 func (NewDisk) Name() string { return "storage.disk" }
 
+// Stage is the part of the run that it belongs to.
+func (NewDisk) Stage() plan.Stage { return plan.Disk }
+
 func (s NewDisk) String() string {
 	return fmt.Sprintf("copy the system to a new disk of %v: %s", config.Size(s.Layout.Size), s.parts())
 }

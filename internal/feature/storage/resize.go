@@ -121,6 +121,9 @@ type GrowDisk struct {
 // Name identifies the step.
 func (GrowDisk) Name() string { return "storage.resize" }
 
+// Stage is the part of the run that it belongs to.
+func (GrowDisk) Stage() plan.Stage { return plan.Disk }
+
 func (s GrowDisk) String() string {
 	if s.Size > 0 {
 		return fmt.Sprintf("grow the disk to %d MiB, for the filesystem at %s", s.Size>>20, s.MountPoint)

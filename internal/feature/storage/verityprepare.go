@@ -156,6 +156,9 @@ func Seals(p plan.Plan) (list []image.Seal) {
 // Name identifies the step.
 func (PrepareVerity) Name() string { return "verity.prepare" }
 
+// Stage is the part of the run that it belongs to.
+func (PrepareVerity) Stage() plan.Stage { return plan.Boot }
+
 func (s PrepareVerity) String() string {
 	var names []string
 	for _, seal := range s.Seals {
@@ -176,6 +179,9 @@ type ForgetVerity struct{}
 
 // Name identifies the step.
 func (ForgetVerity) Name() string { return "verity.forget" }
+
+// Stage is the part of the run that it belongs to.
+func (ForgetVerity) Stage() plan.Stage { return plan.Disk }
 
 func (ForgetVerity) String() string { return "forget the dm-verity devices of the old disk" }
 
