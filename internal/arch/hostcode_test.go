@@ -82,7 +82,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/feature/files/files.go", "internal/feature/files/destination.go",
 		"internal/feature/system/resolvconf.go:HostNameServers",
 		"internal/feature/scripts/scripts.go", "internal/feature/scripts/scriptcheck.go", "internal/feature/scripts/firstboot.go:FirstBootScript.text",
-		"internal/feature/users/password.go:passwordIn", "internal/feature/users/sshkeys.go:CheckKeyFile", "internal/feature/users/users.go:User.authorized",
+		"internal/feature/users/password.go:PasswordFile.UnmarshalScalar", "internal/feature/users/sshkeys.go:KeyFile.UnmarshalScalar",
 		"internal/feature/cloud/text.go:CloudText.read",
 	},
 	"it shares files under the SHA-256 of their content, in a folder that no image sees": {

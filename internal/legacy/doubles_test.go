@@ -14,7 +14,7 @@ import (
 
 // nameOf is a value for each type of names that lists of a config have.
 var nameOf = map[string]string{
-	"PackageName": "jq", "PackageList": "list.yaml", "KernelArgs": "quiet", "OverlayPath": "/etc", "UnitName": "sshd", "Unit": "sshd.service", "Port": "22", "Path": "list.yaml",
+	"PackageName": "jq", "PackageList": "list.yaml", "KernelArgs": "quiet", "OverlayPath": "/etc", "UnitName": "sshd", "Unit": "sshd.service", "Port": "22", "Path": "list.yaml", "KeyFile": "list.yaml",
 	"SSHKey":      "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3tYlXJ0EhpvJHpbXFjUu0UcUZtZ5uSWmNIkkJpFQ8T a",
 	"AccountName": "wheel", "Service": "sshd", "PreviewFeature": "uki", "HostName": "web", "LocaleName": "nb_NO.UTF-8", "KeepGlob": "/var/log/x", "DataSource": "NoCloud",
 	"SudoCommand": "/usr/bin/id", "SecretName": "token", "KernelVersion": "6.1.0",

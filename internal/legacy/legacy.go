@@ -207,9 +207,9 @@ type User struct {
 	UID                 *int                `yaml:"UID" min:"0" max:"60000" doc:"os.users[].uid; not looked at where the user exists."`
 	PasswordHashed      bool                `yaml:"PasswordHashed" doc:"Whether the password is a hash already."`
 	Password            string              `yaml:"Password" secret:"true" doc:"The password or its hash."`
-	PasswordPath        config.Path         `yaml:"PasswordPath" doc:"File with the password or its hash."`
+	PasswordPath        users.PasswordFile  `yaml:"PasswordPath" doc:"File with the password or its hash."`
 	PasswordExpiresDays *int                `yaml:"PasswordExpiresDays" min:"-1" max:"99999" doc:"os.users[].passwordExpiresDays"`
-	SSHPubKeyPaths      []config.Path       `yaml:"SSHPubKeyPaths" doc:"os.users[].sshPublicKeyPaths"`
+	SSHPubKeyPaths      []users.KeyFile     `yaml:"SSHPubKeyPaths" doc:"os.users[].sshPublicKeyPaths"`
 	SSHPubKeys          []users.SSHKey      `yaml:"SSHPubKeys" doc:"os.users[].sshPublicKeys"`
 	PrimaryGroup        users.AccountRef    `yaml:"PrimaryGroup" doc:"os.users[].primaryGroup"`
 	SecondaryGroups     []users.AccountName `yaml:"SecondaryGroups" doc:"os.users[].secondaryGroups"`
@@ -224,10 +224,7 @@ func (u *User) Validate(at *config.At) {
 	if u.Password != "" && at.Has("PasswordPath") {
 		at.Field("PasswordPath").Errorf("PasswordPath and Password exclude each other").Hint("keep one of them")
 	}
-	users.CheckPasswordFile(u.PasswordPath, u.PasswordHashed, at.Field("PasswordPath"))
-	for i, p := range u.SSHPubKeyPaths {
-		users.CheckKeyFile(p, at.Field("SSHPubKeyPaths").Index(i))
-	}
+	u.PasswordPath.Check(u.PasswordHashed, at.Field("PasswordPath"))
 }
 
 // lower is the user in today's schema.

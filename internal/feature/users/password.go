@@ -1,7 +1,6 @@
 package users
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -29,7 +28,7 @@ type Password struct {
 	Type  PasswordType `yaml:"type" required:"true" doc:"What value is: nothing (locked: no password works), the password itself, its crypt(3) hash, or a file with either."`
 	Value string       `yaml:"value" secret:"true" doc:"The password, hash, or path of a file with it."`
 
-	File config.Path `yaml:"-"` // Value, for the types that name a file
+	File PasswordFile `yaml:"-"` // Value, for the types that name a file
 }
 
 // Discloses tells that the value may be shown where it is a path.
@@ -49,7 +48,7 @@ func (p *Password) Validate(at *config.At) {
 			return
 		}
 		p.File.UnmarshalScalar(p.Value, value)
-		CheckPasswordFile(p.File, p.Type.isHash(), value)
+		p.File.Check(p.Type.isHash(), value)
 	case p.Type != "locked" && !value.Pending():
 		CheckPassword(p.Value, p.Type.isHash(), value)
 	}
@@ -62,29 +61,41 @@ func CheckPassword(text string, hash bool, at *config.At) {
 	}
 }
 
-// CheckPasswordFile checks a password in a file as strictly as one in the config. Nothing of it is shown.
-func CheckPasswordFile(p config.Path, hash bool, at *config.At) {
-	if p.Resolved == "" || !at.CheckFiles() || !p.NeedFile(at) {
+// PasswordFile is a file with a password or its hash.
+type PasswordFile struct {
+	config.Path
+	Password string // what was in it when the config was checked
+}
+
+// UnmarshalScalar reads the file, where files are looked at. The line break at its end is not part of the password.
+func (f *PasswordFile) UnmarshalScalar(text string, at *config.At) {
+	f.Path.UnmarshalScalar(text, at)
+	if f.Resolved == "" || at.FormOnly() || !at.CheckFiles() {
 		return
 	}
-	text, err := passwordIn(p.Resolved)
-	if err != nil {
-		at.Errorf("cannot read %s: %v", p.Text, err)
+	if f.NeedFile(at) {
+		data, err := hostfs.ReadSmall(f.Resolved, 1<<16)
+		if err == nil {
+			f.Password = strings.TrimRight(string(data), "\r\n")
+			return
+		}
+		at.Errorf("cannot read %s: %v", f.Text, err)
+	}
+	f.Path = config.Path{} // what is wrong with it was reported
+}
+
+// Check checks a password in a file as strictly as one in the config. Nothing of it is shown.
+func (f *PasswordFile) Check(hash bool, at *config.At) {
+	if f.Resolved == "" || !at.CheckFiles() {
 		return
 	}
-	if bad := badPassword(text, hash); bad != nil {
-		at.Errorf("%s: %s", p.Text, bad.what).Hint("%s", bad.hint)
+	if bad := badPassword(f.Password, hash); bad != nil {
+		at.Errorf("%s: %s", f.Text, bad.what).Hint("%s", bad.hint)
 	}
 }
 
 // maxPassword is the longest that crypt(3) takes, in bytes (CRYPT_MAX_PASSPHRASE_SIZE).
 const maxPassword = 512
-
-// passwordIn reads a password file; the line break at its end is not part of the password.
-func passwordIn(file string) (string, error) {
-	data, err := hostfs.ReadSmall(file, 1<<16)
-	return strings.TrimRight(string(data), "\r\n"), err
-}
 
 type badText struct{ what, hint string }
 
@@ -120,19 +131,12 @@ var cryptForm = regexp.MustCompile(`^(?:!{0,2}(?:` + strings.Join([]string{
 	`[./A-Za-z0-9]{13}`,                                                       // DES
 }, "|") + `)|[!*]|!!|!\*)$`)
 
-// text is the password or hash itself, looked at again where it is in a file, which may have changed.
-func (p *Password) text() (string, error) {
-	if p.File.Resolved == "" {
-		return p.Value, nil
+// text is the password or hash itself.
+func (p *Password) text() string {
+	if p.Type.isFile() {
+		return p.File.Password
 	}
-	text, err := passwordIn(p.File.Resolved)
-	if err != nil {
-		return "", err
-	}
-	if bad := badPassword(text, p.Type.isHash()); bad != nil {
-		return "", errors.New(p.File.Text + ": " + bad.what)
-	}
-	return text, nil
+	return p.Value
 }
 
 // hashPassword makes a sha512-crypt hash with the rounds crypt(3) defaults to.

@@ -35,22 +35,34 @@ func (k *SSHKey) Validate(at *config.At) {
 	}
 }
 
-// CheckKeyFile checks a file of public keys as strictly as keys in the config. Nothing of it is shown.
-func CheckKeyFile(p config.Path, at *config.At) {
-	if p.Resolved == "" || !at.CheckFiles() || !p.NeedFile(at) {
+// KeyFile is a file of public keys.
+type KeyFile struct {
+	config.Path
+	Keys []SSHKey // what was in it when the config was checked
+}
+
+// UnmarshalScalar reads the file, where files are looked at, and takes it as strictly as keys in the config. Nothing of
+// it is shown.
+func (f *KeyFile) UnmarshalScalar(text string, at *config.At) {
+	f.Path.UnmarshalScalar(text, at)
+	if f.Resolved == "" || at.FormOnly() || !at.CheckFiles() || !f.NeedFile(at) {
 		return
 	}
-	data, err := hostfs.ReadSmall(p.Resolved, maxKeyFile)
+	data, err := hostfs.ReadSmall(f.Resolved, maxKeyFile)
 	if err != nil {
-		at.Errorf("cannot read %s: %v", p.Text, err)
+		at.Errorf("cannot read %s: %v", f.Text, err)
 		return
 	}
-	if _, bad := publicKeys(string(data)); bad != nil {
-		where := p.Text
+	keys, bad := publicKeys(string(data))
+	if bad != nil {
+		where := f.Text
 		if bad.line > 0 {
-			where = fmt.Sprintf("%s, line %d", p.Text, bad.line)
+			where = fmt.Sprintf("%s, line %d", f.Text, bad.line)
 		}
 		at.Errorf("%s: %s", where, bad.what).Hint("%s", bad.hint)
+	}
+	for _, k := range keys {
+		f.Keys = append(f.Keys, SSHKey(k))
 	}
 }
 

@@ -1,6 +1,7 @@
 package users
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,15 +94,36 @@ func checkBothWays(t *testing.T, name, text, want string) {
 	}
 }
 
-func TestKeysInFilesAreLookedAtAgain(t *testing.T) {
+// TestFilesAreReadOnce: what was checked is what goes into the image, whatever the files hold later.
+func TestFilesAreReadOnce(t *testing.T) {
 	t.Parallel()
-	name := filepath.Join(t.TempDir(), "key")
-	u := User{SSHPublicKeyPaths: []config.Path{{Text: "key", Resolved: name}}}
-	if err := os.WriteFile(name, []byte("-----BEGIN OPENSSH PRIVATE KEY-----\n"), 0o600); err != nil {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("key", edKey+"\n")
+	write("password", "hunter2\r\n")
+	doc, report := config.Parse(filepath.Join(dir, "c.yaml"), []byte("os: {users: [{name: a, sshPublicKeyPaths: [key], password: {type: plain-text-file, value: password}}]}"))
+	var c usersTest
+	doc.Decode(&c, config.Options{CheckFiles: true})
+	if err := report.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if lines, err := u.authorized(); err == nil {
-		t.Errorf("a private key that came later goes into the image: %q", lines)
+	write("key", "-----BEGIN OPENSSH PRIVATE KEY-----\n")
+	write("password", "another")
+	crossed, err := json.Marshal(c)
+	if err == nil {
+		c = usersTest{}
+		err = json.Unmarshal(crossed, &c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := c.OS.Users[0]
+	if lines := u.authorized(); len(lines) != 1 || lines[0] != edKey || u.Password.text() != "hunter2" {
+		t.Errorf("%q %q", lines, u.Password.text())
 	}
 }
 

@@ -19,7 +19,6 @@ import (
 	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/feature"
 	"imagecustomizer/internal/hostcmd"
-	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 )
@@ -30,7 +29,7 @@ type User struct {
 	UID                 *int          `yaml:"uid" min:"0" max:"60000" doc:"Its number, 0 to 60000. Default: the next free one. A user that exists must have it already."`
 	Password            *Password     `yaml:"password" doc:"How the user logs in with a password. Default: not at all for a new user, unchanged for one that exists."`
 	PasswordExpiresDays *int          `yaml:"passwordExpiresDays" min:"-1" max:"99999" doc:"Days after which the password must be changed, -1 (never) to 99999."`
-	SSHPublicKeyPaths   []config.Path `yaml:"sshPublicKeyPaths" doc:"Files with public keys that may log in as this user."`
+	SSHPublicKeyPaths   []KeyFile     `yaml:"sshPublicKeyPaths" doc:"Files with public keys that may log in as this user."`
 	SSHPublicKeys       []SSHKey      `yaml:"sshPublicKeys" doc:"Public keys that may log in as this user."`
 	PrimaryGroup        AccountRef    `yaml:"primaryGroup" doc:"The user's first group. Default: a group of its own name, as the image's useradd does."`
 	SecondaryGroups     []AccountName `yaml:"secondaryGroups" doc:"Further groups; those the user is in already stay."`
@@ -69,13 +68,6 @@ func (Command) Describe() config.Form { return config.Form{Kind: "path", Pattern
 func (c *Command) Validate(at *config.At) {
 	if !c.Describe().Fits(string(*c)) {
 		at.Errorf("%q is not an absolute path in the image", string(*c)).Hint("begin it with \"/\" and use no \":\"")
-	}
-}
-
-// Validate checks files.
-func (u *User) Validate(at *config.At) {
-	for i, p := range u.SSHPublicKeyPaths {
-		CheckKeyFile(p, at.Field("sshPublicKeyPaths").Index(i))
 	}
 }
 
@@ -341,12 +333,9 @@ func (s ChangeUser) password(m *machine.Machine, existed bool) error {
 	}
 	hash := "*"
 	if p != nil && p.Type != "locked" {
-		text, err := p.text()
-		if err != nil {
-			return err
-		}
-		if hash = text; strings.HasPrefix(string(p.Type), "plain-text") {
-			if hash, err = hashPassword(text, s.Salt); err != nil {
+		if hash = p.text(); strings.HasPrefix(string(p.Type), "plain-text") {
+			var err error
+			if hash, err = hashPassword(hash, s.Salt); err != nil {
 				return err
 			}
 		}
@@ -398,10 +387,7 @@ func (s ChangeUser) expiry(m *machine.Machine) error {
 
 // keys adds public keys to the user's authorized_keys.
 func (s ChangeUser) keys(m *machine.Machine) error {
-	lines, err := s.User.authorized()
-	if err != nil {
-		return err
-	}
+	lines := s.User.authorized()
 	if len(lines) == 0 {
 		return nil
 	}
@@ -431,22 +417,14 @@ func (s ChangeUser) keys(m *machine.Machine) error {
 	return nil
 }
 
-// authorized lists the lines that go into authorized_keys. Files are looked at again: they may have changed
-// since the config was checked.
-func (u User) authorized() (lines []string, err error) {
-	for _, k := range u.SSHPublicKeys {
+// authorized lists the lines that go into authorized_keys.
+func (u User) authorized() (lines []string) {
+	keys := slices.Clone(u.SSHPublicKeys)
+	for _, f := range u.SSHPublicKeyPaths {
+		keys = append(keys, f.Keys...)
+	}
+	for _, k := range keys {
 		lines = append(lines, strings.TrimSpace(string(k)))
 	}
-	for _, p := range u.SSHPublicKeyPaths {
-		data, err := hostfs.ReadSmall(p.Resolved, maxKeyFile)
-		if err != nil {
-			return nil, err
-		}
-		keys, bad := publicKeys(string(data))
-		if bad != nil {
-			return nil, fmt.Errorf("%s: %s", p.Text, bad.what)
-		}
-		lines = append(lines, keys...)
-	}
-	return lines, nil
+	return lines
 }
