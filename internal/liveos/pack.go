@@ -3,6 +3,7 @@ package liveos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"time"
@@ -22,7 +23,7 @@ func Pack(ctx context.Context, scratch string, now time.Time, label string, file
 		}
 	}
 	path := filepath.Join(scratch, "pack")
-	args := []string{"-as", "mkisofs", "-quiet", "-R", "-J", "-V", label, "-o", "-", "-graft-points", "/=" + path}
+	args := []string{"-as", "mkisofs", "-quiet", "-R", "-J", "-V", label, "--set_all_file_dates", fmt.Sprintf("=%d", now.Unix()), "-o", "-", "-graft-points", "/=" + path}
 	if err := xorriso(ctx, now, args, w, path); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 // existing checks a device made of partitions of the base image.
 func existing(v *Verity, at string, f *machine.Facts) (problems []plan.Problem) {
 	bad := func(key, format string, args ...any) {
-		problems = append(problems, plan.Problem{Step: at + "." + key, Text: fmt.Sprintf(format, args...)})
+		problems = append(problems, plan.Problem{Path: at + "." + key, Text: fmt.Sprintf(format, args...)})
 	}
 	data, err := disk.Find(f.Volumes, v.DataDevice.source())
 	if err != nil {
