@@ -96,6 +96,7 @@ type Given struct {
 	Hostname  string      // of os.hostname; empty for that of the image
 	Args      []string    // of os.kernelCommandLine
 	Reset     bool        // os.bootloader sets up anew what boots
+	Unified   bool        // os.uki makes unified kernel images
 	SELinux   SELinuxMode // of os.selinux; empty for that of the image
 	Scripts   bool        // there are some
 	Post      bool        // among them of postCustomization

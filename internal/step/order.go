@@ -52,7 +52,6 @@ func (c *Config) order() []Place {
 		{"the system of live media", feature.Always(live.PlanPrepare), "its initramfs holds what everything above has left"},
 		{"a look for drivers", feature.Always(booting.PlanTargets), "no kernel comes or goes any more"},
 		{"os.uki", c.OS.UKI, "all that is in unified kernel images is as it stays"},
-		{"unified kernel images that there are", feature.Always(booting.PlanFollowUKIs), "likewise"},
 		{"a look at free space", feature.Always(storage.PlanLowSpace), "everything is written"},
 	}
 	return slices.Concat(before, sections("os", &c.OS, before, behind), behind)
@@ -86,7 +85,7 @@ func (c *Config) given(f *machine.Facts, in feature.Inputs) *feature.Given {
 		Free:     func(fs machine.Filesystem) uint64 { return c.Storage.ResizeDisk.Free(fs, f) },
 		Packages: p.Used(), UpdateAll: p.UpdateExisting, Installs: p.AllInstall(),
 		Files: files.SuppliedBy(c.OS.AdditionalFiles, c.OS.AdditionalDirs), Args: booting.SplitArgs(c.OS.KernelCommandLine.Extra),
-		Reset: c.OS.Bootloader.Used(), SELinux: c.OS.SELinux.Mode, Hostname: string(c.OS.Hostname), Scripts: post+final > 0, Post: post > 0,
+		Reset: c.OS.Bootloader.Used(), Unified: c.OS.UKI.Creates(), SELinux: c.OS.SELinux.Mode, Hostname: string(c.OS.Hostname), Scripts: post+final > 0, Post: post > 0,
 		SeedApart: c.Output.SeedImage.Text != "",
 	}
 	g.SealedRoot = c.sealsRoot(f)

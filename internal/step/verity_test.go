@@ -62,6 +62,7 @@ func TestVerityProblems(t *testing.T) {
 		"the base image seals / already": func(f *machine.Facts, _ *string) {
 			f.Sealed = []image.Sealed{{Device: verity.Device{Name: "root"}, Data: f.Volumes[1]}}
 		},
+		"cannot be named in unified kernel images yet":         func(f *machine.Facts, _ *string) { f.Boot.Kind = boot.UKI },
 		"cannot be named in the kernel arguments: the image h": func(f *machine.Facts, _ *string) { f.Boot.Kind = boot.None },
 		"cannot be named in the boot entries: they lie on /efi": func(f *machine.Facts, _ *string) {
 			f.Boot = boot.Scheme{Kind: boot.Systemd, Entries: "/efi/loader/entries"}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"imagecustomizer/internal/boot"
 	"imagecustomizer/internal/config"
@@ -13,7 +14,7 @@ import (
 
 // UKI says what becomes of unified kernel images.
 type UKI struct {
-	Mode      UKIMode      `yaml:"mode" default:"\"\"" doc:"create makes a unified kernel image of each kernel, at the end of the run, and has systemd-boot start them; modify changes the kernel arguments of those that there are, and nothing else; passthrough leaves them byte for byte. Without it, images that there are follow what the run changes."`
+	Mode      UKIMode      `yaml:"mode" default:"\"\"" doc:"create makes a unified kernel image of each kernel, at the end of the run, and has systemd-boot start them; modify changes the kernel arguments of those that there are, and nothing else; passthrough leaves them byte for byte. Without it, images that there are get the kernel arguments that the run adds, and stay otherwise."`
 	Arguments UKIArguments `yaml:"arguments" doc:"Where the kernel arguments are: in an add-on beside the image, so that other arguments leave the image and its signature alone, or embedded in it. Who deletes an add-on takes its arguments away. Default: addon; embedded where the image's systemd is older than 254, whose images know no add-ons."`
 	Kernels   UKIKernels   `yaml:"kernels" default:"all" doc:"Of which kernels images are made: all, newest, or a list of versions, as uname -r says them. Images of others are removed; their packages stay." example:"newest"`
 }
@@ -111,22 +112,30 @@ func (u UKI) Record() (any, error) {
 	return feature.RecordIf(u.Used(), map[string]any{"mode": u.Mode, "arguments": u.Arguments, "kernels": u.Kernels})
 }
 
-// Plan makes the images.
-func (u UKI) Plan(g *feature.Given) (plan.Plan, []plan.Problem) {
-	has := g.Facts.Boot.Kind == boot.UKI && !g.NewDisk
-	switch {
-	case u.Mode != UKICreate && !has:
-		return nil, []plan.Problem{{
-			Path: "os.uki.mode", Text: fmt.Sprintf("the mode %s is for unified kernel images, and the image boots none (%s)", u.Mode, g.Facts.Boot),
-			Hint: "use create",
-		}}
+// Plan makes the images, or refuses what a mode excludes: arguments of images that there are change with all others.
+func (u UKI) Plan(g *feature.Given) (p plan.Plan, problems []plan.Problem) {
+	refuse := func(hint, format string, args ...any) {
+		problems = append(problems, plan.Problem{Path: "os.uki.mode", Text: fmt.Sprintf(format, args...), Hint: hint})
 	}
-	return plan.Plan{MakeUKIs{UKI: u, Reset: g.Reset}}, nil
-}
-
-// PlanFollowUKIs has images that there are follow what the run has changed, where the config says nothing of them.
-func PlanFollowUKIs(g *feature.Given) (plan.Plan, []plan.Problem) {
-	return nil, nil
+	if u.Creates() {
+		return plan.Plan{MakeUKIs{u}}, nil
+	}
+	if g.Facts.Boot.Kind != boot.UKI || g.NewDisk {
+		refuse("use create", "the mode %s is for unified kernel images, and the image boots none (%s)", u.Mode, g.Facts.Boot)
+		return nil, problems
+	}
+	for what, asked := range map[string]bool{
+		"os.bootloader.resetType":                  g.Reset,
+		"os.selinux.mode":                          u.Mode == UKIPassthrough && g.SELinux != "",
+		"os.kernelCommandLine.extraCommandLine":    u.Mode == UKIPassthrough && len(g.Args) > 0,
+		"os.overlays that the initramfs has to do": g.EtcEarly,
+	} {
+		if asked {
+			refuse("use create, or leave "+what+" out", "the mode %s leaves the unified kernel images as they are, and %s would change what is in them", u.Mode, what)
+		}
+	}
+	slices.SortFunc(problems, func(a, b plan.Problem) int { return strings.Compare(a.Text, b.Text) })
+	return nil, problems
 }
 
 // wants tells whether an image is made of a kernel, of all that there are, in their order.

@@ -17,10 +17,7 @@ import (
 )
 
 // MakeUKIs makes unified kernel images of what the run has left, and has systemd-boot start them.
-type MakeUKIs struct {
-	UKI
-	Reset bool // the boot loader was set up anew, and with it the kernel arguments
-}
+type MakeUKIs struct{ UKI }
 
 // Name identifies the step.
 func (MakeUKIs) Name() string { return "uki" }
@@ -169,15 +166,15 @@ func (w *ukiWork) chooseAddon() error {
 
 // entries are what the image boots now, the first of them what it boots by itself.
 func (w *ukiWork) entries(scheme boot.Scheme) ([]boot.Entry, error) {
-	if w.Reset {
-		args, err := boot.LaterArgs(w.m.Root)
-		return []boot.Entry{{Arguments: boot.ArgumentsAt(args, boot.Origin{})}}, err
-	}
 	entries, err := boot.Normal(w.m.Root, scheme)
-	if err == nil && len(entries) == 0 {
-		err = fmt.Errorf("no boot entry says what kernel arguments the images get (%s)", scheme)
+	if err != nil || len(entries) > 0 {
+		return entries, err
 	}
-	return entries, err
+	args, err := boot.LaterArgs(w.m.Root)
+	if err != nil {
+		return nil, fmt.Errorf("no boot entry says what kernel arguments the images get (%s), and neither does /etc/kernel/cmdline: %w", scheme, err)
+	}
+	return []boot.Entry{{Arguments: boot.ArgumentsAt(args, boot.Origin{File: "/etc/kernel/cmdline"})}}, nil
 }
 
 // findKernels opens the kernels in /boot, the oldest first.

@@ -60,6 +60,12 @@ func (c Sealing) Plan(g *feature.Given) (plan.Plan, []plan.Problem) {
 	if why := f.Boot.Unsupported(); why != "" {
 		problems = append(problems, plan.Problem{Step: s.Name(), Text: "the hashes cannot be named in the kernel arguments: " + why})
 	}
+	if g.Unified || f.Boot.Kind == boot.UKI && !g.NewDisk {
+		problems = append(problems, plan.Problem{
+			Step: s.Name(), Text: "the hashes cannot be named in unified kernel images yet: the EFI system partition is closed when the hashes are known",
+			Hint: "seal without os.uki, or make unified kernel images without dm-verity",
+		})
+	}
 	if on := f.FilesystemOf(f.Boot.Entries).MountPoint; f.Boot.Kind == boot.Systemd && on != f.FilesystemOf("/boot").MountPoint {
 		problems = append(problems, plan.Problem{
 			Step: s.Name(), Text: fmt.Sprintf("the hashes cannot be named in the boot entries: they lie on %s, which is closed when the hashes are known", on),
