@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -33,9 +32,6 @@ func ukiDebs(t *testing.T, image string) []string {
 
 // TestUKI boots unified kernel images.
 func TestUKI(t *testing.T) {
-	if os.Getenv("FULL") == "" {
-		t.Skip("part of the full matrix: FULL=1")
-	}
 	full(t)
 	for _, image := range []string{"debian13-efi", "debian12-efi"} {
 		t.Run(image, func(t *testing.T) {
