@@ -33,8 +33,8 @@ type Variable struct {
 	From    Source       `yaml:"from" doc:"Where the value comes from, instead of the command line. Only in the file that the command line names."`
 	Public  bool         `yaml:"public" doc:"The value comes from the environment and may be shown."`
 
-	AllowShort   bool     `yaml:"allowShort" doc:"The secret may have less than 8 bytes, which are looked for in the image all the same: they may be part of other words."`
-	MayBeInImage []string `yaml:"mayBeInImage" doc:"Files of the image that may hold the secret. Anywhere else it is an error." example:"[/etc/wpa_supplicant.conf]"`
+	AllowShort   bool     `yaml:"allowShort" doc:"The secret may have less than 8 bytes."`
+	MayBeInImage []string `yaml:"mayBeInImage" doc:"Files of the image that may be written with the secret. That it got nowhere else is not looked for yet." example:"[/etc/wpa_supplicant.conf]"`
 }
 
 // Source is where a value comes from.
