@@ -64,6 +64,7 @@ type CustomizeOptions struct {
 	Root RootChoice
 
 	compose func() (*compose.Result, error) // in the place of ConfigFile and Compose
+	inPlace *job.Output                     // the base image itself, and nothing else
 	NoTest  bool                            // the outputs are not booted, whatever the config says
 	Records Records
 }

@@ -58,6 +58,10 @@ func regularFile(what, path string) error {
 
 // targets lists the outputs: the one of the flags or the config, then those of --output.
 func (o CustomizeOptions) targets(c *step.Config, base string, bad *usage) []*job.Output {
+	if o.inPlace != nil {
+		o.inPlace.Checksum = o.Checksum
+		return []*job.Output{o.inPlace}
+	}
 	path, format := o.OutputFile, o.OutputFormat
 	if path == "" {
 		path = c.Output.Image.Path.Resolved

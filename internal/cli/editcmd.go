@@ -20,6 +20,8 @@ import (
 type editCmd struct {
 	ImageFile   string   `short:"a" aliases:"add" help:"Image to change: ${readable}, or an ISO image of this program." placeholder:"FILE"`
 	Output      []string `short:"o" sep:"none" help:"Image to write, in the format that the ending of its name says, or FORMAT=PATH; repeatable. The image that is read stays as it is." placeholder:"FILE"`
+	InPlace     bool     `help:"Replace the image that is read, when the new one is complete: it keeps its format, owner, permissions and attributes. Refused where somebody has it open. See [edit](edit.md)."`
+	Backup      string   `help:"Keep the old image under its name with this at the end, such as .orig. For --in-place." placeholder:"SUFFIX"`
 	PrintConfig bool     `help:"Print the config that the flags come to, which customize takes, and do nothing else. Needs no root, and no image."`
 
 	workFlags
@@ -127,7 +129,7 @@ func (c *editCmd) Run(s *session) error {
 			ImageFile: c.ImageFile, RPMSources: listed(c.RPMSource), DebSources: listed(c.DebSource), NoBaseRepos: c.DisableBaseImageRPMRepos,
 			Root: c.choice(),
 		},
-		Flags: flags, Outputs: c.Output,
+		Flags: flags, Outputs: c.Output, InPlace: c.InPlace, Backup: c.Backup,
 	}
 	c.apply(&o.CustomizeOptions)
 	if c.PrintConfig {

@@ -43,6 +43,9 @@ type Format struct {
 	check   func(r io.ReaderAt, s sizes) error   // the written file's own structures; nil if it is never written
 
 	identity Identity
+
+	keep func(f candidate, k *kept) error // finds what a file keeps that takes the place of this one; may be nil
+	kept *kept
 }
 
 // formats is every format, in the order they are listed to people.
@@ -106,17 +109,6 @@ func Convertible() (names []string) {
 
 // String is the format's name.
 func (f Format) String() string { return f.Name }
-
-// MarshalText writes the format's name.
-func (f Format) MarshalText() ([]byte, error) { return []byte(f.Name), nil }
-
-// UnmarshalText reads a name of a format, or none.
-func (f *Format) UnmarshalText(name []byte) (err error) {
-	if *f = (Format{}); len(name) > 0 {
-		*f, err = Parse(string(name))
-	}
-	return err
-}
 
 // Compressed tells whether the content is compressed.
 func (f Format) Compressed() bool { return f.compressed }

@@ -1,6 +1,7 @@
 package diskformat
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +32,14 @@ func (i Identity) time() time.Time {
 
 // As is the format as files with this identity are written.
 func (f Format) As(id Identity) Format {
+	if draw := id.UUID; f.kept != nil && len(f.kept.IDs) > 0 {
+		id.UUID = func(what string) string {
+			if old := f.kept.IDs[strings.TrimPrefix(what, "output ")]; old != "" || draw == nil {
+				return old
+			}
+			return draw(what)
+		}
+	}
 	f.identity = id
 	return f
 }

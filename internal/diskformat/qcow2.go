@@ -12,7 +12,7 @@ var (
 	qcow2 = Format{
 		Name: "qcow2", Extensions: []string{".qcow2"}, About: "QEMU copy on write",
 		driver: "qcow2", mark: mark{0, qcow2Magic}, probe: probeQCOW2, open: openQCOW2, node: nodeQCOW2, whole: true,
-		pack: writeQCOW2, inPlace: folds, check: checkMagic(qcow2Magic),
+		pack: writeQCOW2, inPlace: folds, check: checkMagic(qcow2Magic), keep: keepQCOW2,
 	}
 	qcow2Zstd = Format{
 		Name: "qcow2-zstd", Shares: ".qcow2", About: "QEMU copy on write, clusters compressed with zstd (QEMU 5.1 or newer)",

@@ -14,7 +14,7 @@ import (
 var vdi = Format{
 	Name: "vdi", Extensions: []string{".vdi"}, About: "VirtualBox",
 	driver: "vdi", mark: mark{vdiMarkAt, vdiMark}, probe: probeVDI, open: openVDI,
-	pack: writeVDI, inPlace: folds, accepts: acceptVDI, check: checkVDI,
+	pack: writeVDI, inPlace: folds, accepts: acceptVDI, check: checkVDI, keep: keepVDI,
 }
 
 // A VDI file, version 1.1, is a header, the table of blocks, and the blocks with data. All numbers are little

@@ -21,12 +21,12 @@ var (
 		Name: "vhd", Extensions: []string{".vhd"}, About: "Virtual PC, dynamic",
 		driver: "vpc", mark: mark{-footerSize, footerCookie}, probe: probeVHD,
 		node:    func(_ Image, node map[string]any) { node["force_size_calc"] = "current_size" },
-		options: []string{"subformat=dynamic", "force_size=on"}, stamp: stampVHD, accepts: acceptVHD, check: checkVHD,
+		options: []string{"subformat=dynamic", "force_size=on"}, stamp: stampVHD, accepts: acceptVHD, check: checkVHD, keep: keepVHD,
 	}
 	vhdFixed = Format{
 		Name: "vhd-fixed", Shares: ".vhd", About: "Virtual PC, fixed size: what Azure takes",
 		driver: "vpc", plain: true, node: func(i Image, node map[string]any) { node["driver"], node["size"] = "raw", i.Size },
-		pack: writeFixedVHD, inPlace: always, options: []string{"subformat=fixed", "force_size=on"}, accepts: acceptFixedVHD, check: checkFixedVHD,
+		pack: writeFixedVHD, inPlace: always, options: []string{"subformat=fixed", "force_size=on"}, accepts: acceptFixedVHD, check: checkFixedVHD, keep: keepVHD,
 	}
 )
 

@@ -14,7 +14,7 @@ import (
 var vhdx = Format{
 	Name: "vhdx", Extensions: []string{".vhdx"}, About: "Hyper-V",
 	driver: "vhdx", mark: mark{0, vhdxMagic}, probe: probeVHDX, open: openVHDX,
-	pack: writeVHDX, inPlace: folds, options: []string{"block_size=2097152"}, accepts: acceptVHDX, check: checkMagic(vhdxMagic),
+	pack: writeVHDX, inPlace: folds, options: []string{"block_size=2097152"}, accepts: acceptVHDX, check: checkMagic(vhdxMagic), keep: keepVHDX,
 }
 
 const vhdxMagic = "vhdxfile"
@@ -38,6 +38,8 @@ type vhdxLayout struct {
 	sector int64 // size of a logical sector in bytes
 	ratio  int64 // after so many blocks, the table has an entry of another kind
 	table  int64 // where the table lies in the file
+
+	id [16]byte // of the disk, as the file has it
 }
 
 // Places in a VHDX file, in bytes, and sizes of what lies there ([MS-VHDX], 2.1).
@@ -57,6 +59,7 @@ const (
 	vhdxParametersID = "caa16737-fa36-4d43-b3b6-33f0aa44e76b"
 	vhdxDiskSizeID   = "2fa54224-cd1b-4876-b211-5dbed83bf4b8"
 	vhdxSectorSizeID = "8141bf1d-a96f-4709-ba47-f233a8faab5f"
+	vhdxDiskID       = "beca12ab-b2e6-4523-93ef-c309e000c746"
 )
 
 // errVHDX is an image that only qemu-img may be able to read.
@@ -165,6 +168,9 @@ func (v *vhdxLayout) readMetadata(at int64) error {
 			_, _ = v.r.ReadAt(b, at+int64(binary.LittleEndian.Uint32(e[16:]))) // 0 is refused below
 		}
 		return binary.LittleEndian.Uint64(b)
+	}
+	if e := entry(table, 10, 32, vhdxDiskID); e != nil {
+		_, _ = v.r.ReadAt(v.id[:], at+int64(binary.LittleEndian.Uint32(e[16:]))) // the disk works without
 	}
 	parameters, sector, size := item(vhdxParametersID), int64(uint32(item(vhdxSectorSizeID))), item(vhdxDiskSizeID)
 	v.block = int64(uint32(parameters))

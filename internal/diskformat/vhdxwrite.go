@@ -140,7 +140,7 @@ func (v *vhdxFile) metadata() []byte {
 	}{
 		{vhdxParametersID, vhdxRequired, u32(u32(nil, vhdxBlock), 0)}, // no parent
 		{vhdxDiskSizeID, vhdxRequired | vhdxOfDisk, u64(nil, uint64(v.size))},
-		{"beca12ab-b2e6-4523-93ef-c309e000c746", vhdxRequired | vhdxOfDisk, id},
+		{vhdxDiskID, vhdxRequired | vhdxOfDisk, id},
 		{vhdxSectorSizeID, vhdxRequired | vhdxOfDisk, u32(nil, uint32(v.sector))},
 		{"cda348c7-445d-4471-9cc9-e9885251c556", vhdxRequired | vhdxOfDisk, u32(nil, uint32(v.sector))}, // physical
 	}

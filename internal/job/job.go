@@ -187,7 +187,8 @@ type Output struct {
 
 	Resource string // that it is written into; that of the working disk becomes the output itself
 
-	Pending *output.Pending `json:"-"` // where the supervisor made it; nil in the worker
+	Original *output.Original `json:"-"` // that it replaces, where it is one that the job reads
+	Pending  *output.Pending  `json:"-"` // where the supervisor made it; nil in the worker
 }
 
 // String names the kind of output.
@@ -203,9 +204,12 @@ func (o *Output) String() string {
 
 // Create makes the output, without a name as yet.
 func (o *Output) Create() (err error) {
-	if o.Format.Folder {
+	switch {
+	case o.Original != nil:
+		o.Pending, err = output.Replace(o.Original)
+	case o.Format.Folder:
 		o.Pending, err = output.CreateFolder(o.Path)
-	} else {
+	default:
 		o.Pending, err = output.Create(o.Path, o.Keep)
 	}
 	return err

@@ -24,6 +24,8 @@ type Pending struct {
 	made  []string // folders made for it, outermost first
 	owner owner
 
+	original *Original // that it replaces, with its attributes
+
 	keep     bool // an older file is never replaced
 	replaces bool // an older file had the name when the output was made
 	isFolder bool
@@ -106,7 +108,11 @@ func (p *Pending) finish() error {
 	if p.isFolder {
 		return p.unpack()
 	}
-	if err := p.owner.chown(p.file.File); err != nil {
+	own := p.owner.chown
+	if p.original != nil {
+		own = p.original.finish
+	}
+	if err := own(p.file.File); err != nil {
 		return err
 	}
 	return p.file.Sync()
@@ -119,6 +125,11 @@ func (p *Pending) giveName() error {
 	}
 	if p.isFolder {
 		publish = p.folder.Publish
+	}
+	if p.original != nil {
+		if err := p.original.ready(); err != nil {
+			return err
+		}
 	}
 	if err := publish(p.name); err != nil {
 		return err

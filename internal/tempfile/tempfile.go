@@ -93,6 +93,15 @@ func (f *File) link(name string) error {
 
 func (f *File) dirFd() int { return int(f.dir.Fd()) }
 
+// Alias gives a file in an open directory a second name, which the next run there removes if remove is not called.
+func Alias(dir *os.File, name string) (remove func() error, err error) {
+	alias, fd := newName(), int(dir.Fd())
+	if err := unix.Linkat(fd, name, fd, alias, 0); err != nil {
+		return nil, err
+	}
+	return func() error { return unix.Unlinkat(fd, alias, 0) }, nil
+}
+
 // Discard closes the file. One that was not published is gone then.
 func (f *File) Discard() {
 	if f.temp != "" {
