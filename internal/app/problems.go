@@ -17,6 +17,9 @@ func located(f *failure.Failure, c *compose.Result) {
 	}
 	at := c.Place(f.Path)
 	where := fmt.Sprintf("%s stands in %s, line %d", f.Path, at.File(), at.Line())
+	if at.Said() {
+		where = "asked for by " + at.File()
+	}
 	if f.Hint != "" {
 		where = f.Hint + "; " + where
 	}

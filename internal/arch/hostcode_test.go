@@ -15,7 +15,7 @@ var hostCode = byPlace(map[string][]string{
 	},
 	"it sees files with an image in them, and never what is in the image": {
 		"internal/cow", "internal/tempfile", "internal/vm", "internal/diskformat",
-		"internal/app/overlay.go:worker.overlay", "internal/app/boot.go:Boot", "internal/app/overlay.go:onBase", "internal/app/worker.go:worker.lookAtBase",
+		"internal/app/overlay.go:worker.overlay", "internal/app/edit.go:aloneBelow", "internal/app/boot.go:Boot", "internal/app/overlay.go:onBase", "internal/app/worker.go:worker.lookAtBase",
 		"internal/liveos/medium.go:medium.at", "internal/liveos/loader.go:medium.espFiles",
 	},
 	"it builds the worker's root, before any image is there": {
@@ -68,7 +68,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/output/write.go",
 	},
 	"it publishes outputs, in folders of the user": {
-		"internal/output/folder.go", "internal/output/owner.go", "internal/output/pending.go",
+		"internal/output/folder.go", "internal/output/owner.go", "internal/output/pending.go", "internal/output/original.go", "internal/output/inuse.go",
 	},
 	"it reads or makes what the user named, on the host": {
 		"internal/sandbox/files.go", "internal/feature/files/flags.go:sayCopied", "internal/feature/scripts/flags.go:hostScript",

@@ -28,13 +28,9 @@ var inFlags = config.Rules{Identity: map[string]string{"os.users": "name", "os.g
 // FromFlags is the config that flags come to, with paths that begin at the directory dir.
 func FromFlags(flags []Flag, dir string, o Options) (*Result, error) {
 	report := config.NewReport()
-	var docs []*config.Document
-	stages := inStages(flags)
-	for i, list := range stages {
-		if i < len(stages)-1 {
-			next := stages[i+1][0]
-			report.Add(next.flag, "it is given behind %s, but carried out before it", list[len(list)-1].flag).Hint("give it before that, or make two runs")
-		}
+	var stages []*config.Document
+	for _, list := range inStages(flags) {
+		var docs []*config.Document
 		for _, p := range list {
 			d, err := report.Say(p.flag, dir, p.Path, p.Value)
 			if err != nil {
@@ -42,8 +38,9 @@ func FromFlags(flags []Flag, dir string, o Options) (*Result, error) {
 			}
 			docs = append(docs, d)
 		}
+		stages = append(stages, config.Merge(docs, inFlags))
 	}
-	doc := config.Merge(docs, inFlags)
+	doc := config.Staged("stages", stages)
 	return &Result{Config: step.Decode(doc, config.Options{CheckFiles: o.CheckFiles}), Report: report, doc: doc, top: doc}, nil
 }
 
@@ -58,11 +55,16 @@ func rank(path string) int {
 }
 
 // inStages parts what flags say so that a run of each part in its own order does everything in the order in which the
-// flags are given.
+// flags are given. What a stage cannot have is done with the last part.
 func inStages(flags []Flag) [][]saidPart {
 	stages := [][]saidPart{nil}
+	var once []saidPart
 	for _, f := range flags {
 		for _, s := range f.Said {
+			if rank(s.Path) < 0 {
+				once = append(once, saidPart{f.Name, s})
+				continue
+			}
 			last := &stages[len(stages)-1]
 			if slices.ContainsFunc(*last, func(p saidPart) bool { return comesBefore(s, p.Said) }) {
 				stages = append(stages, nil)
@@ -71,6 +73,8 @@ func inStages(flags []Flag) [][]saidPart {
 			*last = append(withoutReplaced(*last, s), saidPart{f.Name, s})
 		}
 	}
+	last := &stages[len(stages)-1]
+	*last = append(*last, once...)
 	return stages
 }
 

@@ -37,7 +37,7 @@ func (a *At) Warnf(format string, args ...any) *Entry { return a.report(true, fo
 
 func (a *At) report(warning bool, format string, args ...any) *Entry {
 	p := &Problem{Path: a.path, File: a.origin().file, Message: fmt.Sprintf(format, args...), Warning: warning}
-	if a.origin().dir == "" { // and it stands in a file
+	if !a.Said() {
 		p.Line, p.Column, p.EndColumn = a.place()
 	}
 	return a.doc.report.add(p)
@@ -57,6 +57,9 @@ func (a *At) origin() *Document {
 
 // File is the name of the file that this place is in.
 func (a *At) File() string { return a.origin().file }
+
+// Said tells that this place is in no file, but was said: File is by what.
+func (a *At) Said() bool { return a.origin().dir != "" }
 
 // Node is what stands at this place.
 func (a *At) Node() *Node { return &Node{a} }

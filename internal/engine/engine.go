@@ -54,7 +54,7 @@ func (r Runner) step(ctx context.Context, s plan.Step) error {
 			r.Machine.Log.Warn("ended processes that the step left running", "step", s.Name(), "processes", names)
 		}
 	}
-	if a, ok := s.(plan.Asked); ok && err != nil {
+	if a, ok := s.(plan.Asked); ok && err != nil && a.AskedBy() != "" {
 		err = &failure.Failure{Path: a.AskedBy(), Err: err}
 	}
 	return err

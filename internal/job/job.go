@@ -73,7 +73,7 @@ func (j *Job) NewDisk() bool { return j.Config != nil && len(j.Config.Storage.Di
 
 // Installs tells whether packages are added or updated, as far as that is known.
 func (j *Job) Installs() bool {
-	return j.Parts != nil || j.Config != nil && j.Config.OS.Packages.Adds()
+	return j.Parts != nil || j.Config != nil && j.Config.AddsPackages()
 }
 
 // Role is what a resource is to a job.

@@ -101,7 +101,7 @@ func (c *Config) Sequential(dir string) (why []string) {
 		}
 		modules[system.ModuleKey(string(m.Name))] = true
 	}
-	for _, s := range append(slices.Clone(c.Scripts.PostCustomization), c.Scripts.FinalizeCustomization...) {
+	for _, s := range slices.Concat(c.flat().Scripts.PostCustomization, c.Scripts.FinalizeCustomization) {
 		rel, err := filepath.Rel(dir, s.Path.Resolved)
 		if s.Path.Resolved == "" && s.Dir != dir && strings.Contains(fmt.Sprint(s.Content, s.Arguments, s.EnvironmentVariables), "_imageconfigs") || s.Path.Resolved != "" && (err != nil || !filepath.IsLocal(rel) || s.Dir != dir) {
 			why = append(why, fmt.Sprintf("scripts: one of %s sees that directory at %s, and would see %s", s.Dir, scripts.ConfigMount, dir))

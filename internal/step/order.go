@@ -29,7 +29,8 @@ func (c *Config) order() []Place {
 		{"storage.resetPartitionsUuidsType", storage.Identifiers{Storage: s}, "everything below may name them"},
 		{"storage.resizeDisk", storage.Resize{Storage: s}, "packages may need the space"},
 		{"the build host's name servers", feature.Always(dns.PlanOverride), "package managers and scripts need them"},
-		{"sources of packages", feature.Always(c.OS.Packages.PlanSources), "they must be of use for the image"},
+		{"sources of packages", feature.Always(c.flat().OS.Packages.PlanSources), "they must be of use for the image"},
+		{"stages", c.Stages, "everything below builds on them"},
 		{"os.packages", c.OS.Packages, "first, since they bring the programs, groups and units that the rest uses"},
 		{"a look at what live media need", feature.Always(live.PlanCheck), "packages may bring it"},
 	}
@@ -77,14 +78,15 @@ var elsewhere = map[string]string{
 
 // given gathers what features must know of other sections.
 func (c *Config) given(f *machine.Facts, in feature.Inputs) *feature.Given {
-	p, post, final := &c.OS.Packages, len(c.Scripts.PostCustomization), len(c.Scripts.FinalizeCustomization)
+	whole := c.flat()
+	p, post, final := &whole.OS.Packages, len(whole.Scripts.PostCustomization), len(c.Scripts.FinalizeCustomization)
 	g := &feature.Given{
 		Inputs: in, Facts: f, Item: c.item, Describe: func() (map[string]any, error) { return DescribeConfig(c) }, Lowered: c.Lowered,
 		NewDisk: len(c.Storage.Disks) > 0, BootType: c.Storage.BootType, Renamed: c.Storage.ResetUUIDs != "",
 		GrowDisk: c.Storage.ResizeDisk != nil && c.Storage.ResizeDisk.Auto,
 		Free:     func(fs machine.Filesystem) uint64 { return c.Storage.ResizeDisk.Free(fs, f) },
 		Packages: p.Used(), UpdateAll: p.UpdateExisting, Installs: p.AllInstall(),
-		Files: files.SuppliedBy(c.OS.AdditionalFiles, c.OS.AdditionalDirs), Args: booting.SplitArgs(c.OS.KernelCommandLine.Extra),
+		Files: files.SuppliedBy(whole.OS.AdditionalFiles, whole.OS.AdditionalDirs), Args: booting.SplitArgs(c.OS.KernelCommandLine.Extra),
 		Reset: c.OS.Bootloader.Used(), Unified: c.OS.UKI.Creates(), SELinux: c.OS.SELinux.Mode, Hostname: string(c.OS.Hostname), Scripts: post+final > 0, Post: post > 0,
 		SeedApart: c.Output.SeedImage.Text != "",
 	}
@@ -93,7 +95,7 @@ func (c *Config) given(f *machine.Facts, in feature.Inputs) *feature.Given {
 		g.Overlaid = append(g.Overlaid, string(o.MountPoint))
 		g.EtcEarly = g.EtcEarly || o.MountPoint == "/etc" && o.IsInitrdOverlay
 	}
-	for _, u := range c.OS.Users {
+	for _, u := range whole.OS.Users {
 		g.Users = append(g.Users, string(u.Name))
 		if u.Password != nil && u.Password.Type != "locked" {
 			g.Passwords = append(g.Passwords, string(u.Name))
@@ -139,6 +141,8 @@ func DescribeConfig(c *Config) (map[string]any, error) {
 		}
 		if part, key, ok := strings.Cut(s.What, "."); ok && v != nil {
 			described[part].(map[string]any)[key] = v
+		} else if v != nil {
+			described[s.What] = v
 		}
 	}
 	layers := c.layers()
@@ -175,6 +179,7 @@ func Plan(c *Config, f *machine.Facts, in feature.Inputs) (p plan.Plan, problems
 			for _, place := range of[i : i+n] {
 				if place.Used() {
 					steps, why := place.Plan(g)
+					steps = c.Stages.behind(place, steps)
 					p, problems = append(p, steps...), append(problems, place.ask(in.Asked, steps, why)...)
 				}
 			}

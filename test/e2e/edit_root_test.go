@@ -32,7 +32,7 @@ func everyWay(t *testing.T) []string {
 		"--hostname", "web", "--user", "alice", "--ssh-inject", "alice:string:ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2cS4zqfmxr4pHxyGmQvFYFzSyRn0MtsUvZb9wQ1xQx a",
 		"--root-password", "file:" + dir + "/password", "--copy-in", dir + "/site:/srv", "--write", "/etc/motd=Welcome: a=b\n", "--append-line", "/etc/hosts:192.0.2.7 db",
 		"--mkdir", "/srv/it's here", "--run", dir + "/setup.sh", "--run-command", "echo $((6*7)) > /etc/answer", "--chmod", "0600:/etc/answer", "--copy", "/etc/answer:/etc/answer2",
-		"--append-kernel-args", "quiet panic=10", "--timezone", "UTC", "--sysctl", "kernel.panic=10", "--firstboot-command", "echo first", "--disable", "cron", "--seed", "x",
+		"--append-kernel-args", "quiet panic=10", "--timezone", "UTC", "--sysctl", "kernel.panic=10", "--firstboot-command", "echo first", "--disable", "fstrim.timer", "--seed", "x",
 	}
 }
 
@@ -65,9 +65,10 @@ func TestEditIsTheConfigRun(t *testing.T) {
 // TestEditInPlace: an image keeps its format, owner and mode, and can be edited again; the old one is kept if that is wanted.
 func TestEditInPlace(t *testing.T) {
 	image := base(t, "debian12-efi")
-	kinds := map[string][]string{"raw": nil, "qcow2": {"-c", "-o", "cluster_size=32k,lazy_refcounts=on"}, "vpc": {"-o", "subformat=fixed,force_size=on"}}
+	kinds := map[string][]string{"raw": nil, "qcow2": {"-o", "cluster_size=32k,lazy_refcounts=on"}, "vpc": {"-o", "subformat=fixed,force_size=on"}}
 	if os.Getenv("FULL") != "" {
 		kinds["vhdx"], kinds["vdi"] = nil, nil
+		kinds["qcow2"] = append(kinds["qcow2"], "-c")
 	}
 	for format, options := range kinds {
 		t.Run(format, func(t *testing.T) {

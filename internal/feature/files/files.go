@@ -42,7 +42,7 @@ func (f *AdditionalFile) Validate(at *config.At) {
 	if !strings.HasPrefix(at.Path(), "os.") && len(f.Secrets) > 0 {
 		at.Field("content").Errorf("a live medium cannot hold a secret").Hint("write the file in the image, with os.additionalFiles")
 	}
-	if strings.HasPrefix(at.Path(), "os.") { // a live medium has such folders too
+	if !strings.HasPrefix(at.Path(), "iso.") && !strings.HasPrefix(at.Path(), "pxe.") { // a live medium has such folders too
 		CheckKept(string(f.Destination), at.Field("destination"))
 	}
 }
