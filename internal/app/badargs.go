@@ -29,7 +29,7 @@ func (w *worker) wrongArgs(ctx context.Context) (problems []plan.Problem) {
 		items[i], all = args, append(all, args...)
 	}
 	s := w.job.Config.Scripts
-	coming := w.job.Config.AddsPackages() || w.job.Config.Stages.Used() || len(os.AdditionalFiles)+len(os.AdditionalDirs)+len(s.PostCustomization)+len(s.FinalizeCustomization) > 0
+	coming := w.job.Config.AddsPackages() || w.job.Config.Rounds.Used() || len(os.AdditionalFiles)+len(os.AdditionalDirs)+len(s.PostCustomization)+len(s.FinalizeCustomization) > 0
 	wrong := verify.WrongArgs(ctx, w.checked(), all, coming)
 	for i, args := range items {
 		for _, a := range args {

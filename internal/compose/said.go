@@ -28,8 +28,8 @@ var inFlags = config.Rules{Identity: map[string]string{"os.users": "name", "os.g
 // FromFlags is the config that flags come to, with paths that begin at the directory dir.
 func FromFlags(flags []Flag, dir string, o Options) (*Result, error) {
 	report := config.NewReport()
-	var stages []*config.Document
-	for _, list := range inStages(flags) {
+	var rounds []*config.Document
+	for _, list := range inRounds(flags) {
 		var docs []*config.Document
 		for _, p := range list {
 			d, err := report.Say(p.flag, dir, p.Path, p.Value)
@@ -38,9 +38,9 @@ func FromFlags(flags []Flag, dir string, o Options) (*Result, error) {
 			}
 			docs = append(docs, d)
 		}
-		stages = append(stages, config.Merge(docs, inFlags))
+		rounds = append(rounds, config.Merge(docs, inFlags))
 	}
-	doc := config.Staged("stages", stages)
+	doc := config.InRounds("rounds", rounds)
 	return &Result{Config: step.Decode(doc, config.Options{CheckFiles: o.CheckFiles}), Report: report, doc: doc, top: doc}, nil
 }
 
@@ -54,10 +54,10 @@ func rank(path string) int {
 	return slices.IndexFunc(ranks, func(r string) bool { return path == r || strings.HasPrefix(path, r+".") })
 }
 
-// inStages parts what flags say so that a run of each part in its own order does everything in the order in which the
-// flags are given. What a stage cannot have is done with the last part.
-func inStages(flags []Flag) [][]saidPart {
-	stages := [][]saidPart{nil}
+// inRounds parts what flags say so that a run of each part in its own order does everything in the order in which the
+// flags are given. What a round cannot have is done with the last part.
+func inRounds(flags []Flag) [][]saidPart {
+	rounds := [][]saidPart{nil}
 	var once []saidPart
 	for _, f := range flags {
 		for _, s := range f.Said {
@@ -65,17 +65,17 @@ func inStages(flags []Flag) [][]saidPart {
 				once = append(once, saidPart{f.Name, s})
 				continue
 			}
-			last := &stages[len(stages)-1]
+			last := &rounds[len(rounds)-1]
 			if slices.ContainsFunc(*last, func(p saidPart) bool { return comesBefore(s, p.Said) }) {
-				stages = append(stages, nil)
-				last = &stages[len(stages)-1]
+				rounds = append(rounds, nil)
+				last = &rounds[len(rounds)-1]
 			}
 			*last = append(withoutReplaced(*last, s), saidPart{f.Name, s})
 		}
 	}
-	last := &stages[len(stages)-1]
+	last := &rounds[len(rounds)-1]
 	*last = append(*last, once...)
-	return stages
+	return rounds
 }
 
 // comesBefore tells whether a run would do s before what was given earlier, though it may build on that.

@@ -33,7 +33,7 @@ func given(t *testing.T, line string) (flags []Flag) {
 	return flags
 }
 
-// TestOrderOfFlags: a stage ends where a run would do something before what was given earlier, and nowhere else.
+// TestOrderOfFlags: a round ends where a run would do something before what was given earlier, and nowhere else.
 func TestOrderOfFlags(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
@@ -56,9 +56,9 @@ func TestOrderOfFlags(t *testing.T) {
 		"append-line /a:b | upload /etc/hosts:/a":              "append-line / upload",
 	} {
 		var got []string
-		for _, stage := range inStages(given(t, line)) {
+		for _, round := range inRounds(given(t, line)) {
 			var names []string
-			for _, p := range stage {
+			for _, p := range round {
 				name, _, _ := strings.Cut(strings.TrimPrefix(p.flag, "--"), " ")
 				names = append(names, name)
 			}
@@ -70,23 +70,23 @@ func TestOrderOfFlags(t *testing.T) {
 	}
 }
 
-// TestStagesStandWhereTheyAreSaid: places in stages lead to the flags.
-func TestStagesStandWhereTheyAreSaid(t *testing.T) {
+// TestRoundsStandWhereTheyAreSaid: places in rounds lead to the flags.
+func TestRoundsStandWhereTheyAreSaid(t *testing.T) {
 	t.Parallel()
 	r, err := FromFlags(given(t, "run-command a | install b,c | user d | run-command e | install f"), "/", Options{})
 	if err != nil || r.Report.Err() != nil {
 		t.Fatal(err, r.Report.Err())
 	}
 	for path, want := range map[string]string{
-		"stages[0].scripts.postCustomization[0]": "--run-command a", "stages[1].os.packages.install[1]": "--install b,c", "stages[1].os.users[0]": "--user d",
-		"stages[1].scripts.postCustomization[0].interpreter": "--run-command e", "os.packages.install[0]": "--install f",
+		"rounds[0].scripts.postCustomization[0]": "--run-command a", "rounds[1].os.packages.install[1]": "--install b,c", "rounds[1].os.users[0]": "--user d",
+		"rounds[1].scripts.postCustomization[0].interpreter": "--run-command e", "os.packages.install[0]": "--install f",
 	} {
 		if at := r.Place(path); at.File() != want || !at.Said() {
 			t.Errorf("%s: %s", path, at.File())
 		}
 	}
-	if len(r.Config.Stages) != 2 || fmt.Sprint(r.Config.Stages[1].OS.Packages.Install, r.Config.OS.Packages.Install) != "[b c] [f]" {
-		t.Errorf("%+v", r.Config.Stages)
+	if len(r.Config.Rounds) != 2 || fmt.Sprint(r.Config.Rounds[1].OS.Packages.Install, r.Config.OS.Packages.Install) != "[b c] [f]" {
+		t.Errorf("%+v", r.Config.Rounds)
 	}
 }
 

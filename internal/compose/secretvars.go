@@ -107,8 +107,8 @@ func (x expander) secretText(list []segment, names []string, at *config.At) conf
 		x.c.used[n] = true
 		x.c.settle(x.vars[n])
 	}
-	if _, takes := config.SecretField(step.Root, at.Path()); !takes || staged(at.Path()) {
-		at.Errorf("%s cannot be a secret: secrets can stand in %s, and scripts read them from /run/secrets", lastKey(at.Path()), strings.Join(slices.DeleteFunc(config.SecretPaths(step.Root), staged), " and ")).
+	if _, takes := config.SecretField(step.Root, at.Path()); !takes || inRound(at.Path()) {
+		at.Errorf("%s cannot be a secret: secrets can stand in %s, and scripts read them from /run/secrets", lastKey(at.Path()), strings.Join(slices.DeleteFunc(config.SecretPaths(step.Root), inRound), " and ")).
 			Hint("for a script, write \"secrets: [%s]\" beside it", names[0])
 		return nothing
 	}
@@ -135,8 +135,8 @@ func (x expander) secretText(list []segment, names []string, at *config.At) conf
 	return value
 }
 
-// staged tells whether a path is one of a stage, which takes no secrets.
-func staged(path string) bool { return strings.HasPrefix(path, "stages") }
+// inRound tells whether a path is one of a round, which takes no secrets.
+func inRound(path string) bool { return strings.HasPrefix(path, "rounds") }
 
 // escaped is a text in which nothing is an expression, where it is read as one that may have some.
 func escaped(text string, read bool) string {

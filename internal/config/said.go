@@ -30,8 +30,8 @@ func (r *Report) Say(name, dir, path string, value any) (*Document, error) {
 	return d, nil
 }
 
-// Staged is a document that says what the last of these does and, in a list below a key, what the others do.
-func Staged(key string, docs []*Document) *Document {
+// InRounds is a document that says what the last of these does and, in a list below a key, what the others do.
+func InRounds(key string, docs []*Document) *Document {
 	last := docs[len(docs)-1]
 	if len(docs) == 1 {
 		return last
@@ -41,16 +41,16 @@ func Staged(key string, docs []*Document) *Document {
 		unset: map[*yaml.Node][]*yaml.Node{}, origins: map[*yaml.Node]*Document{}, written: map[*yaml.Node]*yaml.Node{},
 	}
 	m := merger{out: out}
-	stages := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+	rounds := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	for i, d := range docs {
 		m.adopt(d, d.root, 0)
 		if i < len(docs)-1 {
-			stages.Content = append(stages.Content, d.root)
+			rounds.Content = append(rounds.Content, d.root)
 		}
 	}
 	name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}
-	out.root = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: append([]*yaml.Node{name, stages}, resolve(last.root).Content...)}
-	for _, n := range []*yaml.Node{name, stages, out.root} {
+	out.root = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: append([]*yaml.Node{name, rounds}, resolve(last.root).Content...)}
+	for _, n := range []*yaml.Node{name, rounds, out.root} {
 		out.origins[n] = out.origins[docs[0].root]
 	}
 	return out

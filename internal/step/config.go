@@ -29,7 +29,7 @@ type Config struct {
 	BaseConfigs     []BaseConfig     `yaml:"baseConfigs" doc:"Config files that this one builds on: each is carried out before it, in this order. See [base configs](composition.md)."`
 	Input           Input            `yaml:"input" doc:"The base image."`
 	Storage         storage.Storage  `yaml:"storage" doc:"Partitions and filesystems to make, to which the system is copied."`
-	Stages          Stages           `yaml:"stages" doc:"Parts of the customization that are carried out before the rest, one after the other. See [stages](edit.md#stages)."`
+	Rounds          Rounds           `yaml:"rounds" doc:"Parts of the customization that are carried out before the rest, one after the other. See [rounds](edit.md#rounds)."`
 	OS              OS               `yaml:"os" doc:"What to change in the system."`
 	Scripts         scripts.Scripts  `yaml:"scripts" doc:"Scripts to run in the image."`
 	ISO             live.ISO         `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso. It takes dracut with its module dmsquash-live, or, where the image has initramfs-tools, live-boot, which has no persistence."`

@@ -30,7 +30,7 @@ func (c *Config) order() []Place {
 		{"storage.resizeDisk", storage.Resize{Storage: s}, "packages may need the space"},
 		{"the build host's name servers", feature.Always(dns.PlanOverride), "package managers and scripts need them"},
 		{"sources of packages", feature.Always(c.flat().OS.Packages.PlanSources), "they must be of use for the image"},
-		{"stages", c.Stages, "everything below builds on them"},
+		{"rounds", c.Rounds, "everything below builds on them"},
 		{"os.packages", c.OS.Packages, "first, since they bring the programs, groups and units that the rest uses"},
 		{"a look at what live media need", feature.Always(live.PlanCheck), "packages may bring it"},
 	}
@@ -179,7 +179,7 @@ func Plan(c *Config, f *machine.Facts, in feature.Inputs) (p plan.Plan, problems
 			for _, place := range of[i : i+n] {
 				if place.Used() {
 					steps, why := place.Plan(g)
-					steps = c.Stages.behind(place, steps)
+					steps = c.Rounds.behind(place, steps)
 					p, problems = append(p, steps...), append(problems, place.ask(in.Asked, steps, why)...)
 				}
 			}

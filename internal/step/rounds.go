@@ -19,18 +19,18 @@ import (
 	"imagecustomizer/internal/plan"
 )
 
-// Stages are parts of a customization that are carried out before the rest, one after the other: what one of them does,
+// Rounds are parts of a customization that are carried out before the rest, one after the other: what one of them does,
 // later ones build on. So files can bring sources of packages, and scripts can run between two installations.
-type Stages []Stage
+type Rounds []Round
 
-// Stage is one of them.
-type Stage struct {
-	OS      StageOS      `yaml:"os" doc:"What to change in the system, in this order."`
-	Scripts StageScripts `yaml:"scripts" doc:"Scripts to run behind that."`
+// Round is one of them.
+type Round struct {
+	OS      RoundOS      `yaml:"os" doc:"What to change in the system, in this order."`
+	Scripts RoundScripts `yaml:"scripts" doc:"Scripts to run behind that."`
 }
 
-// StageOS is what a stage changes in the system.
-type StageOS struct {
+// RoundOS is what a round changes in the system.
+type RoundOS struct {
 	Packages        packages.Packages     `yaml:"packages" doc:"As os.packages."`
 	Groups          users.Groups          `yaml:"groups" doc:"As os.groups."`
 	Users           users.Users           `yaml:"users" doc:"As os.users."`
@@ -39,44 +39,44 @@ type StageOS struct {
 	Services        services.Services     `yaml:"services" doc:"As os.services."`
 }
 
-// StageScripts are the scripts of a stage.
-type StageScripts struct {
+// RoundScripts are the scripts of a round.
+type RoundScripts struct {
 	PostCustomization []scripts.Script `yaml:"postCustomization" doc:"As scripts.postCustomization."`
 }
 
 // Validate finds what is there twice, and secrets, which are looked for in what a config does once.
-func (o *StageOS) Validate(at *config.At) {
+func (o *RoundOS) Validate(at *config.At) {
 	o.whole().Validate(at)
 	for i, f := range o.AdditionalFiles {
 		if len(f.Secrets) > 0 {
-			at.Field("additionalFiles").Index(i).Field("content").Errorf("a file of a stage cannot hold a secret").Hint("move it to os.additionalFiles")
+			at.Field("additionalFiles").Index(i).Field("content").Errorf("a file of a round cannot hold a secret").Hint("move it to os.additionalFiles")
 		}
 	}
 }
 
 // Validate refuses secrets.
-func (s *StageScripts) Validate(at *config.At) {
+func (s *RoundScripts) Validate(at *config.At) {
 	for i, x := range s.PostCustomization {
 		if len(x.Secrets) > 0 {
-			at.Field("postCustomization").Index(i).Field("secrets").Errorf("a script of a stage gets no secrets").Hint("move it to scripts.postCustomization")
+			at.Field("postCustomization").Index(i).Field("secrets").Errorf("a script of a round gets no secrets").Hint("move it to scripts.postCustomization")
 		}
 	}
 }
 
-// whole is the stage's part of a config's section os.
-func (o StageOS) whole() *OS {
+// whole is the round's part of a config's section os.
+func (o RoundOS) whole() *OS {
 	return &OS{Packages: o.Packages, Groups: o.Groups, Users: o.Users, AdditionalDirs: o.AdditionalDirs, AdditionalFiles: o.AdditionalFiles, Services: o.Services}
 }
 
-// config is the stage as a config of its own.
-func (s Stage) config() *Config {
+// config is the round as a config of its own.
+func (s Round) config() *Config {
 	return &Config{OS: *s.OS.whole(), Scripts: scripts.Scripts{PostCustomization: s.Scripts.PostCustomization}}
 }
 
-// inStage are the places of a run that a stage has too.
-func inStage(places []Place) (list []Place) {
+// inRound are the places of a run that a round has too.
+func inRound(places []Place) (list []Place) {
 	names := []string{"scripts.postCustomization"}
-	for _, f := range config.Fields(reflect.TypeFor[StageOS]()) {
+	for _, f := range config.Fields(reflect.TypeFor[RoundOS]()) {
 		names = append(names, "os."+f.Key)
 	}
 	for _, p := range places {
@@ -87,25 +87,25 @@ func inStage(places []Place) (list []Place) {
 	return list
 }
 
-// each calls f for all that the stages do, in its order, with the path of the stage.
-func (l Stages) each(f func(path string, p Place)) {
+// each calls f for all that the rounds do, in its order, with the path of the round.
+func (l Rounds) each(f func(path string, p Place)) {
 	for i, s := range l {
-		for _, p := range inStage(s.config().order()) {
+		for _, p := range inRound(s.config().order()) {
 			if p.Used() {
-				f(fmt.Sprintf("stages[%d].", i), p)
+				f(fmt.Sprintf("rounds[%d].", i), p)
 			}
 		}
 	}
 }
 
 // Used tells whether there are some.
-func (l Stages) Used() bool { return len(l) > 0 }
+func (l Rounds) Used() bool { return len(l) > 0 }
 
 // Touches is what their sections touch.
-func (l Stages) Touches() (list []feature.Touch) {
+func (l Rounds) Touches() (list []feature.Touch) {
 	l.each(func(path string, p Place) {
 		for _, t := range p.Touches() {
-			t.At = strings.TrimPrefix(path, "stages") + p.What + t.At
+			t.At = strings.TrimPrefix(path, "rounds") + p.What + t.At
 			list = append(list, t)
 		}
 	})
@@ -113,7 +113,7 @@ func (l Stages) Touches() (list []feature.Touch) {
 }
 
 // Record is what their sections record.
-func (l Stages) Record() (any, error) {
+func (l Rounds) Record() (any, error) {
 	var list []any
 	for _, s := range l {
 		described, err := DescribeConfig(s.config())
@@ -126,11 +126,11 @@ func (l Stages) Record() (any, error) {
 }
 
 // Plan carries out one after the other.
-func (l Stages) Plan(g *feature.Given) (all plan.Plan, problems []plan.Problem) {
+func (l Rounds) Plan(g *feature.Given) (all plan.Plan, problems []plan.Problem) {
 	l.each(func(path string, p Place) {
 		steps, why := p.Plan(g)
 		for _, s := range steps {
-			all = append(all, staged{s, path, path != "stages[0]."})
+			all = append(all, ofRound{s, path, path != "rounds[0]."})
 		}
 		for _, w := range why {
 			w.Path = path + cmp.Or(w.Path, p.What)
@@ -140,15 +140,18 @@ func (l Stages) Plan(g *feature.Given) (all plan.Plan, problems []plan.Problem) 
 	return all, problems
 }
 
-// staged is a step of a stage, whose place in the config is below that, or one behind all of them.
-type staged struct {
+// ofRound is a step of a round, whose place in the config is below that, or one behind all of them.
+type ofRound struct {
 	plan.Step
 	path  string
-	later bool // a stage before it may bring what it lacks
+	later bool // a round before it may bring what it lacks
 }
 
+// Stage is that of the step.
+func (s ofRound) Stage() plan.Stage { return plan.StageOf(s.Step) }
+
 // Check is that of the step.
-func (s staged) Check(ctx context.Context, m *machine.Machine) (problems []plan.Problem) {
+func (s ofRound) Check(ctx context.Context, m *machine.Machine) (problems []plan.Problem) {
 	c, is := s.Step.(plan.Checker)
 	if !is {
 		return nil
@@ -164,7 +167,7 @@ func (s staged) Check(ctx context.Context, m *machine.Machine) (problems []plan.
 }
 
 // Replaces is that of the step.
-func (s staged) Replaces(m *machine.Machine) (list []plan.Replaced) {
+func (s ofRound) Replaces(m *machine.Machine) (list []plan.Replaced) {
 	r, is := s.Step.(plan.Replacer)
 	if !is {
 		return nil
@@ -180,35 +183,35 @@ func (s staged) Replaces(m *machine.Machine) (list []plan.Replaced) {
 
 // Brings tells whether later steps may find what they lack now: scripts and files bring anything, and what packages can
 // be installed depends on both.
-func (s staged) Brings() bool {
+func (s ofRound) Brings() bool {
 	b, is := s.Step.(plan.Bringer)
 	return s.path != "" || is && b.Brings()
 }
 
-// AskedBy is the place of the stage, or of what in it asks for the step.
-func (s staged) AskedBy() string {
+// AskedBy is the place of the round, or of what in it asks for the step.
+func (s ofRound) AskedBy() string {
 	if a, is := s.Step.(plan.Asked); is {
 		return s.path + a.AskedBy()
 	}
 	return strings.TrimSuffix(s.path, ".")
 }
 
-// behind are steps to which stages may bring what they need.
-func (l Stages) behind(p Place, steps plan.Plan) plan.Plan {
+// behind are steps to which rounds may bring what they need.
+func (l Rounds) behind(p Place, steps plan.Plan) plan.Plan {
 	if p.What != "os.packages" || !l.Used() {
 		return steps
 	}
 	var list plan.Plan
 	for _, s := range steps {
-		list = append(list, staged{s, "", true})
+		list = append(list, ofRound{s, "", true})
 	}
 	return list
 }
 
-// flat is the config with what its stages bring among its own, for what must be known of all of it together.
+// flat is the config with what its rounds bring among its own, for what must be known of all of it together.
 func (c *Config) flat() *Config {
 	all := *c
-	for _, s := range c.Stages {
+	for _, s := range c.Rounds {
 		all.OS.Packages = joined(s.OS.Packages, all.OS.Packages)
 		all.OS.Groups = slices.Concat(s.OS.Groups, all.OS.Groups)
 		all.OS.Users = slices.Concat(s.OS.Users, all.OS.Users)

@@ -13,8 +13,8 @@ import (
 	"imagecustomizer/internal/plan"
 )
 
-const staging = `
-stages:
+const withRounds = `
+rounds:
 - os:
     packages: {install: [a]}
     groups: [{name: staff}]
@@ -28,7 +28,7 @@ os:
 scripts: {postCustomization: [{content: "true"}]}
 `
 
-func stagedConfig(t *testing.T, text string) *Config {
+func configOf(t *testing.T, text string) *Config {
 	t.Helper()
 	doc, report := config.Parse("test.yaml", []byte(text))
 	c := Decode(doc, config.Options{})
@@ -38,11 +38,11 @@ func stagedConfig(t *testing.T, text string) *Config {
 	return c
 }
 
-// TestStagesComeFirst: all of a stage is done before the next, and all stages before the rest.
-func TestStagesComeFirst(t *testing.T) {
+// TestRoundsComeFirst: all of a round is done before the next, and all rounds before the rest.
+func TestRoundsComeFirst(t *testing.T) {
 	t.Parallel()
 	f := &machine.Facts{PackageManager: "apt"}
-	p, problems := Plan(stagedConfig(t, staging), f, feature.Inputs{})
+	p, problems := Plan(configOf(t, withRounds), f, feature.Inputs{})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -58,23 +58,23 @@ func TestStagesComeFirst(t *testing.T) {
 	}
 }
 
-// TestStagesAreKnownToTheRest: what the rest asks of packages, users and files, stages answer too.
-func TestStagesAreKnownToTheRest(t *testing.T) {
+// TestRoundsAreKnownToTheRest: what the rest asks of packages, users and files, rounds answer too.
+func TestRoundsAreKnownToTheRest(t *testing.T) {
 	t.Parallel()
-	c := stagedConfig(t, staging)
+	c := configOf(t, withRounds)
 	g := c.given(&machine.Facts{}, feature.Inputs{})
 	if !slices.Equal(g.Installs, []string{"a", "b"}) || !slices.Equal(g.Users, []string{"alice"}) || !slices.Equal(g.Passwords, []string{"alice"}) || !g.Files.Has("/etc/unit.service") || !g.Post {
 		t.Errorf("%+v", g)
 	}
-	if !stagedConfig(t, "stages: [{os: {packages: {install: [a]}}}]").AddsPackages() || stagedConfig(t, "stages: [{os: {packages: {remove: [a]}}}]").AddsPackages() {
+	if !configOf(t, "rounds: [{os: {packages: {install: [a]}}}]").AddsPackages() || configOf(t, "rounds: [{os: {packages: {remove: [a]}}}]").AddsPackages() {
 		t.Error("whether packages are added")
 	}
 	d, err := DescribeConfig(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stages, _ := d["stages"].([]any)
-	if len(stages) != 2 || strings.Contains(fmt.Sprint(d), "value:x") {
+	rounds, _ := d["rounds"].([]any)
+	if len(rounds) != 2 || strings.Contains(fmt.Sprint(d), "value:x") {
 		t.Errorf("%+v", d)
 	}
 }
@@ -91,29 +91,29 @@ func (asking) Replaces(*machine.Machine) []plan.Replaced {
 }
 func (asking) AskedBy() string { return "os.users[1]" }
 
-// TestPlacesInStages: what a step says of its place is below that of its stage, and what may come by then is no problem yet.
-func TestPlacesInStages(t *testing.T) {
+// TestPlacesInRounds: what a step says of its place is below that of its round, and what may come by then is no problem yet.
+func TestPlacesInRounds(t *testing.T) {
 	t.Parallel()
-	s := staged{asking{}, "stages[3].", true}
+	s := ofRound{asking{}, "rounds[3].", true}
 	p, r := s.Check(t.Context(), nil), s.Replaces(nil)
-	if p[0].Path != "stages[3].os.users[1].primaryGroup" || p[1].Path != "" || !p[0].Later || r[0].Path != "stages[3].os.users[1]" || r[1].Path != "" {
+	if p[0].Path != "rounds[3].os.users[1].primaryGroup" || p[1].Path != "" || !p[0].Later || r[0].Path != "rounds[3].os.users[1]" || r[1].Path != "" {
 		t.Errorf("%+v, %+v", p, r)
 	}
-	if s.AskedBy() != "stages[3].os.users[1]" || (staged{path: "stages[3]."}).AskedBy() != "stages[3]" || (staged{}).AskedBy() != "" || !s.Brings() || (staged{}).Brings() {
+	if s.AskedBy() != "rounds[3].os.users[1]" || (ofRound{path: "rounds[3]."}).AskedBy() != "rounds[3]" || (ofRound{}).AskedBy() != "" || !s.Brings() || (ofRound{}).Brings() {
 		t.Error("who asks, and who brings")
 	}
 }
 
-func TestMistakesInStages(t *testing.T) {
+func TestMistakesInRounds(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"stages: [{os: {hostname: x}}]":                                                              "hostname",
-		"stages: [{os: {users: [{name: a}, {name: a}]}}]":                                            "stages[0].os.users",
-		"stages: [{scripts: {finalizeCustomization: [{content: x}]}}]":                               "finalizeCustomization",
-		"stages: [{scripts: {postCustomization: [{content: x, secrets: [a]}]}}]":                     "gets no secrets",
-		"stages: [{os: {additionalFiles: [{destination: /run/x, content: x}]}}]":                     "/run",
-		"stages: [{os: {packages: {install: [a], remove: [b], update: [b]}}}]":                       "removed and updated",
-		"stages: [{os: {packages: {install: ['-a']}}}, {scripts: {postCustomization: [{}]}}, 3, []]": "not the name of a package",
+		"rounds: [{os: {hostname: x}}]":                                                              "hostname",
+		"rounds: [{os: {users: [{name: a}, {name: a}]}}]":                                            "rounds[0].os.users",
+		"rounds: [{scripts: {finalizeCustomization: [{content: x}]}}]":                               "finalizeCustomization",
+		"rounds: [{scripts: {postCustomization: [{content: x, secrets: [a]}]}}]":                     "gets no secrets",
+		"rounds: [{os: {additionalFiles: [{destination: /run/x, content: x}]}}]":                     "/run",
+		"rounds: [{os: {packages: {install: [a], remove: [b], update: [b]}}}]":                       "removed and updated",
+		"rounds: [{os: {packages: {install: ['-a']}}}, {scripts: {postCustomization: [{}]}}, 3, []]": "not the name of a package",
 	} {
 		doc, report := config.Parse("test.yaml", []byte(text))
 		Decode(doc, config.Options{})
