@@ -120,6 +120,9 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 		return err
 	}
 	outputs := written(j.Outputs, res.Unwritten)
+	if err := files.withoutKeys(ctx); err != nil {
+		return err
+	}
 	if o.DryRun {
 		return errors.Join(printPlan(stdout, append(res.Plan, o.after(composed.Config, outputs)...)), printOutputs(stdout, outputs))
 	}
@@ -129,7 +132,11 @@ func Customize(ctx context.Context, o CustomizeOptions, screen *ui.UI, stdout io
 	if failed != nil && (composed.Config.Test.Publish != "always" || ctx.Err() != nil) {
 		return failed
 	}
-	return errors.Join(failed, space.explain(publish(ctx, outputs, screen, files.artifacts)))
+	if err := publish(ctx, outputs, screen, files.artifacts); err != nil {
+		return errors.Join(failed, space.explain(err))
+	}
+	files.guard.report(screen)
+	return failed
 }
 
 // after lists the steps that come when a worker has written the outputs.
@@ -179,7 +186,10 @@ func (o CustomizeOptions) prepare(ctx context.Context, screen *ui.UI) (*job.Job,
 	if composed.Waiting {
 		j.Parts = &compose.Sources{Top: o.topConfig(), Files: files, Options: composed.Options}
 	}
-	j.Show(job.Read, named(append(composed.Maybe, cfg)...)...)
+	if err := o.sign(j, composed, screen); err != nil {
+		return nil, nil, err
+	}
+	j.Show(job.Read, named(append(composed.Maybe, j.Config)...)...)
 	for _, s := range slices.Concat(j.RPMSources, j.DebSources) {
 		j.Show(job.Read, s.Path)
 	}
@@ -251,6 +261,7 @@ type openedFiles struct {
 	outputs []*job.Output
 
 	artifacts *job.Artifacts // nil where there are none
+	guard     *guard         // nil where nothing is signed
 }
 
 // openFiles makes the files that a job writes and hands them to it.
@@ -277,6 +288,9 @@ func (f *openedFiles) open(o CustomizeOptions, j *job.Job) (err error) {
 		return err
 	}
 	j.Hand(job.Scratch, f.scratch, "ext4")
+	if err := f.openToSign(o.BuildDir, j); err != nil {
+		return err
+	}
 	if j.NewDisk() {
 		if f.base, err = tempfile.Scratch(o.BuildDir); err != nil {
 			return err
@@ -437,6 +451,9 @@ func (f *openedFiles) discard() {
 		f.artifacts.Pending.Discard()
 	}
 	f.drop(&f.disk, &f.scratch, &f.base)
+	if f.guard != nil {
+		_ = f.guard.given.Close()
+	}
 }
 
 // drop closes files that nobody needs any more, which frees their space.

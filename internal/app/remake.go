@@ -11,6 +11,7 @@ import (
 	"imagecustomizer/internal/feature"
 	"imagecustomizer/internal/feature/live"
 	"imagecustomizer/internal/feature/scripts"
+	"imagecustomizer/internal/feature/secureboot"
 	"imagecustomizer/internal/feature/storage"
 	"imagecustomizer/internal/job"
 	"imagecustomizer/internal/liveos"
@@ -30,7 +31,7 @@ func onlyAdds(c *step.Config, outputs []*job.Output) bool {
 		}
 	}
 	kept := live.ISO{KernelCommandLine: c.ISO.KernelCommandLine, AdditionalFiles: c.ISO.AdditionalFiles}
-	for _, section := range [][2]any{{c.OS, step.OS{}}, {c.Scripts, scripts.Scripts{}}, {c.Storage, storage.Storage{}}, {c.ISO, kept}} {
+	for _, section := range [][2]any{{c.OS, step.OS{}}, {c.Signing, secureboot.Signing{}}, {c.Scripts, scripts.Scripts{}}, {c.Storage, storage.Storage{}}, {c.ISO, kept}} {
 		if !reflect.DeepEqual(section[0], section[1]) {
 			return false
 		}

@@ -42,6 +42,7 @@ func (w *worker) sealing() plan.Plan {
 		part{plan.Task(plan.Seal, "shrink", "shrink the filesystems", w.shrink), w.shrinksEarly()}, // before they are sealed and looked at
 		part{plan.Task(plan.Seal, "settle", "set the times of files to SOURCE_DATE_EPOCH", w.settle), w.job.Fixed},
 		part{plan.Task(plan.Seal, "verity", "make the hash trees of dm-verity", w.makeTrees), w.sealed()}, // of what nothing changes any more
+		part{plan.Task(plan.Seal, "signing.secureBoot", "sign what is on the EFI system partition", w.signESP), w.signsPrograms()},
 		part{plan.Task(plan.Check, "verify", "look at the finished image", w.verify), true},
 		part{plan.Task(plan.Check, "check", "check the filesystems", w.checkDisk), true},
 		part{plan.Task(plan.Output, "output.artifacts", "write what is to be signed", w.artifacts), w.job.Artifacts != nil},

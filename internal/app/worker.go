@@ -258,7 +258,7 @@ func (w *worker) compose(f *machine.Facts) error {
 	if err := r.Report.Err(); err != nil {
 		return &failure.Failure{Code: failure.Config, Err: err}
 	}
-	w.job.Config = r.Config
+	w.job.Config = withoutKeyFiles(r.Config)
 	return nil
 }
 
@@ -275,7 +275,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 	in := feature.Inputs{
 		ToolVersion: w.job.Version, Now: w.job.Now, UUID: w.job.Seed.UUID("image"), Seed: w.job.Seed,
 		RPMSources: w.job.RPMSources, DebSources: w.job.DebSources, NoBaseRepos: w.job.NoBaseRepos,
-		ConfigDir: w.job.ConfigDir, Named: named(w.job.Config), Asked: map[string]string{}, Secrets: map[string]string{},
+		ConfigDir: w.job.ConfigDir, Named: named(w.job.Config), Asked: map[string]string{}, Sign: w.signsBy(), Secrets: map[string]string{},
 	}
 	for _, s := range w.job.Secrets {
 		in.Secrets[s.Name] = s.Value
@@ -300,7 +300,7 @@ func (w *worker) plan(ctx context.Context, m *machine.Machine) (plan.Plan, error
 		problems = append(problems, w.checkOutputs()...)
 	}
 	problems = append(problems, w.checkFormats(storage.FinalSize(p, m.Facts))...)
-	problems = append(problems, w.checkArtifacts(ctx)...)
+	problems = append(append(problems, w.checkArtifacts(ctx)...), w.checkSigning(ctx)...)
 	w.seals = storage.Seals(p)
 	if err := context.Cause(ctx); err != nil { // which steps may have taken for a problem
 		return nil, err

@@ -27,7 +27,7 @@ var layers = []layer{
 	{names: []string{"internal/feature/cloud"}}, // to remove it takes packages, and what does its work then
 	{names: []string{
 		"internal/feature/generalize", "internal/feature/history", "internal/feature/live", "internal/feature/mounts",
-		"internal/feature/packages", "internal/feature/scripts", "internal/feature/system", "internal/feature/users",
+		"internal/feature/packages", "internal/feature/scripts", "internal/feature/secureboot", "internal/feature/system", "internal/feature/users",
 	}},
 	{names: []string{"internal/feature/files", "internal/feature/selinux", "internal/feature/services", "internal/feature/storage"}},
 	{names: []string{"internal/feature/booting", "internal/feature/featuretest"}},
@@ -40,9 +40,10 @@ var layers = []layer{
 	{names: []string{"internal/machine", "internal/bootmedium"}},
 	{names: []string{"internal/image", "internal/vm"}},
 	{names: []string{"internal/diskformat"}},
-	{names: []string{"internal/disk", "internal/boot", "internal/verity", "internal/chain"}},
+	{names: []string{"internal/chain"}},
+	{names: []string{"internal/disk", "internal/boot", "internal/verity"}},
 	{names: []string{"internal/sandbox"}},
-	{names: []string{"internal/distro", "internal/uki", "internal/cloudinit", "internal/cow", "internal/kargs", "internal/kmod", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree", "internal/identity"}},
+	{names: []string{"internal/signing", "internal/distro", "internal/uki", "internal/cloudinit", "internal/cow", "internal/kargs", "internal/kmod", "internal/config", "internal/ui", "internal/hostfs", "internal/filetree", "internal/identity"}},
 	{names: []string{"internal/failure"}},
 	{names: []string{"internal/rootfs", "internal/hostcmd", "internal/grub", "internal/efi", "internal/secret", "internal/seed", "internal/tempfile", "internal/printable"}},
 	{names: []string{"internal/confine", "internal/extent"}},

@@ -19,7 +19,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/liveos/medium.go:medium.at", "internal/liveos/loader.go:medium.espFiles",
 	},
 	"it builds the worker's root, before any image is there": {
-		"internal/sandbox/root.go", "internal/sandbox/sandbox.go", "internal/sandbox/exec.go", "internal/sandbox/self.go", "internal/sandbox/confine.go",
+		"internal/sandbox/root.go", "internal/sandbox/cover.go", "internal/sandbox/sandbox.go", "internal/sandbox/exec.go", "internal/sandbox/self.go", "internal/sandbox/confine.go",
 	},
 	"it works in the namespaces of a step before a program of the image runs there, and /proc, once mounted, is the kernel's": {
 		"internal/sandbox/first.go", "internal/sandbox/proc.go", "internal/sandbox/setuid.go", "internal/sandbox/killed.go",
@@ -74,7 +74,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/sandbox/files.go", "internal/feature/files/flags.go:sayCopied", "internal/feature/scripts/flags.go:hostScript",
 		"internal/app/customize.go:cacheFolder", "internal/app/customize.go:openedFiles.open", "internal/compose/files.go", "internal/compose/variables.go:variable.of", "internal/app/inputs.go", "internal/app/secrets.go:readSecret",
 		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go",
-		"internal/app/injectwork.go:worker.fits", "internal/app/injectwork.go:injections.each", "internal/app/verify.go:LookOptions.look", "internal/app/witness.go:witnessOf",
+		"internal/app/signkeys.go", "internal/app/injectwork.go:worker.fits", "internal/app/injectwork.go:injections.each", "internal/app/verify.go:LookOptions.look", "internal/app/witness.go:witnessOf",
 		"internal/liveos/stage.go:stage.add", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",
 		"internal/pkgmgr/apt/setup.go:aptPlan.folder", "internal/pkgmgr/apt/setup.go:aptPlan.sourceFile", "internal/pkgmgr/apt/debfile.go:readDeb", "internal/pkgmgr/rpm/localfile.go:repoSet.show",
 		"internal/pkgmgr/pkgmgr.go:CheckSource", "internal/pkgmgr/rpm/repos.go:hasPackages", "internal/pkgmgr/rpm/repos.go:repoSet.addFile", "internal/pkgmgr/rpm/rpm.go:transactions.writeRepos",

@@ -43,7 +43,7 @@ const maxPrograms = 1000
 // Programs are the programs of an EFI system partition, by their paths. Files that are no programs are left out.
 func Programs(esp *rootfs.Root) (list []Program, err error) {
 	err = esp.Walk("/", func(name string, e fs.DirEntry) error {
-		if !e.Type().IsRegular() || !strings.HasSuffix(strings.ToLower(name), ".efi") {
+		if !e.Type().IsRegular() {
 			return nil
 		}
 		if len(list) == maxPrograms {
@@ -66,6 +66,10 @@ func read(esp *rootfs.Root, name string) (*Program, error) {
 		return nil, err
 	}
 	defer f.Close()
+	mark := make([]byte, 2)
+	if _, err := f.ReadAt(mark, 0); err != nil || string(mark) != "MZ" {
+		return nil, nil
+	}
 	info, err := efi.Read(f)
 	if err != nil {
 		return nil, nil

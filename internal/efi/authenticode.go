@@ -135,6 +135,9 @@ const maxTable = 1 << 20
 
 // Signatures are the signatures of the program, each as PKCS #7 signed data in DER.
 func (f *File) Signatures() (list [][]byte, err error) {
+	if f.tableSize == 0 {
+		return nil, nil
+	}
 	if f.tableSize > maxTable {
 		return nil, fmt.Errorf("its table of signatures has %d bytes", f.tableSize)
 	}

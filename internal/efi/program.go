@@ -25,6 +25,7 @@ type Program struct {
 	Cmdline    string
 	HasCmdline bool
 	Version    string            // of the kernel, where the image says it
+	OSRelease  string            // the system's os-release(5)
 	Kernel     *io.SectionReader // nil without
 	HasInitrd  bool
 }
@@ -36,7 +37,7 @@ type GRUB struct {
 }
 
 // SBAT is a line of a program's revocation metadata (shim's SBAT.md): a component and its version.
-type SBAT struct{ Component, Package, Version string }
+type SBAT struct{ Component, Generation, Package, Version string }
 
 // maxSection bounds what is read of a section.
 const maxSection = 64 << 20
@@ -61,6 +62,8 @@ func Read(r io.ReaderAt) (*Program, error) {
 			p.VendorKeys = true
 		case ".cmdline":
 			p.Cmdline, p.HasCmdline = strings.TrimSpace(sectionText(s)), true
+		case ".osrel":
+			p.OSRelease = sectionText(s)
 		case ".uname":
 			p.Version = strings.TrimSpace(sectionText(s))
 		case ".linux":
@@ -100,11 +103,13 @@ func loaderInfo(text string) string {
 // SystemdBoot tells whether the program is that boot loader.
 func (p *Program) SystemdBoot() bool { return strings.HasPrefix(p.Loader, "systemd-boot ") }
 
+// maxText bounds what is read of a section that describes the program, in bytes. Kernel arguments have some thousand.
+const maxText = 1 << 20
+
 func sectionText(s *pe.Section) string {
-	data, _ := s.Data()
-	if n := s.VirtualSize; n > 0 && int(n) < len(data) {
-		data = data[:n]
-	}
+	data := make([]byte, min(sectionSize(s), maxText))
+	n, _ := s.ReadAt(data, 0)
+	data = data[:n]
 	text, _, _ := strings.Cut(string(data), "\x00")
 	return text
 }
@@ -120,7 +125,7 @@ func sectionSize(s *pe.Section) int64 {
 func parseSBAT(text string) (found []SBAT) {
 	for line := range strings.Lines(text) {
 		if f := strings.Split(strings.TrimSpace(line), ","); len(f) >= 5 {
-			found = append(found, SBAT{f[0], f[3], f[4]})
+			found = append(found, SBAT{f[0], f[1], f[3], f[4]})
 		}
 	}
 	return found

@@ -11,6 +11,7 @@ import (
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/seed"
+	"imagecustomizer/internal/signing"
 )
 
 // Feature is a section of the config and what a run does about it. Whatever must be known of every feature is a
@@ -66,6 +67,8 @@ type Inputs struct {
 	SeedImage   io.Writer     // ISO image for the seed of cloud-init; nil for none
 	ConfigDir   string        // directory of the config file, on the build host
 	Named       []string      // files and directories of the build host that the config names
+
+	Sign *signing.Maker // signs programs; nil where none are to be signed
 
 	Secrets map[string]string // values of secret variables, by their names
 

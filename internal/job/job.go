@@ -54,6 +54,10 @@ type Job struct {
 	RPMSources, DebSources []pkgmgr.Source
 	NoBaseRepos            bool
 
+	Hidden  []string // files of the host that the worker does not see
+	Signing Signing
+	Signer  Signer `json:"-"` // answers what the worker asks; nil where it is not to ask
+
 	DryRun  bool // only plan
 	Now     time.Time
 	Version string
@@ -86,6 +90,7 @@ const (
 	Former  Role = "former"  // becomes the disk of the image, where the working disk is a new one
 	Scratch Role = "scratch" // gets a filesystem for temporary files
 	Written Role = "written" // gets an output
+	ToSign  Role = "to sign" // gets programs that are to be signed
 )
 
 // Roles of files and directories that the worker knows by their path.

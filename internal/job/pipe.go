@@ -16,7 +16,7 @@ type Pipe struct{}
 // Start starts a worker, which needs root. What the job names it gets, and nothing else of the host.
 func (Pipe) Start(j *Job) (Link, error) {
 	l := &pipe{}
-	spec := sandbox.Spec{Files: j.handed(), Writable: map[string]string{}, Errors: &l.said}
+	spec := sandbox.Spec{Files: j.handed(), Writable: map[string]string{}, Errors: &l.said, Hidden: j.Hidden}
 	for _, r := range j.Resources {
 		switch {
 		case r.Role == Cache:

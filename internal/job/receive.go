@@ -21,6 +21,7 @@ const (
 	maxEvents  = 1_000_000 // but for those of progress, of which more are passed over
 	maxLogged  = 256 << 20 // bytes of log records; more are passed over
 	maxText    = 64 << 10  // bytes of a text in an event
+	maxAsked   = 2000      // questions for signatures
 	maxSaid    = 64 << 10  // bytes that a worker prints when it cannot start
 )
 
@@ -35,8 +36,10 @@ func broken(format string, args ...any) error {
 type receiver struct {
 	job    *Job
 	report func(ui.Event)
+	desk   *desk
 	result *Result
 	events int
+	asked  int
 	logged int
 }
 
@@ -74,6 +77,13 @@ func (r *receiver) message(line []byte) error {
 		} else if r.logged-len(line) <= maxLogged {
 			slog.Warn("the log is too long: the rest of it is left out", "MiB", maxLogged>>20)
 		}
+	case m.Announce != nil && r.desk != nil:
+		r.desk.announce(m.Announce)
+	case m.Ask != nil && r.desk != nil:
+		if r.asked++; r.asked > maxAsked {
+			return broken("more than %d questions for signatures", maxAsked)
+		}
+		r.desk.answer(m.Ask)
 	case m.Result != nil:
 		r.result = m.Result
 		return m.Result.check(r.job)

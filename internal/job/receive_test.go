@@ -50,6 +50,7 @@ func TestWorkersThatLie(t *testing.T) {
 		"an unwritten unknown":        {`{"result":{"unwritten":["disk"]}}` + "\n", nil, "was not written"},
 		"unwritten twice":             {`{"result":{"unwritten":["/o2.raw","/o2.raw"]}}` + "\n", nil, "was not written"},
 		"nothing of the host":         {"{\"result\":{}}\n", &Job{Kind: Examine}, "nothing of the host"},
+		"questions without end":       {strings.Repeat(`{"ask":{"ID":1,"Kind":"bootloader","Path":"x"}}`+"\n", maxAsked+1), nil, "questions for signatures"},
 		"nested without end":          {`{"log":{"attrs":` + strings.Repeat(`{"a":`, 200000) + "\n", nil, "without a result"},
 	} {
 		j := c.job

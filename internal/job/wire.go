@@ -18,11 +18,14 @@ import (
 	"imagecustomizer/internal/verify"
 )
 
-// Message is one line from the worker: an event, a log record or, last, the result.
+// Message is one line from the worker: an event, a log record, something about signatures or, last, the result.
 type Message struct {
 	Event  *ui.Event `json:"event,omitempty"`
 	Log    *Record   `json:"log,omitempty"`
 	Result *Result   `json:"result,omitempty"`
+
+	Announce []Announced `json:"announce,omitempty"`
+	Ask      *Ask        `json:"ask,omitempty"`
 }
 
 // Record is a log record on its way to the supervisor's log.
@@ -102,10 +105,14 @@ func Run(ctx context.Context, t Transport, j *Job, report func(ui.Event)) (*Resu
 	if err := json.NewEncoder(link).Encode(j); err != nil {
 		link.Kill()
 	}
-	res, rule := (&receiver{job: j, report: report}).receive(link)
+	signatures, ended := context.WithCancel(ctx)
+	d := &desk{ctx: signatures, signer: j.Signer, out: link}
+	res, rule := (&receiver{job: j, report: report, desk: d}).receive(link)
 	if rule != nil {
 		link.Kill()
 	}
+	ended() // nobody waits for an answer any more
+	d.asked.Wait()
 	err = link.Wait()
 	switch {
 	case res == nil && ctx.Err() != nil:
@@ -132,7 +139,7 @@ func (r *Record) replay() {
 // a job or later, means that nobody wants it any more.
 func Serve(in io.Reader, out io.Writer, do func(context.Context, *Job, *Sender, *Result) error) {
 	dec := json.NewDecoder(in)
-	send := &Sender{mu: &sync.Mutex{}, enc: json.NewEncoder(out)}
+	send := &Sender{mu: &sync.Mutex{}, enc: json.NewEncoder(out), answers: &answers{}}
 	res := &Result{}
 	var j Job
 	err := dec.Decode(&j)
@@ -144,7 +151,7 @@ func Serve(in io.Reader, out io.Writer, do func(context.Context, *Job, *Sender, 
 	default:
 		ctx, cancel := context.WithCancelCause(context.Background())
 		go func() {
-			_, _ = io.Copy(io.Discard, in)
+			send.answers.read(dec)
 			cancel(failure.ErrInterrupted)
 		}()
 		err = do(ctx, &j, send, res)
@@ -160,6 +167,8 @@ type Sender struct {
 	mu    *sync.Mutex
 	enc   *json.Encoder
 	attrs []slog.Attr
+
+	answers *answers
 }
 
 func (s *Sender) send(m Message) {
@@ -194,7 +203,7 @@ func (s *Sender) Handle(_ context.Context, r slog.Record) error {
 
 // WithAttrs returns a handler that adds attributes to every record.
 func (s *Sender) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &Sender{mu: s.mu, enc: s.enc, attrs: append(s.attrs[:len(s.attrs):len(s.attrs)], attrs...)}
+	return &Sender{mu: s.mu, enc: s.enc, answers: s.answers, attrs: append(s.attrs[:len(s.attrs):len(s.attrs)], attrs...)}
 }
 
 // WithGroup is not used by this program; groups are flattened.

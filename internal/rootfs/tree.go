@@ -28,6 +28,15 @@ func (r *Root) Sub(name string) (*Root, error) {
 	return &Root{dir: os.NewFile(uintptr(fd), filepath.Join(r.Dir(), clean(name)))}, nil // the name is what Dir says
 }
 
+// WithSub is Sub for the time of f.
+func (r *Root) WithSub(name string, f func(sub *Root) error) error {
+	sub, err := r.Sub(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(sub), sub.Close())
+}
+
 // Walk visits what is below a folder, parents first. Links are visited, not followed.
 func (r *Root) Walk(dir string, visit func(name string, e fs.DirEntry) error) error {
 	entries, err := r.ReadDir(dir)

@@ -34,6 +34,9 @@ func (i *Image) BindFiles(dir string, named []string, path string) error {
 		return err
 	}
 	if err := i.overlay(dir, path); err != nil {
+		if slices.ContainsFunc(covered, func(c string) bool { return strings.HasPrefix(c, dir+"/") }) {
+			return errors.Join(fmt.Errorf("keep the keys in %s from scripts, which needs overlay mounts: %w", dir, err), at.Close())
+		}
 		slog.Warn("this kernel mounts no overlay of the config file's folder: sockets and pipes in it can be reached by scripts", "error", err)
 		return errors.Join(at.Close(), i.Bind(dir, path, true))
 	}
@@ -62,7 +65,14 @@ func (i *Image) overlay(dir, path string) error {
 		return err
 	}
 	defer p.Close()
+	without, err := whiteouts(dir)
+	if err != nil {
+		return err
+	}
 	options := fmt.Sprintf("lowerdir=/proc/self/fd/%d:%s", lower.Fd(), empty) // no name of the host's to be escaped
+	if without != "" {
+		options = fmt.Sprintf("lowerdir=%s:/proc/self/fd/%d", without, lower.Fd())
+	}
 	const flags = unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOSUID
 	return unix.Mount("config", fmt.Sprintf("/proc/self/fd/%d", p.Fd()), "overlay", flags, options)
 }

@@ -82,6 +82,9 @@ func enterPrivateRoot(spec Spec, own int) error {
 	if err := makeWorkerFolders(newRoot); err != nil {
 		return err
 	}
+	if err := coverFiles(newRoot, spec.Hidden); err != nil {
+		return err
+	}
 	return pivot(newRoot)
 }
 

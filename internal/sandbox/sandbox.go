@@ -71,6 +71,8 @@ type Spec struct {
 	Writable map[string]string // folders of the host the worker may write, by the name Writable is asked with
 	Shown    []string          // files and folders that the worker reads, wherever on the host they lie
 
+	Hidden []string // files that it does not see, wherever they lie
+
 	Errors io.Writer `json:"-"` // gets what the worker prints when it cannot even start; nil means standard error
 
 	Count int // of Files, for the helpers

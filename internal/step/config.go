@@ -17,6 +17,7 @@ import (
 	"imagecustomizer/internal/feature/mounts"
 	"imagecustomizer/internal/feature/packages"
 	"imagecustomizer/internal/feature/scripts"
+	"imagecustomizer/internal/feature/secureboot"
 	"imagecustomizer/internal/feature/selinux"
 	"imagecustomizer/internal/feature/services"
 	"imagecustomizer/internal/feature/storage"
@@ -26,17 +27,18 @@ import (
 
 // Config is a whole config file in today's schema.
 type Config struct {
-	BaseConfigs     []BaseConfig     `yaml:"baseConfigs" doc:"Config files that this one builds on: each is carried out before it, in this order. See [base configs](composition.md)."`
-	Input           Input            `yaml:"input" doc:"The base image."`
-	Storage         storage.Storage  `yaml:"storage" doc:"Partitions and filesystems to make, to which the system is copied."`
-	Rounds          Rounds           `yaml:"rounds" doc:"Parts of the customization that are carried out before the rest, one after the other. See [rounds](edit.md#rounds)."`
-	OS              OS               `yaml:"os" doc:"What to change in the system."`
-	Scripts         scripts.Scripts  `yaml:"scripts" doc:"Scripts to run in the image."`
-	ISO             live.ISO         `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso. It takes dracut with its module dmsquash-live, or, where the image has initramfs-tools, live-boot, which has no persistence."`
-	PXE             live.PXE         `yaml:"pxe" doc:"The files to boot from over the network, for the output formats pxe-dir and pxe-tar."`
-	Output          Output           `yaml:"output" doc:"The image to write."`
-	Test            boottest.Spec    `yaml:"test" doc:"What each output must do when it is booted, in a virtual machine, before it is published. See [boot tests](testing.md)."`
-	PreviewFeatures []PreviewFeature `yaml:"previewFeatures" doc:"Names of preview features. Accepted for compatibility: nothing here needs one."`
+	BaseConfigs     []BaseConfig       `yaml:"baseConfigs" doc:"Config files that this one builds on: each is carried out before it, in this order. See [base configs](composition.md)."`
+	Input           Input              `yaml:"input" doc:"The base image."`
+	Storage         storage.Storage    `yaml:"storage" doc:"Partitions and filesystems to make, to which the system is copied."`
+	Rounds          Rounds             `yaml:"rounds" doc:"Parts of the customization that are carried out before the rest, one after the other. See [rounds](edit.md#rounds)."`
+	OS              OS                 `yaml:"os" doc:"What to change in the system."`
+	Scripts         scripts.Scripts    `yaml:"scripts" doc:"Scripts to run in the image."`
+	ISO             live.ISO           `yaml:"iso" doc:"The LiveOS ISO image, for the output format iso. It takes dracut with its module dmsquash-live, or, where the image has initramfs-tools, live-boot, which has no persistence."`
+	PXE             live.PXE           `yaml:"pxe" doc:"The files to boot from over the network, for the output formats pxe-dir and pxe-tar."`
+	Output          Output             `yaml:"output" doc:"The image to write."`
+	Test            boottest.Spec      `yaml:"test" doc:"What each output must do when it is booted, in a virtual machine, before it is published. See [boot tests](testing.md)."`
+	Signing         secureboot.Signing `yaml:"signing" doc:"Keys, and what they sign: what boots the image. See [signing](signing.md)."`
+	PreviewFeatures []PreviewFeature   `yaml:"previewFeatures" doc:"Names of preview features. Accepted for compatibility: nothing here needs one."`
 
 	// Lowered is the schema a config of 2023 was lowered from; it decides which release files exist.
 	Lowered bool `yaml:"-"`

@@ -10,6 +10,7 @@ import (
 	"imagecustomizer/internal/feature/files"
 	"imagecustomizer/internal/feature/live"
 	"imagecustomizer/internal/feature/scripts"
+	"imagecustomizer/internal/feature/secureboot"
 	"imagecustomizer/internal/feature/selinux"
 	"imagecustomizer/internal/feature/storage"
 	"imagecustomizer/internal/feature/system"
@@ -49,6 +50,7 @@ func (c *Config) order() []Place {
 		{"SELinux labels", feature.Always(selinux.PlanRelabel), "all files that are made need one"},
 		{"scripts.finalizeCustomization", final, "they have the last word"},
 		{"os.generalize", c.OS.Generalize, "scripts leave traces too, and what it makes gets a label"},
+		{"signing.secureBoot", secureboot.Kernels{SecureBoot: &c.Signing.SecureBoot}, "nothing changes a kernel any more; what lies on the EFI system partition is signed at the very end"},
 		{"a look for a kernel", feature.Always(booting.PlanCheckKernel), "without one the image does not boot"},
 		{"the system of live media", feature.Always(live.PlanPrepare), "its initramfs holds what everything above has left"},
 		{"a look for drivers", feature.Always(booting.PlanTargets), "no kernel comes or goes any more"},
@@ -70,6 +72,7 @@ var elsewhere = map[string]string{
 	"previewFeatures":            "nothing: it is accepted for compatibility",
 	"iso":                        "the system of live media",
 	"pxe":                        "the system of live media",
+	"signing.keys":               "signing.secureBoot",
 	"storage.bootType":           "storage.disks",
 	"storage.filesystems":        "storage.disks",
 	"storage.shrink":             "the outputs, which are written from what it leaves",

@@ -75,13 +75,15 @@ var (
 	unknownFiles = "what it writes cannot be known"
 	notReference = "the history of the reference has no such key"
 	touchless    = map[string]string{
-		"os.uki":        "lies on the EFI system partition, which is FAT and never sealed",
-		"storage.disks": newFiles, "storage.resizeDisk": "it writes no file", "storage.resetPartitionsUuidsType": "it refuses an image with a sealed filesystem",
+		"os.uki":             "lies on the EFI system partition, which is FAT and never sealed",
+		"signing.secureBoot": "all but kernels lies on the EFI system partition",
+		"storage.disks":      newFiles, "storage.resizeDisk": "it writes no file", "storage.resetPartitionsUuidsType": "it refuses an image with a sealed filesystem",
 		"scripts.postCustomization": unknownFiles, "scripts.finalizeCustomization": unknownFiles, "os.imageHistory": "it leaves out what cannot be written",
 	}
 	recordless = map[string]string{
 		"storage.disks": notReference, "storage.resizeDisk": notReference, "storage.resetPartitionsUuidsType": notReference, "storage.verity": notReference,
 		"os.imageHistory": "that there is a history says it", "os.bootloader": notReference, "os.selinux": notReference, "os.overlays": notReference,
+		"signing.secureBoot": "who has signed a file, the file says",
 	}
 )
 
