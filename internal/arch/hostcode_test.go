@@ -37,7 +37,7 @@ var hostCode = byPlace(map[string][]string{
 		"internal/image/findroot.go:Disk.lookInto", "internal/image/look.go:Disk.lookAtRoot",
 	},
 	"it hands the root folder, which the worker made, to a program or to be mounted at again": {
-		"internal/machine/machine.go:Machine.Run", "internal/machine/session.go:Machine.Change",
+		"internal/machine/run.go:Machine.RunScript", "internal/machine/session.go:Machine.Change",
 		"internal/liveos/unpack.go:unpacker.unpack",
 	},
 	"it names devices in the worker's /dev and /sys": {
@@ -47,7 +47,7 @@ var hostCode = byPlace(map[string][]string{
 	},
 	"it reads what the kernel says in /proc": {
 		"internal/disk/mount.go:users",
-		"internal/pkgmgr/stall.go:computed", "internal/app/fixed.go:setProcessors", "internal/app/doctor.go:kernelHas", "internal/app/host.go:ownConfinement",
+		"internal/app/fixed.go:setProcessors", "internal/app/doctor.go:kernelHas", "internal/app/host.go:ownConfinement",
 	},
 	"it makes or opens a folder of the worker; what an image is given of it is reached through a root": {
 		"internal/image/within.go:Disk.show", "internal/machine/extend.go:Machine.populate", "internal/machine/session.go:createDisk", "internal/machine/session.go:Open", "internal/machine/session.go:Machine.openScratch",

@@ -37,16 +37,6 @@ type Machine struct {
 	left []string // processes that programs left running
 }
 
-// Run runs a program of the image inside the image. c.Dir is a path in the image.
-func (m *Machine) Run(ctx context.Context, c *hostcmd.Cmd, options ...sandbox.Option) error {
-	if m.foreign() {
-		return m.Facts.cannotRun(c.String())
-	}
-	left, err := sandbox.Run(ctx, m.Root.Dir(), c, options...)
-	m.left = append(m.left, left...)
-	return err
-}
-
 // Output is Run that returns standard output.
 func (m *Machine) Output(ctx context.Context, c *hostcmd.Cmd) (string, error) {
 	var b strings.Builder

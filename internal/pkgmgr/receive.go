@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"time"
+
+	"imagecustomizer/internal/hostcmd"
 )
 
 // Unheard is how long a package manager may wait for servers that send nothing while it reads indexes. No script of a
@@ -16,7 +18,7 @@ var Unheard = 45 * time.Second
 func (s *Session) Receiving(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go untilStalled(ctx, Unheard, func() (int64, time.Duration) { return received(s.Dir), computed() }, func() {
+	go hostcmd.UntilStalled(ctx, Unheard, func() (int64, time.Duration) { return received(s.Dir), hostcmd.Computed() }, func() {
 		cancel(fmt.Errorf("no server of packages has sent anything for %s", Unheard))
 	})
 	return f(ctx)

@@ -216,7 +216,9 @@ func (s RunScript) Run(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	run := func() error { return m.WithSecrets(s.Secrets, func() error { return m.Run(ctx, c, s.options()...) }) }
+	run := func() error {
+		return m.WithSecrets(s.Secrets, func() error { return m.RunScript(ctx, c, s.options()...) })
+	}
 	if err := m.WithFiles(s.ConfigDir, s.Named, ConfigMount, func() error { return booting.Settled(ctx, m, initramfs.Guard{}, run) }); err != nil {
 		return err
 	}

@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"imagecustomizer/internal/hostcmd"
+	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/pkgmgr"
 	"imagecustomizer/internal/pkgmgr/apt"
 	"imagecustomizer/internal/pkgmgr/rpm"
@@ -16,8 +20,8 @@ import (
 
 // TestQuestionsThatNeverEnd: an image whose package manager waits for ever, itself or by a child that has its output.
 func TestQuestionsThatNeverEnd(t *testing.T) {
-	defer func(usual time.Duration) { pkgmgr.Stall = usual }(pkgmgr.Stall)
-	pkgmgr.Stall = time.Second
+	defer func(usual time.Duration) { machine.Stall = usual }(machine.Stall)
+	machine.Stall = time.Second
 	lower := debian(t)
 	for _, script := range []string{"sleep 600 & exec sleep 600", "(trap '' TERM; while :; do sleep 60; done) & wait"} {
 		text := "#!/bin/sh\n" + script + "\n"
@@ -41,6 +45,26 @@ func TestQuestionsThatNeverEnd(t *testing.T) {
 			t.Errorf("%s: after %s", script, took)
 		}
 		_ = groups.Close(t.Context())
+	}
+}
+
+// TestFIFOsEndARun: a file of the image that nobody writes to, read by a program that is no package manager.
+func TestFIFOsEndARun(t *testing.T) {
+	defer func(usual time.Duration) { machine.Stall = usual }(machine.Stall)
+	machine.Stall = time.Second
+	m := over(t, debian(t), t.TempDir(), nil)
+	must(t, unix.Mkfifo(filepath.Join(m.Root.Dir(), "etc/waits"), 0o644))
+	for name, run := range map[string]func() error{
+		"run":    func() error { return m.Run(t.Context(), hostcmd.New("sh", "-c", "cat /etc/waits; :")) },
+		"output": func() error { _, err := m.Output(t.Context(), hostcmd.New("cat", "/etc/waits")); return err },
+	} {
+		start := time.Now()
+		if err := run(); err == nil || !strings.Contains(err.Error(), "nothing has happened for 1s") || time.Since(start) > time.Minute {
+			t.Errorf("%s: %v after %s", name, err, time.Since(start))
+		}
+	}
+	if err := m.RunScript(t.Context(), hostcmd.New("sleep", "4")); err != nil {
+		t.Errorf("a script may wait: %v", err)
 	}
 }
 

@@ -1,4 +1,4 @@
-package pkgmgr
+package hostcmd
 
 import (
 	"context"
@@ -13,7 +13,7 @@ func TestWhoGetsNowhereIsStopped(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 600*time.Millisecond)
 		defer cancel()
 		stalled := false
-		untilStalled(ctx, 200*time.Millisecond, progress, func() { stalled = true })
+		UntilStalled(ctx, 200*time.Millisecond, progress, func() { stalled = true })
 		return stalled
 	}
 	var n atomic.Int64
