@@ -26,7 +26,7 @@ func Check(file *os.File, f Injection, arch string) error {
 	} else if f.Type == UKIs && is != chain.UKI && is != chain.Addon {
 		return fmt.Errorf("%s is no unified kernel image and no add-on of one", f.Source.Text)
 	}
-	if want := chain.Machine(arch); want != 0 && p.Machine != want {
+	if want := efi.Machine(arch); want != 0 && p.Machine != want {
 		return fmt.Errorf("%s is a program for another machine than the image's (PE type %#x)", f.Source.Text, p.Machine)
 	}
 	return nil

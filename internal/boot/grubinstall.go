@@ -10,18 +10,22 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/distro"
+	"imagecustomizer/internal/efi"
 	"imagecustomizer/internal/grub"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/rootfs"
 )
 
 // efiTargets are GRUB's names for what it is built for.
-var efiTargets = map[string]struct{ efi, deb, letters string }{
-	"x86_64": {"x86_64-efi", "amd64", "x64"}, "aarch64": {"arm64-efi", "arm64", "aa64"},
+var efiTargets = map[string]struct{ efi, deb string }{
+	"x86_64": {"x86_64-efi", "amd64"}, "aarch64": {"arm64-efi", "arm64"},
 }
 
+// GRUBPlatform is what GRUB calls UEFI on an architecture, such as x86_64-efi; empty where it is not known.
+func GRUBPlatform(arch string) string { return efiTargets[arch].efi }
+
 // KnowsEFI tells whether it is known how machines of this architecture boot with UEFI.
-func KnowsEFI(arch string) bool { return efiTargets[arch].efi != "" }
+func KnowsEFI(arch string) bool { return GRUBPlatform(arch) != "" }
 
 const biosModules = "/usr/lib/grub/i386-pc"
 
@@ -34,7 +38,7 @@ func (s Setup) Fill(text string) string {
 	t := efiTargets[s.Arch]
 	return distro.Fill(text, map[string]string{
 		distro.GrubUUID: s.BootUUID, distro.GrubBoot: s.BootPath, distro.GrubRoot: s.Root, distro.GrubLinux: linux,
-		distro.GrubArgs: strings.Join(s.Args, " "), distro.GrubArch: t.letters, "@TARGET@": t.efi, "@DEBARCH@": t.deb,
+		distro.GrubArgs: strings.Join(s.Args, " "), distro.GrubArch: efi.Suffix(s.Arch), "@TARGET@": t.efi, "@DEBARCH@": t.deb,
 	})
 }
 

@@ -96,21 +96,11 @@ func KindOf(p *efi.Program, name string) Kind {
 	return Unknown
 }
 
-// firmware names what firmware starts from a medium that it does not know (UEFI specification, "Removable media boot
-// behavior") and the machine in its header.
-var firmware = map[string]struct {
-	name    string
-	machine uint16
-}{
-	"x86_64":  {"bootx64.efi", 0x8664},
-	"aarch64": {"bootaa64.efi", 0xaa64},
-}
-
 // First is the program that firmware starts; nil where there is none for that architecture, as uname -m says it.
 func First(list []Program, arch string) *Program {
-	want := "/EFI/BOOT/" + firmware[arch].name
+	want, machine := "/EFI/BOOT/boot"+efi.Suffix(arch)+".efi", efi.Machine(arch)
 	for i := range list {
-		if strings.EqualFold(list[i].Path, want) && list[i].Machine == firmware[arch].machine {
+		if strings.EqualFold(list[i].Path, want) && list[i].Machine == machine && machine != 0 {
 			return &list[i]
 		}
 	}
@@ -151,7 +141,3 @@ func AddonsOf(list []Program, uki Program) (found []Program) {
 	}
 	return found
 }
-
-// Machine is what the header of a PE file says of programs for an architecture, as uname -m says it; 0 where that is not
-// known.
-func Machine(arch string) uint16 { return firmware[arch].machine }

@@ -64,7 +64,7 @@ func Started(list []Program, arch string) (found []Program) {
 	}
 	add(First(list, arch))
 	for i := range list {
-		if list[i].Kind == Shim && list[i].Machine == firmware[arch].machine {
+		if list[i].Kind == Shim && list[i].Machine == efi.Machine(arch) {
 			add(&list[i])
 			add(Second(list, list[i]))
 		}

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // Forms are the texts in which a secret shows where it is written out: itself, each of its lines, and both in base64 (RFC
@@ -24,19 +22,6 @@ func Forms(text string) (list []string) {
 		add(part)
 		for _, f := range encodings([]byte(part)) {
 			add(string(f))
-		}
-	}
-	return list
-}
-
-// patterns are the forms that are looked for in an image: as Forms, and in UTF-16. A text of several lines is found by any
-// of them that is long enough, however its lines end.
-func patterns(text string) (list [][]byte) {
-	for _, part := range parts(text) {
-		list = append(list, []byte(part))
-		list = append(list, encodings([]byte(part))...)
-		if utf8.ValidString(part) {
-			list = append(list, wide(part, 0), wide(part, 1))
 		}
 	}
 	return list
@@ -84,17 +69,4 @@ func aligned(text []byte, at int, encoding *base64.Encoding) []byte {
 	first := (at*8 + 5) / 6
 	last := len(padded) * 8 / 6
 	return digits[first:last]
-}
-
-// wide is a text in UTF-16, with the more significant byte of each unit first or last.
-func wide(text string, high int) []byte {
-	var list []byte
-	for _, u := range utf16.Encode([]rune(text)) {
-		unit := [2]byte{byte(u), byte(u >> 8)}
-		if high == 1 {
-			unit = [2]byte{unit[1], unit[0]}
-		}
-		list = append(list, unit[0], unit[1])
-	}
-	return list
 }

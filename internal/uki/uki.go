@@ -5,7 +5,6 @@ package uki
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -236,15 +235,4 @@ func Addon(stub *io.SectionReader, version, args string) (efi.Assembled, error) 
 		sections = append(sections, efi.Bytes(".sbat", text))
 	}
 	return b.With(map[string][]byte{".sbat": text}, sections)
-}
-
-// Machines are the machines of EFI programs, by what uname -m calls them, and what their names end in.
-var machines = map[string]string{"x86_64": "x64", "aarch64": "aa64", "i686": "ia32", "riscv64": "riscv64", "loongarch64": "loongarch64"}
-
-// Suffix is what names of EFI programs end in on a machine, such as x64; empty where it is not known.
-func Suffix(arch string) string { return machines[arch] }
-
-// BMP tells whether data is a picture that stubs show: an uncompressed BMP.
-func BMP(data []byte) bool {
-	return len(data) > 54 && string(data[:2]) == "BM" && binary.LittleEndian.Uint32(data[2:]) <= uint32(len(data))
 }

@@ -36,22 +36,17 @@ func (s *system) findESP() *esp {
 	return nil
 }
 
-// efiNames are the name of the loader that firmware starts (UEFI specification, "Removable media boot
-// behavior"), the second one that shim starts, the machine in their headers, and GRUB's platform.
-var efiNames = map[string]struct {
-	loader, second string
-	machine        uint16
-	platform       string
-}{
-	"x86_64":  {"BOOTX64.EFI", "grubx64.efi", 0x8664, "x86_64-efi"},
-	"aarch64": {"BOOTAA64.EFI", "grubaa64.efi", 0xaa64, "arm64-efi"},
+// efiNames are the names of the loader that firmware starts (UEFI specification, "Removable media boot behavior") and of
+// the second one that shim starts.
+func efiNames(arch string) (loader, second string) {
+	suffix := efi.Suffix(arch) + ".efi"
+	return strings.ToUpper("boot" + suffix), "grub" + suffix
 }
 
 // efiLoader checks that firmware which knows nothing of the image, as in a new virtual machine, finds
 // a boot loader, and that this finds its configuration.
 func efiLoader(s *system, found *list) {
-	names, known := efiNames[s.Arch]
-	if s.efi == nil || !known {
+	if s.efi == nil || !boot.KnowsEFI(s.Arch) {
 		return
 	}
 	if t := s.efi.volume.Content.Type; t != "vfat" {
@@ -62,14 +57,15 @@ func efiLoader(s *system, found *list) {
 		found.warn("", 0, "the EFI system partition (partition %d) cannot be mounted; it is not looked into", s.efi.volume.Number)
 		return
 	}
-	file := s.fold(path.Join(s.efi.dir, "EFI/BOOT", names.loader))
-	p := s.program(found, file, names.machine)
+	loader, second := efiNames(s.Arch)
+	file := s.fold(path.Join(s.efi.dir, "EFI/BOOT", loader))
+	p := s.program(found, file, efi.Machine(s.Arch))
 	if p != nil && p.Shim {
-		file = s.second(file, names.second)
-		p = s.program(found, file, names.machine)
+		file = s.second(file, second)
+		p = s.program(found, file, efi.Machine(s.Arch))
 	}
 	if p != nil && p.GRUB != nil {
-		s.grubConfig(found, file, p.GRUB, names.platform)
+		s.grubConfig(found, file, p.GRUB, boot.GRUBPlatform(s.Arch))
 	}
 	s.stubs(found)
 }

@@ -123,11 +123,11 @@ func (s *system) grubVersion() (version, vendor string) {
 }
 
 func (s *system) sbatVersion() (version, vendor string) {
-	names, ok := efiNames[s.Arch]
-	if s.efi == nil || s.efi.dir == "" || !ok {
+	if s.efi == nil || s.efi.dir == "" || !boot.KnowsEFI(s.Arch) {
 		return "", ""
 	}
-	f, err := s.Root.Open(s.fold(path.Join(s.efi.dir, "EFI/BOOT", names.second)), 0, 0)
+	_, second := efiNames(s.Arch)
+	f, err := s.Root.Open(s.fold(path.Join(s.efi.dir, "EFI/BOOT", second)), 0, 0)
 	if err != nil {
 		return "", ""
 	}

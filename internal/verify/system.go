@@ -112,12 +112,6 @@ func (s *system) cutArguments() {
 	}
 }
 
-// text is the content of a file; "" where it cannot be read.
-func (s *system) text(name string) string {
-	data, _ := s.Root.ReadFile(name)
-	return string(data)
-}
-
 // mountOf is the mount that a path of the tree lies on.
 func (s *system) mountOf(name string) (best image.Mounted) {
 	for _, m := range s.Mounts {

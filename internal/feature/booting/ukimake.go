@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"imagecustomizer/internal/boot"
+	"imagecustomizer/internal/efi"
 	"imagecustomizer/internal/machine"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/uki"
@@ -31,7 +32,7 @@ func (s MakeUKIs) Check(_ context.Context, m *machine.Machine) (problems []plan.
 	lacks := func(later bool, hint, format string, args ...any) {
 		problems = append(problems, plan.Problem{Path: "os.uki", Text: fmt.Sprintf(format, args...), Hint: hint, Later: later})
 	}
-	if uki.Suffix(m.Facts.Arch) == "" {
+	if efi.Suffix(m.Facts.Arch) == "" {
 		lacks(false, "", "there are no unified kernel images for %s", m.Facts.Arch)
 		return problems
 	}
@@ -47,7 +48,7 @@ func (s MakeUKIs) Check(_ context.Context, m *machine.Machine) (problems []plan.
 
 // stubFile is where a stub of systemd's is: linux, or addon.
 func stubFile(m *machine.Machine, name string) string {
-	return "/usr/lib/systemd/boot/efi/" + name + uki.Suffix(m.Facts.Arch) + ".efi.stub"
+	return "/usr/lib/systemd/boot/efi/" + name + efi.Suffix(m.Facts.Arch) + ".efi.stub"
 }
 
 // Run makes the images.
