@@ -57,16 +57,24 @@ func RenderConfig(ctx context.Context, file string, o compose.Options, r RenderO
 		_, err = stdout.Write(text)
 		return err
 	}
-	p, err := output.Create(abs(r.Output), false)
+	return writeFile(abs(r.Output), text, c.HasSecrets())
+}
+
+// writeFile writes a file that appears complete or not at all. A private one is for its owner only.
+func writeFile(path string, data []byte, private bool) error {
+	p, err := output.Create(path, false)
 	if err != nil {
 		return err
 	}
-	if c.HasSecrets() {
+	defer p.Discard()
+	if private {
 		err = p.File().Chmod(0o600)
 	}
-	if _, werr := p.File().Write(text); err != nil || werr != nil {
-		p.Discard()
-		return errors.Join(err, werr)
+	if err == nil {
+		_, err = p.File().Write(data)
+	}
+	if err != nil {
+		return err
 	}
 	return output.Publish(p)
 }

@@ -18,9 +18,9 @@ import (
 	"imagecustomizer/internal/failure"
 	"imagecustomizer/internal/feature/files"
 	"imagecustomizer/internal/job"
-	"imagecustomizer/internal/output"
 	"imagecustomizer/internal/plan"
 	"imagecustomizer/internal/printable"
+	"imagecustomizer/internal/sandbox"
 	"imagecustomizer/internal/seed"
 	"imagecustomizer/internal/step"
 	"imagecustomizer/internal/tempfile"
@@ -97,7 +97,7 @@ const unknown = -1
 // test tests one image, which messages call by name, and writes the records.
 func (t *tester) test(ctx context.Context, i job.Image, name string) error {
 	err := t.image(ctx, i, name)
-	return errors.Join(err, t.record(ctx))
+	return errors.Join(err, t.record())
 }
 
 // image tests one image.
@@ -134,35 +134,36 @@ func (t *tester) run(ctx context.Context, i job.Image) (*boottest.Report, error)
 		}
 		return r, err
 	}
-	if t.version == unknown {
-		var err error
-		if t.version, err = t.systemd(ctx, i); err != nil {
-			return nil, err
-		}
-	}
 	if t.version >= boottest.TakesUnits {
 		return boottest.Run(ctx, image, t.spec, nil)
 	}
-	disk, mark, err := t.inject(ctx, i)
+	disk, err := tempfile.Scratch(t.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer disk.Close()
+	if err := diskformat.Read(ctx, i.Path, i.Format, disk, func(int64, int64) {}); err != nil {
+		return nil, err
+	}
+	if t.version == unknown {
+		if t.version, err = t.systemd(ctx, i.Root, disk); err != nil {
+			return nil, err
+		}
+		if t.version >= boottest.TakesUnits {
+			return boottest.Run(ctx, image, t.spec, nil)
+		}
+	}
+	mark, err := t.inject(ctx, i.Root, disk)
 	if err != nil {
 		return nil, fmt.Errorf("put the boot test into a copy of the image: %w", err)
 	}
-	defer disk.Close()
-	image = boottest.Image{Path: nameOf(disk), Format: "raw", Firmware: t.firmware, Injected: mark}
+	image = boottest.Image{Path: sandbox.Path(disk), Format: "raw", Firmware: t.firmware, Injected: mark}
 	return boottest.Run(ctx, image, t.spec, nil)
 }
 
-// nameOf is a path of an open file without a name, while this process lives.
-func nameOf(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }
-
-// systemd finds out the version of an image's systemd; 0 where it has none.
-func (t *tester) systemd(ctx context.Context, i job.Image) (int, error) {
-	disk, err := tempfile.Scratch(t.dir)
-	if err != nil {
-		return 0, err
-	}
-	defer disk.Close()
-	j := t.job(i, &step.Config{}, disk)
+// systemd finds out the version of the systemd on a disk; 0 where it has none.
+func (t *tester) systemd(ctx context.Context, root RootChoice, disk *os.File) (int, error) {
+	j := t.job(root, &step.Config{}, disk)
 	j.DryRun = true
 	res, err := runWorker(ctx, j, quiet)
 	if err != nil {
@@ -171,34 +172,25 @@ func (t *tester) systemd(ctx context.Context, i job.Image) (int, error) {
 	return res.Systemd, nil
 }
 
-// inject makes a copy of the disk whose system starts the unit.
-func (t *tester) inject(ctx context.Context, i job.Image) (disk *os.File, mark string, err error) {
+// inject has the system on a disk start the unit.
+func (t *tester) inject(ctx context.Context, root RootChoice, disk *os.File) (mark string, err error) {
 	mark = rand.Text()
 	var cfg step.Config
 	for _, f := range boottest.Script(mark, t.spec) {
 		cfg.OS.AdditionalFiles = append(cfg.OS.AdditionalFiles, files.AdditionalFile{Content: &f.Content, Destination: files.ImagePath(f.Path)})
 	}
 	cfg.OS.ImageHistory = "none"
-	if disk, err = tempfile.Scratch(t.dir); err != nil {
-		return nil, "", err
-	}
-	if err = diskformat.Read(ctx, i.Path, i.Format, disk, func(int64, int64) {}); err == nil {
-		i.Path, i.Format = "", diskformat.Image{Name: "raw"} // the worker does not see an output without a name
-		_, err = runWorker(ctx, t.job(i, &cfg, disk), quiet)
-	}
-	if err != nil {
-		return nil, "", errors.Join(err, disk.Close())
-	}
-	return disk, mark, nil
+	_, err = runWorker(ctx, t.job(root, &cfg, disk), quiet)
+	return mark, err
 }
 
 // quiet is for workers whose steps are not those of the run.
 func quiet(ui.Event) {}
 
-// job changes a copy of an image that becomes no output.
-func (t *tester) job(i job.Image, cfg *step.Config, disk *os.File) *job.Job {
-	j := &job.Job{Kind: job.Customize, Image: i, Config: cfg, ConfigDir: "/", Version: Version, Now: buildTime(), Seed: seed.New("")}
-	j.Show(job.Read, i.Path)
+// job changes a disk that holds its image already and becomes no output.
+func (t *tester) job(root RootChoice, cfg *step.Config, disk *os.File) *job.Job {
+	j := &job.Job{Kind: job.Customize, Config: cfg, ConfigDir: "/", Version: Version, Now: buildTime(), Seed: seed.New("")}
+	j.Image = job.Image{Format: diskformat.Image{Name: "raw"}, Root: root}
 	j.Hand(job.Disk, disk, "raw")
 	return j
 }
@@ -216,7 +208,7 @@ func (t *tester) print(r *boottest.Report) {
 }
 
 // record writes the files that were asked for, each complete or not at all.
-func (t *tester) record(context.Context) error {
+func (t *tester) record() error {
 	var errs []error
 	for _, f := range []struct {
 		path string
@@ -231,23 +223,11 @@ func (t *tester) record(context.Context) error {
 		}
 		data, err := f.make()
 		if err == nil && len(data) > 0 {
-			err = writeRecord(f.path, data)
+			err = writeFile(f.path, data, false)
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-func writeRecord(path string, data []byte) error {
-	p, err := output.Create(path, false)
-	if err != nil {
-		return err
-	}
-	defer p.Discard()
-	if _, err := p.File().Write(data); err != nil {
-		return err
-	}
-	return output.Publish(p)
 }
 
 func (t *tester) consoles() (all []byte) {
@@ -273,7 +253,7 @@ func (t *tester) outputs(ctx context.Context, outputs []*job.Output, root RootCh
 		if !bootable(o) || o.Pending == nil {
 			continue
 		}
-		i := job.Image{Path: nameOf(o.Pending.File()), Root: root}
+		i := job.Image{Path: sandbox.Path(o.Pending.File()), Root: root}
 		format, err := diskformat.Probe(ctx, i.Path, false)
 		if err == nil {
 			i.Format = format
@@ -281,7 +261,7 @@ func (t *tester) outputs(ctx context.Context, outputs []*job.Output, root RootCh
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, t.record(ctx))...)
+	return errors.Join(append(errs, t.record())...)
 }
 
 // bootable tells whether a machine boots an output as it is.

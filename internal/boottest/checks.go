@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"imagecustomizer/internal/hostcmd"
 )
 
 // Check is one thing that was looked at, and what came of it.
@@ -38,7 +40,7 @@ func (s *Spec) checks() (list []check) {
 		list = append(list, check{"command: " + c.Command, c.Command, c.judge})
 	}
 	for _, f := range s.Files {
-		list = append(list, check{"file: " + f.Path, "cat -- " + shellQuote(f.Path), f.judge})
+		list = append(list, check{"file: " + f.Path, "cat -- " + hostcmd.Quote(f.Path), f.judge})
 	}
 	return list
 }

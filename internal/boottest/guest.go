@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"imagecustomizer/internal/hostcmd"
 )
 
 // unitName is the unit that the booted system is handed.
@@ -35,16 +37,13 @@ type answer struct {
 // maxOutput bounds one answer: bytes. A guest that says more is not believed to say less.
 const maxOutput = 64 << 10
 
-// shellQuote makes one word of a text for a shell.
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-
 // script is what the unit runs. The mark is random, so that no other text on the line is taken for a report.
 func script(mark string, s *Spec, checks []check) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mark=%s\nlimit=%d\ntarget=%s\n", mark, int(s.limit().Seconds()), shellQuote(string(s.Target)))
+	fmt.Fprintf(&b, "mark=%s\nlimit=%d\ntarget=%s\n", mark, int(s.limit().Seconds()), hostcmd.Quote(string(s.Target)))
 	b.WriteString(preamble)
 	for i, c := range checks {
-		fmt.Fprintf(&b, "ask %d %s\n", firstCheck+i, shellQuote(c.command))
+		fmt.Fprintf(&b, "ask %d %s\n", firstCheck+i, hostcmd.Quote(c.command))
 	}
 	b.WriteString(epilogue)
 	return b.String()

@@ -76,12 +76,13 @@ func (c *Cmd) String() string {
 	}
 	words := make([]string, 0, len(c.Args)+1)
 	for _, w := range append([]string{c.Path}, c.Args...) {
-		words = append(words, quote(w))
+		words = append(words, Quote(w))
 	}
 	return strings.Join(words, " ")
 }
 
-func quote(w string) string {
+// Quote makes one word of a text for a shell.
+func Quote(w string) string {
 	if w != "" && !strings.ContainsAny(w, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
 		return w
 	}

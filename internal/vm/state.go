@@ -16,10 +16,7 @@ type State struct {
 	disk, vars *os.File // nil until the first machine
 }
 
-// NewState makes an empty one. The caller closes it after its machines.
-func NewState() (*State, error) { return &State{}, nil }
-
-// Close forgets it.
+// Close forgets it, after its machines.
 func (s *State) Close() error {
 	var errs []error
 	for _, f := range []*os.File{s.disk, s.vars} {
