@@ -61,10 +61,7 @@ func (w *worker) checkArtifacts(ctx context.Context) (problems []plan.Problem) {
 // artifacts writes what is to be signed, out of the finished disk.
 func (w *worker) artifacts(ctx context.Context) error {
 	out, kinds, d := w.job.File(w.job.Artifacts.Resource), onESP(w.job.Artifacts.Kinds), w.machine.Opened()
-	hashes, err := w.rootHashes()
-	if err != nil {
-		return err
-	}
+	hashes := w.rootHashes()
 	if len(kinds) == 0 {
 		return artifact.Write(out, nil, hashes, w.job.Now)
 	}
@@ -82,9 +79,9 @@ func (w *worker) artifacts(ctx context.Context) error {
 }
 
 // rootHashes are the root hashes for which the image names a file with a signature.
-func (w *worker) rootHashes() (files []artifact.File, err error) {
+func (w *worker) rootHashes() (files []artifact.File) {
 	if !slices.Contains(w.job.Artifacts.Kinds, artifact.VerityHash) {
-		return nil, nil
+		return nil
 	}
 	for _, s := range w.named {
 		at := s.Device.SignaturePath()
@@ -98,5 +95,5 @@ func (w *worker) rootHashes() (files []artifact.File, err error) {
 			Destination: "/" + strings.TrimPrefix(strings.TrimPrefix(at, on.Path), "/"), Source: path.Join(string(artifact.VerityHash), path.Base(at)),
 		})
 	}
-	return files, nil
+	return files
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imagecustomizer/internal/compose"
+	"imagecustomizer/internal/config"
 	"imagecustomizer/internal/hostcmd"
 	"imagecustomizer/internal/hostfs"
 	"imagecustomizer/internal/secret"
@@ -46,22 +47,28 @@ func readSecret(ctx context.Context, s compose.Secret, dir string, allowCommands
 	switch {
 	case s.Text != nil:
 		return secret.WithoutLineBreak(*s.Text), nil
-	case s.From.Env != "":
-		text, there := os.LookupEnv(s.From.Env)
-		if !there {
-			return "", fmt.Errorf("the environment has no variable %s", s.From.Env)
-		}
-		return text, nil
-	case s.From.File.Text != "":
-		text, err := hostfs.ReadSmall(s.From.File.Resolved, 2*secret.Longest)
-		if err != nil {
-			return "", fmt.Errorf("cannot read %s: %w", s.From.File.Text, err)
-		}
-		return secret.WithoutLineBreak(string(text)), nil
+	case s.From.Env != "" || s.From.File.Text != "":
+		return secretFrom(s.From.Env, s.From.File)
 	case !allowCommands:
 		return "", fmt.Errorf("it is printed by a command of this host (%s), which --allow-host-commands has to allow", strings.Join(s.From.Command, " "))
 	}
 	return runForSecret(ctx, s.From.Command, dir)
+}
+
+// secretFrom reads a secret from a variable of the environment, or else from a file.
+func secretFrom(env string, file config.Path) (string, error) {
+	if env != "" {
+		text, there := os.LookupEnv(env)
+		if !there {
+			return "", fmt.Errorf("the environment has no variable %s", env)
+		}
+		return text, nil
+	}
+	text, err := hostfs.ReadSmall(file.Resolved, 2*secret.Longest)
+	if err != nil {
+		return "", fmt.Errorf("cannot read %s: %w", file.Text, err)
+	}
+	return secret.WithoutLineBreak(string(text)), nil
 }
 
 // runForSecret runs a command that prints a secret.

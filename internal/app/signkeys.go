@@ -103,18 +103,12 @@ func (r *keyring) secret(s *secureboot.Secret) (string, error) {
 	if s == nil {
 		return "", nil
 	}
-	text, there := "", false
-	if s.Env != "" {
-		if text, there = os.LookupEnv(s.Env); !there {
-			return "", fmt.Errorf("the environment has no variable %s", s.Env)
-		}
-	} else {
+	if s.Env == "" {
 		r.files = append(r.files, s.File.Resolved)
-		data, err := hostfs.ReadSmall(s.File.Resolved, 2*secret.Longest)
-		if err != nil {
-			return "", fmt.Errorf("%s: %s", s.File.Text, config.Reason(err))
-		}
-		text = secret.WithoutLineBreak(string(data))
+	}
+	text, err := secretFrom(s.Env, s.File)
+	if err != nil {
+		return "", err
 	}
 	if text == "" {
 		return "", errors.New("the passphrase is empty")

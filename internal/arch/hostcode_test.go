@@ -72,7 +72,7 @@ var hostCode = byPlace(map[string][]string{
 	},
 	"it reads or makes what the user named, on the host": {
 		"internal/sandbox/files.go", "internal/feature/files/flags.go:sayCopied", "internal/feature/scripts/flags.go:hostScript",
-		"internal/app/openfiles.go:cacheFolder", "internal/app/openfiles.go:openedFiles.open", "internal/compose/files.go", "internal/compose/variables.go:variable.of", "internal/app/inputs.go", "internal/app/secrets.go:readSecret",
+		"internal/app/openfiles.go:cacheFolder", "internal/app/openfiles.go:openedFiles.open", "internal/compose/files.go", "internal/compose/variables.go:variable.of", "internal/app/inputs.go", "internal/app/secrets.go:secretFrom",
 		"internal/app/options.go:regularFile", "internal/app/options.go:unaliased", "internal/app/space.go",
 		"internal/app/signkeys.go", "internal/app/injectwork.go:worker.fits", "internal/app/injectwork.go:injections.each", "internal/app/verify.go:LookOptions.look", "internal/app/witness.go:witnessOf",
 		"internal/liveos/stage.go:stage.add", "internal/liveos/stage.go:stage.biosModules", "internal/liveos/liveos.go:firmware.findBIOS",

@@ -1,3 +1,4 @@
+// Package image opens a disk: it finds the partitions and the root, checks the filesystems, mounts them, and closes them again.
 package image
 
 import (

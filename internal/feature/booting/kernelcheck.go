@@ -9,6 +9,7 @@ import (
 	"imagecustomizer/internal/plan"
 )
 
+// PlanCheckKernel looks at the end of every run.
 func PlanCheckKernel(*feature.Given) (plan.Plan, []plan.Problem) {
 	return plan.Plan{CheckKernel{}}, nil
 }

@@ -45,6 +45,7 @@ func (s CheckTargets) String() string {
 	return "look for the drivers of where " + strings.Join(s.Formats, ", ") + " runs"
 }
 
+// PlanTargets compares the kernels with the machines that the outputs are for.
 func PlanTargets(g *feature.Given) (plan.Plan, []plan.Problem) {
 	var formats []string
 	for _, f := range g.Outputs {

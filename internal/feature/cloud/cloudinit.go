@@ -1,3 +1,4 @@
+// Package cloud is the section os.cloudInit: what cloud-init does when the system starts.
 package cloud
 
 import (

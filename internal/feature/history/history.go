@@ -28,7 +28,8 @@ const (
 	releaseFile     = "/etc/image-customizer-release"
 	releaseFile2023 = "/etc/mariner-customizer-release"
 	historyDir      = "/usr/share/image-customizer"
-	HistoryFile     = historyDir + "/history.json"
+	// HistoryFile records how the image was made.
+	HistoryFile = historyDir + "/history.json"
 )
 
 // Used is always true: the release file is written whatever the mode.

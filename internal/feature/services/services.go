@@ -178,7 +178,7 @@ func (s SetService) Hint(m *machine.Machine) string {
 }
 
 // Replaces is where links to what is enabled are kept.
-func (s SetService) Replaces(m *machine.Machine) []plan.Replaced {
+func (s SetService) Replaces(*machine.Machine) []plan.Replaced {
 	return feature.Replaced(s.Path, path.Join(UnitFolders[0], s.FullName()+".wants")) // its folder is what is asked for
 }
 

@@ -8,6 +8,7 @@ import (
 	"imagecustomizer/internal/plan"
 )
 
+// PlanLowSpace looks at the end of every run.
 func PlanLowSpace(*feature.Given) (plan.Plan, []plan.Problem) { return plan.Plan{WarnLowSpace{}}, nil }
 
 // WarnLowSpace warns of filesystems that are nearly full.

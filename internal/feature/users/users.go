@@ -222,7 +222,7 @@ func (s ChangeUser) addLines(m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	uid := 0
+	var uid int
 	if s.User.UID != nil {
 		uid = *s.User.UID
 	} else if uid, err = accounts.NextID(m.Root, accounts.PasswdFile, "UID"); err != nil {
